@@ -1,0 +1,11 @@
+# Every library Plait links, found in one place.
+find_package(Threads REQUIRED)
+find_package(PkgConfig REQUIRED)
+pkg_check_modules(cjson REQUIRED IMPORTED_TARGET libcjson)
+pkg_check_modules(sodium REQUIRED IMPORTED_TARGET libsodium)
+pkg_check_modules(sqlite REQUIRED IMPORTED_TARGET sqlite3>=3.40)
+pkg_check_modules(curl REQUIRED IMPORTED_TARGET libcurl>=7.88)
+pkg_check_modules(yaml REQUIRED IMPORTED_TARGET yaml-0.1)
+if(PLAIT_TESTS)
+  pkg_check_modules(check REQUIRED IMPORTED_TARGET check)
+endif()

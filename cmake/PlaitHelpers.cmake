@@ -1,0 +1,22 @@
+# plait_layer(NAME DEPENDS ...): one static library from every .c below the folder NAME, api/main.c apart.
+function(plait_layer name)
+  cmake_parse_arguments(L "" "" "DEPENDS" ${ARGN})
+  file(GLOB_RECURSE sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/${name}/*.c)
+  list(FILTER sources EXCLUDE REGEX "/api/main\\.c$")
+  add_library(plait_${name} STATIC ${sources})
+  target_link_libraries(plait_${name} PUBLIC plait_flags ${L_DEPENDS})
+endfunction()
+
+# plait_test(FOLDER LINKS ...): each tests/FOLDER/test_*.c becomes a Check executable and a ctest of its name.
+function(plait_test folder)
+  file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/${folder}/test_*.c)
+  foreach(source ${sources})
+    get_filename_component(stem ${source} NAME_WE)
+    string(REPLACE "/" "_" prefix ${folder})
+    set(target ${prefix}_${stem})
+    add_executable(${target} ${source})
+    target_link_libraries(${target} PRIVATE ${ARGN} plait_test_support PkgConfig::check)
+    add_test(NAME ${folder}/${stem} COMMAND ${target} WORKING_DIRECTORY ${PROJECT_SOURCE_DIR})
+    set_tests_properties(${folder}/${stem} PROPERTIES TIMEOUT 120)
+  endforeach()
+endfunction()

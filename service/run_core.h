@@ -1,0 +1,207 @@
+/* run_core.h - one run as a pure state machine: (run, event) -> effects. No I/O, no lock, no clock, no
+ * threads: time is in the event, randomness is a hash of the run's seed. Not the carrying out (run_exec)
+ * nor the rows' storage (store). Called by service/run_exec on the loop that owns the run, by the scenarios
+ * and by the simulator.
+ *
+ * The life of a run: create (or load from rows), START (or RECOVER); then every RESULT, EVALUATED, DEFERRED, TICK and
+ * cancel goes in, and out come effects (evaluate this, call that, abort that), the nodes that changed, and the events
+ * a reader of the run sees. It is over when run_core_state is final; then no call is in flight.
+ *
+ * Rules the code keeps (each has a scenario):
+ *  1. A step starts when all its dependencies are final and its parent runs (JOINING, or HANDLING for a handler).
+ *     A dependency that failed unhandled or was cancelled makes it SKIPPED with reason text "dependency_failed" (only seen
+ *     under top-level `settled` or a user's cancel of a step). All dependencies (at least one) skipped: SKIPPED,
+ *     unless it has `when`. `when` falsy: SKIPPED. An error in `when` fails the step (then on_error).
+ *  2. An attempt: attempts += 1, CALLING, effect CALL. RESULT OK -> output; accepted or no `accept` -> SUCCEEDED.
+ *     RESULT with an error: retried when its class is in retry.on, not no_retry, and tries < retry.attempts. `free` results
+ *     use up no try, for as long as the deadline (none: PL_LIMIT_LANE_WAIT_MS since sent_at) allows. A wait that would end
+ *     past the deadline is not begun: the step fails with the last error at once. The wait is
+ *     max(hint, backoff): backoff_n = min(initial * multiplier^(n-1), max), of which the share `jitter` is random:
+ *     backoff * (1 - jitter * r), r in [0,1) a hash of (seed, step index, attempt). With a hint the wait is the hint plus at
+ *     most 10 % of it or 250 ms, whichever is less.
+ *  3. DEFERRED (lane paused, nothing sent): attempts -= 1 again, HELD until the time given, then CALL again.
+ *  4. `deadline` counts from sent_at (first CALL not deferred) for leaves, from the start for parallels; `timeout` of a parallel
+ *     is enforced here (error timeout), of a leaf by the call. At the deadline a call in flight is aborted (STOPPING)
+ *     and the step fails with deadline_exceeded; a waiting one fails with its last error.
+ *  5. A step that failed goes through on_error: continue (FAILED handled, output null), default (DEFAULTING, then FAILED
+ *     handled with that output), step (HANDLING; the handler's output becomes its own, FAILED handled; a handler that
+ *     fails unhandled: FAILED with the handler's error). Cancelled steps do not.
+ *  6. Joins: run_join.h. A decision is made at once; losers are cancelled with the reason and the join ends (CLOSING ->
+ *     final) when the last one has stopped, so a final parallel has only final branches, except with `losers: drain`, where
+ *     dependents go on and only the run's end waits for them.
+ *  7. A call that was aborted but came back OK all the same is SUCCEEDED (its result was paid for and is kept) but not
+ *     counted by its join.
+ *  8. Top level `all`: the first unhandled failure fixes the outcome (RUN_ENDING): everything not final is cancelled with
+ *     run_failed; the run fails with that step's error, code and path. `settled`: independent steps finish first. A step
+ *     cancelled by a user counts as failed for its join or the run.
+ *  9. Steps that never began when they are cancelled go straight to CANCELLED.
+ * 10. Loading rows that were written after any step gives the same state; RECOVER then treats CALLING as ambiguous:
+ *     on_ambiguous retry: a new attempt (attempts + 1, tries unchanged); fail: error ambiguous_attempt, no retry, on_error
+ *     applies. STOPPING becomes CANCELLED (or FAILED by deadline). BACKOFF and HELD keep their time. Evaluations are asked
+ *     for again. */
+#ifndef PLAIT_SERVICE_RUN_CORE_H
+#define PLAIT_SERVICE_RUN_CORE_H
+
+#include "base/arena.h"
+#include "base/clock.h"
+#include "base/compiler.h"
+#include "base/err.h"
+#include "base/list.h"
+#include "base/value.h"
+#include "service/run_states.h"
+#include "service/step_result.h"
+#include "service/workflow.h"
+#include "storage/records.h"
+
+struct run_core;
+
+/* How a parallel's join stands. Counts are of its branches. */
+struct node_join {
+    unsigned total, succeeded, failed, skipped, cancelled; /* branches that are final, by how; a success
+                                                              that was not accepted is in failed */
+    unsigned counted;       /* successes the decision rests on */
+    bool decided, satisfied;
+    bool by_deadline;       /* the deadline decided */
+    enum pl_code code;      /* when decided and not satisfied */
+    int winner;             /* index of the branch whose result decided, -1: none */
+};
+
+/* One step of one run. Fields are read-only outside run_core*.c but for `exec`. */
+struct run_node {
+    const struct step_def *def;
+    struct run_node *parent;   /* NULL at the top */
+    enum node_state state;
+    enum cancel_reason reason; /* while STOPPING, CLOSING by cancel, CANCELLED */
+    bool handled, counted, dependency_failed;
+    bool recorded;             /* a row of it has been asked for before */
+    unsigned attempts, tries, free_tries;
+    unsigned open_deps, skipped_deps; /* dependencies not final; those skipped */
+    unsigned open_children;    /* branches not final */
+    struct node_join *join;    /* parallels that started */
+    struct pl_value *output;   /* final output, or the result an ACCEPTING looks at */
+    struct pl_value *error;    /* problem object: {"code","title","detail","retryable",...} */
+    struct pl_err failure;     /* the error that waits (STOPPING by deadline, DEFAULTING, HANDLING, CLOSING) */
+    struct store_usage usage;
+    pl_ms created_at, started_at, ended_at, wake_at, sent_at, deadline_at;
+    uint32_t timer_slot;       /* private: its place in the timer heap, 0: none */
+    struct pl_list dirty;      /* private */
+    void *exec;                /* the executor's: the call in flight; NULL in the simulator */
+};
+
+/* ---- what goes in ---- */
+
+enum run_event_type {
+    RUN_EV_START,     /* once, for a created run */
+    RUN_EV_RECOVER,   /* once, for a loaded run */
+    RUN_EV_TICK,      /* time has come to run_core_next_wake, or later */
+    RUN_EV_EVALUATED, /* answers RUN_FX_EVAL */
+    RUN_EV_RESULT,    /* answers RUN_FX_CALL (also after RUN_FX_ABORT), once each */
+    RUN_EV_DEFERRED,  /* answers RUN_FX_CALL: not sent, lane paused until `until` */
+    RUN_EV_CANCEL,    /* the user cancels the run */
+    RUN_EV_CANCEL_STEP,
+};
+
+enum run_eval_what {
+    RUN_EVAL_WHEN,    /* node's `when`: truth */
+    RUN_EVAL_ACCEPT,  /* the parent's join.accept over node->output: truth */
+    RUN_EVAL_DEFAULT, /* node's on_error default: value */
+    RUN_EVAL_OUTPUT,  /* the run's output (node NULL): value */
+};
+
+struct run_event {
+    enum run_event_type type;
+    pl_ms now;
+    struct run_node *node;       /* EVALUATED (NULL for OUTPUT), RESULT, DEFERRED, CANCEL_STEP */
+    enum run_eval_what what;     /* EVALUATED */
+    bool truth;                  /* EVALUATED: WHEN, ACCEPT */
+    struct pl_value *value;      /* EVALUATED: DEFAULT, OUTPUT; a reference the core takes */
+    struct pl_err err;           /* EVALUATED: code not OK means it failed */
+    struct step_result *result;  /* RESULT: the core takes its references out of it */
+    pl_ms until;                 /* DEFERRED */
+    const char *reason;          /* DEFERRED: why, static text ("rate_limited", "unreachable") */
+};
+
+/* ---- what comes out ---- */
+
+enum run_effect_type {
+    RUN_FX_EVAL,  /* evaluate `what` for node and answer with EVALUATED */
+    RUN_FX_CALL,  /* make attempt node->attempts and answer with RESULT or DEFERRED */
+    RUN_FX_ABORT, /* stop the attempt in flight; its RESULT still comes (CANCELLED, or what it was) */
+};
+
+struct run_effect {
+    enum run_effect_type type;
+    struct run_node *node;
+    enum run_eval_what what;
+};
+
+/* Something a reader of the run sees, in order. Rendered by the caller before the next run_core_step, while the node is
+ * as the event found it. */
+struct run_note {
+    int64_t seq;
+    const char *type;      /* "step.started", static */
+    struct run_node *node; /* NULL for run events */
+};
+
+/* Filled by run_core_step, owned by the core, valid until the next call. */
+struct run_update {
+    const struct run_effect *effects;
+    size_t n_effects;
+    const struct run_note *notes;
+    size_t n_notes;
+};
+
+/* ---- the run ---- */
+
+/* A run of `workflow` (referenced) that has not begun. `seed` drives jitter. NULL when out of memory. */
+struct run_core *run_core_create(struct workflow *workflow, uint64_t seed, pl_ms created_at);
+
+/* The run whose rows were read from the store. Takes references to the rows' values.
+ * Errors: STORE_CORRUPT (rows that contradict the workflow or each other), NO_MEMORY. */
+enum pl_code run_core_load(struct workflow *workflow, uint64_t seed, const struct store_run *run,
+                           const struct store_step *steps, size_t n_steps,
+                           struct run_core **ret_core, struct pl_err *err) PL_MUST_CHECK;
+
+/* Nulls; accepts NULL. Nothing may be in flight in an executor that still knows the nodes. */
+void run_core_destroy(struct run_core **core);
+
+/* Takes one event. Never fails for bad timing: an answer that is not awaited is dropped (and counted). Errors: NO_MEMORY: the
+ * state is unchanged in what is recorded, the caller fails the run. */
+enum pl_code run_core_step(struct run_core *core, struct run_event *event,
+                           struct run_update *ret_update) PL_MUST_CHECK;
+
+enum run_state run_core_state(const struct run_core *core);
+/* When the next TICK is due; 0: no timer runs. */
+pl_ms run_core_next_wake(const struct run_core *core);
+struct workflow *run_core_workflow(const struct run_core *core);
+/* The node of a step; never NULL. */
+struct run_node *run_core_node(const struct run_core *core, const struct step_def *def);
+/* Calls in flight (CALLING, STOPPING). */
+unsigned run_core_in_flight(const struct run_core *core);
+/* Answers that were not awaited; 0 unless an executor is wrong. */
+unsigned run_core_dropped(const struct run_core *core);
+
+struct run_progress {
+    unsigned total, pending, running, waiting, succeeded, failed, skipped, cancelled;
+};
+struct run_progress run_core_progress(const struct run_core *core);
+
+/* ---- rows ---- */
+
+/* Takes the next node whose row changed since it was last taken; NULL when there is none. */
+struct run_node *run_core_take_dirty(struct run_core *core);
+/* True (once) when the run's own row changed. */
+bool run_core_take_run_dirty(struct run_core *core);
+
+/* The row of a node, or the core's part of the run's row (status, phase, output, error, reason, times, usage, last_seq; the rest
+ * is the caller's). Strings and values are borrowed until the next run_core_step; `arena` holds what must be made (the
+ * join report). */
+void run_core_step_row(const struct run_core *core, const struct run_node *node,
+                       struct pl_arena *arena, struct store_step *ret_row);
+void run_core_run_row(const struct run_core *core, struct pl_arena *arena, struct store_run *ret_row);
+
+/* Looks whether every invariant of run_states.h and of the rules above holds. For tests
+ * and the simulator: O(steps). Returns a sentence about the first breach, NULL when sound. */
+const char *run_core_check(const struct run_core *core);
+
+#endif
