@@ -1,12 +1,12 @@
-/* utf8.h - the two questions base/ asks about UTF-8: is the next sequence valid, and where may a text be
- * cut. Not a Unicode library. Used by err, log and json. Any thread. */
+/* utf8.h - the two questions base/ asks about UTF-8: is the next sequence valid, and where may a
+ * text be cut. Not a Unicode library. Used by err, log and json. Any thread. */
 #ifndef PLAIT_BASE_UTF8_H
 #define PLAIT_BASE_UTF8_H
 
 #include "base/compiler.h"
 
-/* Bytes of the valid UTF-8 sequence that starts at `text` (1 to 4), 0 when there is none within `len`
- * bytes: overlong forms, surrogates and code points past U+10FFFF are not valid. */
+/* Bytes of the valid UTF-8 sequence that starts at `text` (1 to 4), 0 when there is none within
+ * `len` bytes: overlong forms, surrogates and code points past U+10FFFF are not valid. */
 static inline unsigned pl_utf8_length(const char *text, size_t len)
 {
     const unsigned char *p = (const unsigned char *)text;
@@ -33,8 +33,8 @@ static inline unsigned pl_utf8_length(const char *text, size_t len)
     return 4;
 }
 
-/* The longest length of at most `len` at which `text` can be cut without splitting a sequence. `text` may
- * hold more than `len` bytes; only what is before `len` is read. */
+/* The longest length of at most `len` at which `text` can be cut without splitting a sequence.
+ * `text` may hold more than `len` bytes; only what is before `len` is read. */
 static inline size_t pl_utf8_cut(const char *text, size_t len)
 {
     size_t start = len;
@@ -47,8 +47,8 @@ static inline size_t pl_utf8_cut(const char *text, size_t len)
     return pl_utf8_length(text + start, len - start) == len - start ? len : start;
 }
 
-/* Writes code point `c` as UTF-8; the number of bytes. A surrogate, anything past U+10FFFF and 0 (which no
- * C string can hold) become U+FFFD. */
+/* Writes code point `c` as UTF-8; the number of bytes. A surrogate, anything past U+10FFFF and 0
+ * (which no C string can hold) become U+FFFD. */
 static inline unsigned pl_utf8_encode(uint32_t c, char out[4])
 {
     if (c == 0 || c > 0x10FFFF || (c >= 0xD800 && c <= 0xDFFF))
