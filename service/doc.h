@@ -27,6 +27,7 @@ struct doc_node {
     struct pl_str text;        /* STRING: decoded, NUL behind; NUMBER: a JSON number; BOOL: true/false */
     struct pl_str key;         /* decoded, when it is a member of an object */
     size_t position;           /* among its siblings */
+    bool refused;              /* a problem is reported for it already: checks add no other */
     const struct doc_node *parent; /* NULL at the root */
     struct doc_node **items;   /* LIST, OBJECT: in the order written */
     size_t count;
@@ -58,7 +59,10 @@ void doc_problem_add(struct doc_problems *problems, unsigned line, unsigned colu
 /* Orders them by line, column. */
 void doc_problems_sort(struct doc_problems *problems);
 
-/* Reads a document. On a syntax error returns the code with one problem added (line, column).
+/* Reads a document. On a syntax error returns the code with one problem added (line, column). A text that can be read
+ * to its end but has something refused in it (duplicate keys, a foreign tag, an expression that had to be quoted, ...)
+ * gives the code too, all such problems, and *ret_root as well: a check may go on with it to report everything at
+ * once. *ret_root is untouched when there is no tree. An empty YAML document is null.
  * Errors: INVALID_JSON, INVALID_YAML, TOO_LARGE, NO_MEMORY. */
 enum pl_code doc_parse(struct pl_arena *arena, struct pl_str text, enum doc_format format,
                        struct doc_node **ret_root, struct doc_problems *problems) PL_MUST_CHECK;
