@@ -148,6 +148,7 @@ struct workflow {
     struct step_def **sinks;         /* top-level steps nothing depends on: the default output */
     size_t n_sinks;
     const struct doc_node *document;
+    struct pl_map *by_path;          /* path -> struct step_def; private to workflow_find */
 };
 
 /* What a check may assume of the world: which providers exist. NULL callbacks accept everything. */

@@ -1,0 +1,243 @@
+/* llm_parse.c - reads what stands under `llm`. Not the call itself (steps/llm.c) and not whether
+ * the model exists (workflow_check.c). Called by workflow_steps through its table of kinds. */
+#include "service/workflow_parse.h"
+
+#include "base/limits.h"
+
+enum { MAX_TOKENS_MAX = 1 << 30 };
+
+static void llm_model(struct wf_ctx *ctx, const struct doc_node *node, void *target)
+{
+    struct llm_config *llm = target;
+
+    if (!wf_literal(ctx, node))
+        return;
+    llm->model = node->text;
+    ctx->p->steps[ctx->step->index].own_model = node;
+}
+
+static void llm_system(struct wf_ctx *ctx, const struct doc_node *node, void *target)
+{
+    ((struct llm_config *)target)->system = wf_template(ctx, node);
+}
+
+static void llm_prompt(struct wf_ctx *ctx, const struct doc_node *node, void *target)
+{
+    ((struct llm_config *)target)->prompt = wf_template(ctx, node);
+}
+
+/* ---- messages ---- */
+
+static bool has_expression(const struct doc_node *node)
+{
+    return node->type == DOC_STRING && memmem(node->text.ptr, node->text.len, "${", 2);
+}
+
+/* The member of a part that carries its content, by its `type`. */
+static const struct {
+    const char *type, *member;
+} part_types[] = {
+    {"text", "text"},
+    {"image_url", "image_url"},
+    {"input_audio", "input_audio"},
+    {"file", "file"},
+};
+
+static void check_part(struct wf_ctx *ctx, const struct doc_node *part)
+{
+    static const char *const words[] = {"text", "image_url", "input_audio", "file", NULL};
+    const struct doc_node *type;
+    size_t index;
+
+    if (has_expression(part))
+        return;
+    if (part->type != DOC_OBJECT || !(type = doc_get(part, "type"))) {
+        wf_problem(ctx, part, "a content part is an object such as {type: text, text: ...}");
+        return;
+    }
+    if (has_expression(type) || !wf_word(ctx, type, words, &index))
+        return;
+    const struct doc_node *content = doc_get(part, part_types[index].member);
+    if (!content)
+        wf_problem(ctx, part, "a part of type %s needs '%s'", part_types[index].type,
+                   part_types[index].member);
+    else if (index == 0)
+        (void)wf_type(ctx, content, "text", WF_STRING, "a string");
+    else if (!has_expression(content))
+        (void)wf_type(ctx, content, part_types[index].member, WF_OBJECT, "an object");
+}
+
+static void check_message(struct wf_ctx *ctx, const struct doc_node *message)
+{
+    static const char *const roles[] = {"system", "developer", "user", "assistant", "tool", NULL};
+    size_t index;
+
+    if (has_expression(message))
+        return;
+    if (message->type != DOC_OBJECT) {
+        wf_problem(ctx, message,
+                   "a message is an object such as {role: user, content: ...}, not %s",
+                   doc_type_name(message->type));
+        return;
+    }
+    const struct doc_node *role = doc_get(message, "role");
+    const struct doc_node *content = doc_get(message, "content");
+    if (!role)
+        wf_problem(ctx, message, "a message needs 'role': system, user, assistant or tool");
+    else if (!has_expression(role))
+        (void)wf_word(ctx, role, roles, &index);
+    if (!content) {
+        if (!doc_get(message, "tool_calls"))
+            wf_problem(ctx, message, "a message needs 'content': a string or a list of parts");
+        return;
+    }
+    if (!wf_type(ctx, content, "content", WF_STRING | WF_LIST | WF_NULL,
+                 "a string or a list of parts"))
+        return;
+    if (content->type == DOC_LIST)
+        for (size_t i = 0; i < content->count; i++)
+            check_part(ctx, content->items[i]);
+}
+
+static void llm_messages(struct wf_ctx *ctx, const struct doc_node *node, void *target)
+{
+    struct llm_config *llm = target;
+
+    llm->messages = wf_template(ctx, node);
+    if (node->type == DOC_STRING) {
+        if (llm->messages && !wf_is_expression(llm->messages))
+            wf_problem(ctx, node,
+                       "'messages' is a list of messages or one expression that gives "
+                       "one; a text goes under 'prompt'");
+        return;
+    }
+    if (node->count == 0 && !doc_get(node->parent, "prompt"))
+        wf_problem(ctx, node, "'messages' is empty; add a message or a 'prompt'");
+    for (size_t i = 0; i < node->count; i++)
+        check_message(ctx, node->items[i]);
+}
+
+/* ---- the rest ---- */
+
+static void llm_temperature(struct wf_ctx *ctx, const struct doc_node *node, void *target)
+{
+    double number;
+
+    if (!wf_number(ctx, node, &number))
+        return;
+    if (number < 0)
+        wf_problem(ctx, node, "'temperature' cannot be negative; 0 is the least random");
+    else
+        ((struct llm_config *)target)->temperature = node->text;
+}
+
+static void llm_max_tokens(struct wf_ctx *ctx, const struct doc_node *node, void *target)
+{
+    (void)wf_count(ctx, node, 1, MAX_TOKENS_MAX, &((struct llm_config *)target)->max_tokens);
+}
+
+static void llm_seed(struct wf_ctx *ctx, const struct doc_node *node, void *target)
+{
+    int64_t seed;
+
+    if (wf_count(ctx, node, INT64_MIN, INT64_MAX, &seed))
+        ((struct llm_config *)target)->seed = node->text;
+}
+
+static void llm_stop(struct wf_ctx *ctx, const struct doc_node *node, void *target)
+{
+    struct pl_buf buf;
+    bool ok = true;
+
+    for (size_t i = 0; i < node->count; i++)
+        ok &= wf_type(ctx, node->items[i], "stop", WF_STRING, "a string or a list of strings");
+    if (!ok)
+        return;
+    pl_buf_init(&buf, PL_LIMIT_DOCUMENT_BYTES);
+    if (node->type == DOC_STRING)
+        pl_buf_char(&buf, '[');
+    doc_write_json(node, &buf);
+    if (node->type == DOC_STRING)
+        pl_buf_char(&buf, ']');
+    if (pl_buf_failed(&buf))
+        wf_problem(ctx, node, "'stop' is too long");
+    else
+        ((struct llm_config *)target)->stop = pl_arena_str(ctx->p->arena, pl_buf_view(&buf));
+    pl_buf_finish(&buf);
+}
+
+static void llm_extra(struct wf_ctx *ctx, const struct doc_node *node, void *target)
+{
+    struct llm_config *llm = target;
+
+    llm->extra = wf_template(ctx, node);
+    if (node->type == DOC_STRING && llm->extra && !wf_is_expression(llm->extra))
+        wf_problem(ctx, node, "'extra' is an object of further parameters for the provider");
+}
+
+static const struct wf_field llm_fields[] = {
+    {.key = "model",
+     .types = WF_STRING,
+     .help = "provider/model, such as openai/gpt-4o-mini",
+     .parse = llm_model},
+    {.key = "system", .types = WF_STRING, .help = "a text", .parse = llm_system},
+    {.key = "messages",
+     .types = WF_LIST | WF_STRING,
+     .help = "a list of messages such as {role: user, content: ...}",
+     .parse = llm_messages},
+    {.key = "prompt", .types = WF_STRING, .help = "a text", .parse = llm_prompt},
+    {.key = "temperature",
+     .types = WF_NUMBER,
+     .help = "a number such as 0.7",
+     .parse = llm_temperature},
+    {.key = "max_tokens",
+     .types = WF_NUMBER,
+     .help = "a whole number of tokens",
+     .parse = llm_max_tokens},
+    {.key = "seed", .types = WF_NUMBER, .help = "a whole number", .parse = llm_seed},
+    {.key = "stop",
+     .types = WF_STRING | WF_LIST,
+     .help = "a string or a list of strings",
+     .parse = llm_stop},
+    {.key = "extra",
+     .types = WF_OBJECT | WF_STRING,
+     .help = "an object of further parameters for the provider",
+     .parse = llm_extra},
+    {.key = "schema"},
+    {.key = "repair"},
+    {.key = "fallback", .help = "on_error: {step: ...} can call another model"},
+    {.key = "hedge"},
+    {.key = "cache"},
+};
+
+static const char *llm_elsewhere(struct pl_str key)
+{
+    return wf_is_step_key(key) ? "it belongs on the step, beside 'llm'" : NULL;
+}
+
+static const struct wf_object llm_object = {
+    .what = "llm",
+    .fields = llm_fields,
+    .n_fields = PL_ARRAY_LEN(llm_fields),
+    .elsewhere = llm_elsewhere,
+};
+
+bool wf_is_llm_key(struct pl_str key)
+{
+    return wf_has_field(&llm_object, key);
+}
+
+void wf_parse_llm(struct wf_ctx *ctx, const struct doc_node *node)
+{
+    struct llm_config *llm = pl_arena_alloc(ctx->p->arena, sizeof(*llm));
+
+    if (!llm)
+        return;
+    ctx->step->config.llm = llm;
+    wf_object(ctx, node, &llm_object, llm);
+    if (node->type != DOC_OBJECT)
+        return;
+    ctx->p->steps[ctx->step->index].llm = node;
+    if (!doc_get(node, "prompt") && !doc_get(node, "messages"))
+        wf_problem_key(ctx, node, "an llm step asks nothing; add 'prompt' or 'messages'");
+}

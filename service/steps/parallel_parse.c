@@ -1,0 +1,42 @@
+/* parallel_parse.c - reads what stands under `parallel`: the branches. Not `join`, which stands
+ * beside it (workflow_policy.c). Called by workflow_steps through its table of kinds. */
+#include "service/workflow_parse.h"
+
+static void parallel_branches(struct wf_ctx *ctx, const struct doc_node *node, void *target)
+{
+    struct step_def *step = target;
+    struct wf_scope *scope = wf_scope_create(ctx->p, ctx->scope, step, node->count);
+
+    wf_parse_steps(ctx, node, scope, &step->children, &step->n_children);
+}
+
+static const struct wf_field parallel_fields[] = {
+    {.key = "branches",
+     .types = WF_OBJECT,
+     .help = "an object of ids and steps",
+     .parse = parallel_branches},
+};
+
+static const char *parallel_elsewhere(struct pl_str key)
+{
+    return wf_is_step_key(key) ? "it belongs on the step, beside 'parallel'" : NULL;
+}
+
+static const struct wf_object parallel_object = {
+    .what = "parallel",
+    .fields = parallel_fields,
+    .n_fields = PL_ARRAY_LEN(parallel_fields),
+    .elsewhere = parallel_elsewhere,
+};
+
+void wf_parse_parallel(struct wf_ctx *ctx, const struct doc_node *node)
+{
+    /* Branches written straight under `parallel` are one mistake, not one a branch. */
+    if (node->type == DOC_OBJECT && !doc_get(node, "branches")) {
+        wf_problem_key(ctx, node,
+                       "a parallel needs 'branches': write parallel: {branches: {id: "
+                       "step}}");
+        return;
+    }
+    wf_object(ctx, node, &parallel_object, ctx->step);
+}

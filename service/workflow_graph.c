@@ -1,0 +1,244 @@
+/* workflow_graph.c - draws a workflow: Mermaid, DOT, JSON. Not a run's state. Called by `plait
+ * graph`; any thread.
+ *
+ * Steps come in the order written and are named by their index (n0, n1, ...), so the same workflow
+ * gives the same bytes. An edge goes from a step to one that waits for it; a handler hangs on its
+ * step by a dashed edge. */
+#include "service/workflow.h"
+
+#include "base/json.h"
+
+enum { LABEL_BYTES = 256 };
+
+/* How a step is called in a picture: id and kind, a parallel with its policy. */
+static void label(const struct step_def *step, struct pl_buf *out)
+{
+    pl_buf_str(out, step->id);
+    pl_buf_text(out, ": ");
+    pl_buf_text(out, step_kind_name(step->kind));
+    if (step->kind != STEP_PARALLEL)
+        return;
+    pl_buf_text(out, ", ");
+    pl_buf_text(out, join_kind_name(step->join.kind));
+    if (step->join.kind == JOIN_QUORUM)
+        pl_buf_printf(out, " %u", step->join.quorum);
+    if (step->join.kind == JOIN_FRACTION) {
+        pl_buf_char(out, ' ');
+        json_write_double(out, step->join.fraction);
+    }
+}
+
+static void indent(struct pl_buf *out, unsigned depth)
+{
+    for (unsigned i = 0; i <= depth; i++)
+        pl_buf_text(out, "  ");
+}
+
+/* A parallel with nothing in it is drawn as a node: an empty frame is none. */
+static bool is_frame(const struct step_def *step)
+{
+    return step->n_children > 0;
+}
+
+/* ---- Mermaid ---- */
+
+/* Quotes would end a label and `<`, `&`, `#` are read as HTML or entities: all go as numbered
+ * entities. */
+static void mermaid_text(struct pl_buf *out, struct pl_str text)
+{
+    for (size_t i = 0; i < text.len; i++) {
+        char c = text.ptr[i];
+        if (c == '"' || c == '<' || c == '>' || c == '&' || c == '#' || c == '`' || c == '\\')
+            pl_buf_printf(out, "#%d;", c);
+        else
+            pl_buf_char(out, (unsigned char)c < 0x20 ? ' ' : c);
+    }
+}
+
+static void mermaid_label(const struct step_def *step, struct pl_buf *out)
+{
+    struct pl_buf text;
+
+    pl_buf_init(&text, LABEL_BYTES);
+    label(step, &text);
+    mermaid_text(out, pl_buf_view(&text));
+    pl_buf_finish(&text);
+}
+
+static void mermaid_node(const struct step_def *step, unsigned depth, struct pl_buf *out)
+{
+    indent(out, depth);
+    if (is_frame(step)) {
+        pl_buf_printf(out, "subgraph n%u[\"", (unsigned)step->index);
+        mermaid_label(step, out);
+        pl_buf_text(out, "\"]\n");
+        for (size_t i = 0; i < step->n_children; i++)
+            mermaid_node(step->children[i], depth + 1, out);
+        indent(out, depth);
+        pl_buf_text(out, "end\n");
+    } else {
+        pl_buf_printf(out, "n%u[\"", (unsigned)step->index);
+        mermaid_label(step, out);
+        pl_buf_text(out, "\"]\n");
+    }
+    if (step->handler)
+        mermaid_node(step->handler, depth, out);
+}
+
+static void write_mermaid(const struct workflow *workflow, struct pl_buf *out)
+{
+    pl_buf_text(out, "flowchart TD\n");
+    for (size_t i = 0; i < workflow->n_top; i++)
+        mermaid_node(workflow->top[i], 0, out);
+    for (size_t i = 0; i < workflow->n_steps; i++) {
+        const struct step_def *step = workflow->steps[i];
+        for (size_t k = 0; k < step->n_deps; k++)
+            pl_buf_printf(out, "  n%u --> n%u\n", (unsigned)step->deps[k]->index,
+                          (unsigned)step->index);
+        if (step->handler)
+            pl_buf_printf(out, "  n%u -. on error .-> n%u\n", (unsigned)step->index,
+                          (unsigned)step->handler->index);
+    }
+}
+
+/* ---- DOT ---- */
+
+static void dot_text(struct pl_buf *out, struct pl_str text)
+{
+    pl_buf_char(out, '"');
+    for (size_t i = 0; i < text.len; i++) {
+        if (text.ptr[i] == '"' || text.ptr[i] == '\\')
+            pl_buf_char(out, '\\');
+        pl_buf_char(out, (unsigned char)text.ptr[i] < 0x20 ? ' ' : text.ptr[i]);
+    }
+    pl_buf_char(out, '"');
+}
+
+static void dot_label(const struct step_def *step, struct pl_buf *out)
+{
+    struct pl_buf text;
+
+    pl_buf_init(&text, LABEL_BYTES);
+    label(step, &text);
+    dot_text(out, pl_buf_view(&text));
+    pl_buf_finish(&text);
+}
+
+static void dot_node(const struct step_def *step, unsigned depth, struct pl_buf *out)
+{
+    unsigned index = step->index;
+
+    indent(out, depth);
+    if (is_frame(step)) {
+        /* DOT draws edges between nodes only: a point inside stands for the frame, edges are
+         * clipped at it. */
+        pl_buf_printf(out, "subgraph cluster_n%u {\n", index);
+        indent(out, depth + 1);
+        pl_buf_text(out, "label=");
+        dot_label(step, out);
+        pl_buf_text(out, ";\n");
+        indent(out, depth + 1);
+        pl_buf_printf(out, "n%u [shape=point, style=invis];\n", index);
+        for (size_t i = 0; i < step->n_children; i++)
+            dot_node(step->children[i], depth + 1, out);
+        indent(out, depth);
+        pl_buf_text(out, "}\n");
+    } else {
+        pl_buf_printf(out, "n%u [label=", index);
+        dot_label(step, out);
+        pl_buf_text(out, "];\n");
+    }
+    if (step->handler)
+        dot_node(step->handler, depth, out);
+}
+
+static void dot_edge(const struct step_def *from, const struct step_def *to, const char *style,
+                     struct pl_buf *out)
+{
+    pl_buf_printf(out, "  n%u -> n%u", (unsigned)from->index, (unsigned)to->index);
+    const char *before = " [";
+    if (is_frame(from)) {
+        pl_buf_printf(out, "%sltail=cluster_n%u", before, (unsigned)from->index);
+        before = ", ";
+    }
+    if (is_frame(to)) {
+        pl_buf_printf(out, "%slhead=cluster_n%u", before, (unsigned)to->index);
+        before = ", ";
+    }
+    if (style) {
+        pl_buf_printf(out, "%s%s", before, style);
+        before = ", ";
+    }
+    pl_buf_text(out, before[0] == ',' ? "];\n" : ";\n");
+}
+
+static void write_dot(const struct workflow *workflow, struct pl_buf *out)
+{
+    pl_buf_text(out, "digraph ");
+    dot_text(out, workflow->name.len ? workflow->name : PL_STR("workflow"));
+    pl_buf_text(out, " {\n  compound=true;\n  node [shape=box];\n");
+    for (size_t i = 0; i < workflow->n_top; i++)
+        dot_node(workflow->top[i], 0, out);
+    for (size_t i = 0; i < workflow->n_steps; i++) {
+        const struct step_def *step = workflow->steps[i];
+        for (size_t k = 0; k < step->n_deps; k++)
+            dot_edge(step->deps[k], step, NULL, out);
+        if (step->handler)
+            dot_edge(step, step->handler, "style=dashed, label=\"on error\"", out);
+    }
+    pl_buf_text(out, "}\n");
+}
+
+/* ---- JSON ---- */
+
+static void json_node(const struct step_def *step, struct pl_buf *out)
+{
+    json_comma(out);
+    json_object_begin(out);
+    json_add_string(out, "id", step->path);
+    json_add_string(out, "kind", pl_str(step_kind_name(step->kind)));
+    if (step->parent)
+        json_add_string(out, step->is_handler ? "handles" : "parent", step->parent->path);
+    if (step->kind == STEP_PARALLEL)
+        json_add_string(out, "join", pl_str(join_kind_name(step->join.kind)));
+    json_object_end(out);
+}
+
+static void write_json(const struct workflow *workflow, struct pl_buf *out)
+{
+    json_object_begin(out);
+    json_key(out, "nodes");
+    json_array_begin(out);
+    for (size_t i = 0; i < workflow->n_steps; i++)
+        json_node(workflow->steps[i], out);
+    json_array_end(out);
+    json_key(out, "edges");
+    json_array_begin(out);
+    for (size_t i = 0; i < workflow->n_steps; i++) {
+        const struct step_def *step = workflow->steps[i];
+        for (size_t k = 0; k < step->n_deps; k++) {
+            json_comma(out);
+            json_object_begin(out);
+            json_add_string(out, "from", step->deps[k]->path);
+            json_add_string(out, "to", step->path);
+            json_object_end(out);
+        }
+    }
+    json_array_end(out);
+    json_object_end(out);
+}
+
+void workflow_graph(const struct workflow *workflow, enum graph_format format, struct pl_buf *out)
+{
+    switch (format) {
+    case GRAPH_MERMAID:
+        write_mermaid(workflow, out);
+        break;
+    case GRAPH_DOT:
+        write_dot(workflow, out);
+        break;
+    case GRAPH_JSON:
+        write_json(workflow, out);
+        break;
+    }
+}
