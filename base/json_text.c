@@ -165,7 +165,8 @@ static int64_t read_exponent(const char *p, const char *end)
 struct json_decimal json_decimal(struct pl_str token)
 {
     struct json_decimal number = {.plain = true};
-    const char *p = token.ptr, *end = p + token.len, *point = NULL, *first = NULL, *last = NULL;
+    const char *p = token.len ? token.ptr : "", *end = p + token.len;
+    const char *point = NULL, *first = NULL, *last = NULL;
 
     if (token.len && *p == '-') {
         number.negative = true;
@@ -173,6 +174,8 @@ struct json_decimal json_decimal(struct pl_str token)
     }
     for (; p < end && (json_is_digit(*p) || *p == '.'); p++) {
         if (*p == '.') {
+            if (point)
+                break; /* not a number: what follows does not count */
             point = p;
         } else if (*p != '0') {
             first = first ? first : p;
