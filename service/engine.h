@@ -1,0 +1,119 @@
+/* engine.h - the engine as the outside sees it: the only header of service/ that api/ needs beside
+ * workflow.h (to check a file), doc.h (problems), bus.h (events) and config.h. Not HTTP and not the
+ * terminal.
+ *
+ * The life of a run: engine_start_run checks the input, gives the run an id and posts it to its
+ * home loop; there run_exec feeds run_core, whose effects become model calls and HTTP requests on
+ * the loops (steps/, llm/), rows and events in the store (one batch an activation, group-committed
+ * by the writer thread), and, once durable, events on the bus. What did not finish when the process
+ * died is loaded from its rows by engine_resume_run, or by all of them at start
+ * (engine_options.adopt). The way through the code:
+ *
+ *   engine.c -> run_exec.c -> run_core.c -> run_exec.c -> storage/store.c (commit) -> bus.c
+ *                                                      -> run_calls.c -> steps/llm.c -> llm/ ->
+ * http_call.c -> loop.c
+ *
+ * Threads: every function may be called from any thread but a loop's, unless it says otherwise. */
+#ifndef PLAIT_SERVICE_ENGINE_H
+#define PLAIT_SERVICE_ENGINE_H
+
+#include "base/buf.h"
+#include "base/clock.h"
+#include "base/compiler.h"
+#include "base/err.h"
+#include "base/id.h"
+#include "base/value.h"
+#include "service/bus.h"
+#include "service/doc.h"
+#include "service/workflow.h"
+
+struct engine;
+struct providers;
+struct net_policy;
+struct store_stats;
+
+struct engine_options {
+    const char *db;                  /* "sqlite:PATH" */
+    pl_ms retry_writes_for;          /* a full disk: how long to keep trying; negative: for ever */
+    unsigned loops;                  /* 0: one a core */
+    unsigned readers;                /* store connections for reading; 0: one */
+    struct providers *providers;     /* borrowed, outlives the engine */
+    const struct net_policy *policy; /* of http steps; borrowed */
+    size_t max_step_output;          /* bytes; 0: PL_LIMIT_STEP_OUTPUT_BYTES */
+    bool adopt;                      /* go on with every unfinished run of the store */
+    const struct pl_clock *clock;    /* NULL: the real one */
+};
+
+/* Opens the store, starts the loops, adopts runs when asked.
+ * Errors: those of store_open and pool_create; of adopting only memory (a run that cannot be loaded
+ * is logged and left). */
+enum pl_code engine_create(const struct engine_options *options, struct engine **ret_engine,
+                           struct pl_err *err) PL_MUST_CHECK;
+
+/* Starts no new calls, lets those in flight finish for `drain` milliseconds and records them, then
+ * aborts the rest and closes everything. What is unfinished stays unfinished in the store. Blocks.
+ * Nulls; accepts NULL. */
+void engine_destroy(struct engine **engine, pl_ms drain);
+/* Ends a drain early; async-signal-unsafe, any thread. */
+void engine_stop_draining(struct engine *engine);
+
+/* How a run ended. Borrowed during the callback. */
+struct engine_end {
+    const char *run_id;
+    struct pl_str status; /* "succeeded", "failed", "cancelled"; "interrupted": the engine stopped
+                             before its end */
+    struct pl_value *output, *error;
+    struct pl_err store_err; /* not OK: its end could not be recorded */
+};
+
+struct engine_run_request {
+    struct pl_str tenant;
+    struct workflow *workflow; /* referenced */
+    struct pl_str input;       /* JSON text, not yet checked against the schema; empty: {} */
+    struct pl_str thread;      /* or empty */
+    struct pl_str metadata;    /* JSON object or empty */
+    const char *id;            /* NULL: a new one */
+    /* Called once, after the commit of the end; on the run's loop, must not block. May be NULL. */
+    void (*on_end)(void *arg, const struct engine_end *end);
+    /* Called once when the run's row is durable: from then on its id may be shown. On the run's
+     * loop. May be NULL. */
+    void (*on_recorded)(void *arg, const char *run_id);
+    void *arg;
+};
+
+/* Starts a run and copies its id. Errors: INVALID_JSON, INVALID_INPUT (see problems),
+ * SHUTTING_DOWN, NO_MEMORY, NO_SPACE and what else store_health says. */
+enum pl_code engine_start_run(struct engine *engine, const struct engine_run_request *request,
+                              char ret_id[PL_ID_TEXT], struct doc_problems *problems,
+                              struct pl_err *err) PL_MUST_CHECK;
+
+/* Goes on with an unfinished run of the store. Of the request only tenant, id and callbacks are
+ * used. Errors: NOT_FOUND, CONFLICT (it is over, or running here already), STORE_CORRUPT, IO,
+ * NO_MEMORY, SHUTTING_DOWN. */
+enum pl_code engine_resume_run(struct engine *engine, const struct engine_run_request *request,
+                               struct pl_err *err) PL_MUST_CHECK;
+
+/* Cancels a run, or one step of it (`path` not empty). Returns at once. Errors: NOT_FOUND (not
+ * running here), NO_MEMORY. */
+enum pl_code engine_cancel(struct engine *engine, struct pl_str tenant, struct pl_str run_id,
+                           struct pl_str path, struct pl_err *err) PL_MUST_CHECK;
+
+/* Runs that are going on here. */
+size_t engine_running(struct engine *engine);
+
+/* Where to watch runs. */
+struct bus *engine_bus(struct engine *engine);
+
+/* Appends the run object of the REST API (contract: "Run") as compact JSON; with `steps` a member
+ * "steps" lists every step. Errors: those of store_get_run. */
+enum pl_code engine_write_run(struct engine *engine, struct pl_str tenant, struct pl_str run_id,
+                              bool steps, struct pl_buf *out, struct pl_err *err) PL_MUST_CHECK;
+
+/* The definition a stored run is pinned to, for showing its branches. Errors: as
+ * store_get_definition. One reference is yours. */
+enum pl_code engine_run_workflow(struct engine *engine, struct pl_str tenant, struct pl_str run_id,
+                                 struct workflow **ret_workflow, struct pl_err *err) PL_MUST_CHECK;
+
+void engine_store_stats(struct engine *engine, struct store_stats *ret_stats);
+
+#endif

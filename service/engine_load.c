@@ -1,0 +1,214 @@
+/* engine_load.c - recovery: unfinished runs of the store, loaded from their rows and sent on. Not
+ * new runs (engine_runs.c). What a loaded run does with a call that was in flight is run_core's
+ * (RUN_EV_RECOVER). */
+#include "base/log.h"
+#include "service/engine_private.h"
+#include "service/pool.h"
+#include "storage/store.h"
+
+#include <stdlib.h>
+
+enum { LOAD_PAGE = 1000 };
+
+enum pl_code engine_run_workflow(struct engine *engine, struct pl_str tenant, struct pl_str run_id,
+                                 struct workflow **ret_workflow, struct pl_err *err)
+{
+    struct pl_arena *arena = pl_arena_create(0);
+    struct doc_problems problems;
+    struct store_run run = {0};
+    struct pl_str text;
+    enum pl_code code;
+
+    if (!arena)
+        return pl_err_set(err, PL_ERR_NO_MEMORY, "out of memory");
+    doc_problems_init(&problems, arena);
+    code = store_get_run(engine->store, arena, tenant, run_id, &run, err);
+    if (code == PL_OK)
+        code = store_get_definition(engine->store, arena, tenant, run.definition, &text, err);
+    if (code == PL_OK) {
+        code = workflow_compile(text, DOC_JSON, NULL, ret_workflow, &problems);
+        if (code != PL_OK)
+            pl_err_set(err, PL_ERR_STORE_CORRUPT,
+                       "the stored definition of run %.*s does not compile: %s", PL_STR_ARG(run_id),
+                       problems.count ? problems.items[0].message : "out of memory");
+    }
+    store_run_finish(&run);
+    pl_arena_destroy(&arena);
+    return code == PL_OK ? PL_OK : err->code;
+}
+
+struct step_rows {
+    struct store_step *items;
+    size_t count, capacity;
+};
+
+static void rows_finish(struct step_rows *rows)
+{
+    for (size_t i = 0; i < rows->count; i++)
+        store_step_finish(&rows->items[i]);
+    free(rows->items);
+}
+
+static bool rows_add(struct step_rows *rows, const struct store_step *steps, size_t count)
+{
+    if (rows->count + count > rows->capacity) {
+        size_t capacity = (rows->count + count) * 2;
+        struct store_step *grown = realloc(rows->items, capacity * sizeof *grown);
+
+        if (!grown)
+            return false;
+        rows->items = grown;
+        rows->capacity = capacity;
+    }
+    memcpy(rows->items + rows->count, steps, count * sizeof *steps);
+    rows->count += count;
+    return true;
+}
+
+/* All step rows of a run; strings live in the arena. */
+static enum pl_code load_steps(struct engine *engine, struct pl_arena *arena,
+                               const struct store_run *run, struct step_rows *rows,
+                               struct pl_err *err)
+{
+    size_t count = LOAD_PAGE;
+
+    while (count == LOAD_PAGE) {
+        struct store_step *steps;
+        struct pl_str after = rows->count ? rows->items[rows->count - 1].path : (struct pl_str){0};
+        enum pl_code code = store_list_steps(engine->store, arena, run->tenant, run->id, after,
+                                             LOAD_PAGE, &steps, &count, err);
+
+        if (code != PL_OK)
+            return code;
+        if (count && !rows_add(rows, steps, count)) {
+            for (size_t i = 0; i < count; i++)
+                store_step_finish(&steps[i]);
+            return pl_err_set(err, PL_ERR_NO_MEMORY, "out of memory");
+        }
+    }
+    return PL_OK;
+}
+
+static enum pl_code load_core(struct engine *engine, struct pl_arena *arena,
+                              struct workflow *workflow, const struct store_run *run,
+                              struct run_core **ret_core, struct pl_err *err)
+{
+    struct step_rows rows = {0};
+    enum pl_code code = load_steps(engine, arena, run, &rows, err);
+
+    if (code == PL_OK)
+        code = run_core_load(workflow, engine_seed(run->id), run, rows.items, rows.count, ret_core,
+                             err);
+    rows_finish(&rows);
+    return code;
+}
+
+static enum pl_code load_launch(struct engine *engine, const struct engine_run_request *request,
+                                struct pl_arena *arena, struct workflow *workflow,
+                                const struct store_run *run, struct pl_err *err)
+{
+    struct run_exec_options options = {
+        .env = &engine->env,
+        .home = pool_pick_home(engine->pool),
+        .workflow = workflow,
+        .row = run,
+        .loaded = true,
+        .on_end = request->on_end,
+        .on_recorded = request->on_recorded,
+        .arg = request->arg,
+    };
+    struct run_exec *exec;
+    enum pl_code code = load_core(engine, arena, workflow, run, &options.core, err);
+
+    if (code != PL_OK)
+        return code;
+    exec = run_exec_create(&options);
+    if (!exec) {
+        run_core_destroy(&options.core);
+        return pl_err_set(err, PL_ERR_NO_MEMORY, "out of memory");
+    }
+    code = engine_launch(engine, exec, err);
+    if (code != PL_OK)
+        run_exec_discard(&exec);
+    return code;
+}
+
+static enum pl_code check_not_here(struct engine *engine, struct pl_str tenant, struct pl_str id,
+                                   struct pl_err *err)
+{
+    bool here;
+
+    pl_mutex_lock(&engine->lock);
+    here = engine_find_locked(engine, tenant, id) != NULL;
+    pl_mutex_unlock(&engine->lock);
+    return here ? pl_err_set(err, PL_ERR_CONFLICT, "run %.*s is going on already", PL_STR_ARG(id))
+                : PL_OK;
+}
+
+enum pl_code engine_load(struct engine *engine, const struct engine_run_request *request,
+                         struct pl_err *err)
+{
+    struct pl_arena *arena = pl_arena_create(0);
+    struct pl_str id = pl_str(request->id);
+    struct workflow *workflow = NULL;
+    struct store_run run = {0};
+    enum pl_code code;
+
+    if (!arena)
+        return pl_err_set(err, PL_ERR_NO_MEMORY, "out of memory");
+    code = check_not_here(engine, request->tenant, id, err);
+    if (code == PL_OK)
+        code = store_get_run(engine->store, arena, request->tenant, id, &run, err);
+    if (code == PL_OK && run.ended_at)
+        code = pl_err_set(err, PL_ERR_CONFLICT, "run %.*s is over: it %.*s", PL_STR_ARG(id),
+                          PL_STR_ARG(run.status));
+    if (code == PL_OK)
+        code = engine_run_workflow(engine, request->tenant, id, &workflow, err);
+    if (code == PL_OK)
+        code = load_launch(engine, request, arena, workflow, &run, err);
+    workflow_unref(&workflow);
+    store_run_finish(&run);
+    pl_arena_destroy(&arena);
+    return code;
+}
+
+enum pl_code engine_resume_run(struct engine *engine, const struct engine_run_request *request,
+                               struct pl_err *err)
+{
+    return engine_load(engine, request, err);
+}
+
+static void adopt_one(struct engine *engine, const struct store_run *run)
+{
+    struct engine_run_request request = {.tenant = run->tenant, .id = run->id.ptr};
+    struct log_context context = {.run = run->id.ptr};
+    struct pl_err err = {0};
+
+    if (engine_load(engine, &request, &err) == PL_OK)
+        log_info(&context, "RUN-ADOPTED", "an unfinished run goes on");
+    else
+        log_error(&context, "RUN-NOT-ADOPTED", "an unfinished run cannot go on: %s", err.message);
+}
+
+enum pl_code engine_adopt_all(struct engine *engine, struct pl_err *err)
+{
+    struct pl_arena *arena = pl_arena_create(0);
+    struct pl_str after_tenant = {0}, after_id = {0};
+    enum pl_code code = arena ? PL_OK : pl_err_set(err, PL_ERR_NO_MEMORY, "out of memory");
+    size_t count = LOAD_PAGE;
+
+    while (code == PL_OK && count == LOAD_PAGE) {
+        struct store_run *runs;
+
+        code = store_list_unfinished(engine->store, arena, after_tenant, after_id, LOAD_PAGE, &runs,
+                                     &count, err);
+        for (size_t i = 0; code == PL_OK && i < count; i++) {
+            adopt_one(engine, &runs[i]);
+            after_tenant = runs[i].tenant;
+            after_id = runs[i].id;
+            store_run_finish(&runs[i]);
+        }
+    }
+    pl_arena_destroy(&arena);
+    return code;
+}

@@ -1,0 +1,40 @@
+/* engine_private.h - the inside of the engine, shared by engine.c (its life), engine_runs.c (runs
+ * in, out and read) and engine_load.c (recovery). Nobody else includes it. */
+#ifndef PLAIT_SERVICE_ENGINE_PRIVATE_H
+#define PLAIT_SERVICE_ENGINE_PRIVATE_H
+
+#include "base/list.h"
+#include "base/sync.h"
+#include "service/engine.h"
+#include "service/run_exec.h"
+
+enum { ENGINE_BUCKETS = 4096 };
+
+struct engine {
+    struct run_env env;  /* set once */
+    struct store *store; /* set once */
+    struct pool *pool;   /* set once */
+    struct bus *bus;     /* set once */
+    struct pl_mutex
+        lock; /* the first of the lock order; nothing is locked under it but a loop's mailbox */
+    struct pl_cond changed;  /* running fell, or stop_draining was set */
+    struct pl_list *buckets; /* guarded by lock: run_execs by id */
+    size_t running;          /* guarded by lock */
+    bool closing;            /* guarded by lock: no new runs */
+    bool stop_draining;      /* guarded by lock */
+};
+
+/* The run if it is going on here. */
+struct run_exec *engine_find_locked(struct engine *engine, struct pl_str tenant, struct pl_str id);
+/* Hangs a run into the table and sends it to its loop. Errors: SHUTTING_DOWN, CONFLICT (it runs
+ * already): the exec is still the caller's. */
+enum pl_code engine_launch(struct engine *engine, struct run_exec *exec, struct pl_err *err);
+/* Loads an unfinished run from its rows and launches it. Errors: as engine_resume_run. */
+enum pl_code engine_load(struct engine *engine, const struct engine_run_request *request,
+                         struct pl_err *err);
+/* Loads every unfinished run of the store; one that cannot be loaded is logged and left. */
+enum pl_code engine_adopt_all(struct engine *engine, struct pl_err *err);
+/* What run jitter is seeded with. */
+uint64_t engine_seed(struct pl_str run_id);
+
+#endif

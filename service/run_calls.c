@@ -1,0 +1,343 @@
+/* run_calls.c - the calls of a run: made on its home loop, run there or on another loop, brought
+ * home. Not what a call does (steps/) and not what its result means (run_core). Called by
+ * run_exec.c.
+ *
+ * Who may touch an exec_call: the home loop until it is started; then the loop it runs on, until
+ * complete() has posted it home; then the home loop again. An abort for a call on another loop
+ * travels as mail of its own, so the call is freed only when it is home and no abort is on its way.
+ */
+#include "base/log.h"
+#include "service/bus.h"
+#include "service/pool.h"
+#include "service/run_exec_private.h"
+
+#include "base/limits.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+static struct exec_call *call_of(struct step_call *call)
+{
+    return pl_container_of(call, struct exec_call, call);
+}
+
+void run_calls_put(struct exec_call *call)
+{
+    struct run_exec *exec = call->exec;
+
+    if (!call->home || call->aborting)
+        return;
+    if (call->call.ops->cleanup)
+        call->call.ops->cleanup(&call->call);
+    step_result_finish(&call->call.result);
+    pl_arena_destroy(&call->call.arena);
+    exec->calls--;
+    free(call);
+}
+
+/* The call's result goes to the core as one event; the queue's owner puts the call afterwards. */
+static void call_feed(struct exec_call *call)
+{
+    struct run_exec *exec = call->exec;
+    struct run_event event = {
+        .type = RUN_EV_RESULT,
+        .now = loop_now(exec->home),
+        .node = call->node,
+        .result = &call->call.result,
+    };
+
+    call->home = true;
+    call->node->exec = NULL;
+    if (!run_exec_feed(exec, &event)) {
+        run_calls_put(call);
+        run_exec_drop(exec);
+    }
+}
+
+static void call_feed_error(struct exec_call *call, enum pl_code code, const char *message)
+{
+    pl_err_set(&call->call.result.err, code, "%s", message);
+    call_feed(call);
+}
+
+/* ---- coming home ---- */
+
+static void call_came_home(struct exec_call *call)
+{
+    struct run_exec *exec = call->exec;
+
+    exec->in_flight--;
+    if (exec->dropped) {
+        call->home = true;
+        call->node->exec = NULL;
+        run_calls_put(call);
+    } else {
+        pl_list_append(&exec->inbox, &call->link);
+    }
+    run_exec_wake(exec);
+}
+
+static void call_deliver_home(struct loop *loop, struct loop_mail *mail)
+{
+    (void)loop;
+    call_came_home(pl_container_of(mail, struct exec_call, mail));
+}
+
+/* The loop the call runs on. */
+static void call_complete(struct step_call *step_call)
+{
+    struct exec_call *call = call_of(step_call);
+    struct loop *home = call->exec->home;
+
+    assert(!call->finished);
+    call->finished = true;
+    if (step_call->loop == home) {
+        call_came_home(call);
+        return;
+    }
+    call->mail.deliver = call_deliver_home;
+    loop_release(step_call->loop);
+    loop_post(home, &call->mail);
+}
+
+/* Text as it arrives: straight to the readers, on the loop the call runs on. */
+static void call_delta(struct step_call *step_call, struct pl_str text)
+{
+    struct bus_event event = {
+        .at = loop_now(step_call->loop),
+        .type = PL_STR("step.delta"),
+        .path = step_call->path,
+        .attempt = step_call->attempt,
+        .data = text,
+    };
+
+    bus_publish(call_of(step_call)->exec->env->bus, step_call->run_id, &event);
+}
+
+void run_calls_feed_inbox(struct run_exec *exec)
+{
+    for (struct pl_list *link; (link = pl_list_pop(&exec->inbox));)
+        call_feed(pl_container_of(link, struct exec_call, link));
+}
+
+/* ---- making ---- */
+
+static struct exec_call *call_create(struct run_exec *exec, struct run_node *node)
+{
+    struct exec_call *call = calloc(1, sizeof *call);
+
+    if (!call)
+        return NULL;
+    call->call.arena = pl_arena_create(0);
+    if (!call->call.arena) {
+        free(call);
+        return NULL;
+    }
+    call->exec = exec;
+    call->node = node;
+    call->call.ops = step_kind_ops(node->def->kind);
+    call->call.env = &exec->env->steps;
+    call->call.def = node->def;
+    call->call.run_id = exec->row.id;
+    call->call.path = node->def->path;
+    call->call.attempt = node->attempts;
+    call->call.stream = bus_watched(exec->env->bus, exec->row.id, true);
+    call->call.delta = call->call.stream ? call_delta : NULL;
+    call->call.complete = call_complete;
+    step_result_init(&call->call.result);
+    node->exec = call;
+    exec->calls++;
+    return call;
+}
+
+enum { DRAIN_HOLD_MS = 1000 }; /* a resumed run waits at most this long for what a drain held */
+
+/* Must it wait? While the engine drains nothing new is sent: the step is recorded as held, not as begun. */
+static bool call_deferred(struct exec_call *call, struct run_event *ret_event)
+{
+    pl_ms now = loop_now(call->exec->home);
+
+    *ret_event = (struct run_event){.type = RUN_EV_DEFERRED, .now = now, .node = call->node};
+    if (call->exec->draining) {
+        ret_event->until = now + DRAIN_HOLD_MS;
+        ret_event->reason = "draining";
+        return true;
+    }
+    return call->call.ops->deferred &&
+           call->call.ops->deferred(&call->call, now, &ret_event->until, &ret_event->reason);
+}
+
+void run_calls_make(struct run_exec *exec, struct run_node *node)
+{
+    struct exec_call *call = call_create(exec, node);
+    struct expr_scope scope;
+    struct run_event event;
+    struct pl_err err = {0};
+    enum pl_code code;
+
+    if (!call) {
+        pl_err_set(&exec->store_err, PL_ERR_NO_MEMORY, "out of memory while a call was made");
+        run_exec_drop(exec);
+        return;
+    }
+    scope = run_values_scope(exec, node);
+    code = call->call.ops->prepare(&call->call, &scope, &err);
+    if (code != PL_OK) {
+        call_feed_error(call, code, err.message);
+    } else if (call_deferred(call, &event)) {
+        call->home = true;
+        node->exec = NULL;
+        run_calls_put(call);
+        if (!run_exec_feed(exec, &event))
+            run_exec_drop(exec);
+    } else {
+        pl_list_append(&exec->to_start, &call->link);
+    }
+}
+
+/* ---- starting ---- */
+
+static void call_deliver_start(struct loop *loop, struct loop_mail *mail)
+{
+    struct exec_call *call = pl_container_of(mail, struct exec_call, mail);
+
+    loop_hold(loop);
+    call->call.ops->start(&call->call);
+}
+
+/* A run's calls stay on its own loop until many are in flight: small runs never change threads,
+ * wide ones use all cores. */
+static struct loop *call_pick_loop(const struct run_exec *exec)
+{
+    if (exec->in_flight < PL_LIMIT_LOCAL_CALLS || pool_size(exec->env->pool) == 1)
+        return exec->home;
+    return pool_pick_spill(exec->env->pool);
+}
+
+static void call_start(struct exec_call *call)
+{
+    struct run_exec *exec = call->exec;
+
+    call->call.loop = call->call.ops->abort ? call_pick_loop(exec) : exec->home;
+    call->started = true;
+    exec->in_flight++;
+    if (call->call.loop == exec->home) {
+        call->call.ops->start(&call->call);
+        return;
+    }
+    call->mail.deliver = call_deliver_start;
+    loop_post(call->call.loop, &call->mail);
+}
+
+bool run_calls_hold_intents(struct run_exec *exec)
+{
+    struct pl_list *next;
+
+    for (struct pl_list *link = exec->to_start.next; link != &exec->to_start; link = next) {
+        struct exec_call *call = pl_container_of(link, struct exec_call, link);
+
+        next = link->next;
+        if (!step_waits_for_intent(call->node->def))
+            continue;
+        pl_list_remove(link);
+        call->batch = exec->submitted + 1;
+        pl_list_append(&exec->waiting, link);
+    }
+    return !pl_list_empty(&exec->waiting);
+}
+
+void run_calls_start_all(struct run_exec *exec)
+{
+    for (struct pl_list *link; (link = pl_list_pop(&exec->to_start));)
+        call_start(pl_container_of(link, struct exec_call, link));
+}
+
+void run_calls_release(struct run_exec *exec, uint64_t durable)
+{
+    for (struct pl_list *link = exec->waiting.next, *next; link != &exec->waiting; link = next) {
+        struct exec_call *call = pl_container_of(link, struct exec_call, link);
+
+        next = link->next;
+        if (call->batch > durable)
+            continue;
+        pl_list_remove(link);
+        call_start(call);
+    }
+}
+
+/* ---- stopping ---- */
+
+static void call_deliver_abort_back(struct loop *loop, struct loop_mail *mail)
+{
+    struct exec_call *call = pl_container_of(mail, struct exec_call, abort_mail);
+    struct run_exec *exec = call->exec;
+
+    (void)loop;
+    call->aborting = false;
+    run_calls_put(call);
+    run_exec_wake(exec);
+}
+
+static void call_deliver_abort(struct loop *loop, struct loop_mail *mail)
+{
+    struct exec_call *call = pl_container_of(mail, struct exec_call, abort_mail);
+
+    (void)loop;
+    if (!call->finished)
+        call->call.ops->abort(&call->call);
+    call->abort_mail.deliver = call_deliver_abort_back;
+    loop_post(call->exec->home, &call->abort_mail);
+}
+
+static void call_abort_started(struct exec_call *call)
+{
+    if (call->call.loop == call->exec->home) {
+        if (!call->finished && call->call.ops->abort)
+            call->call.ops->abort(&call->call);
+    } else if (!call->aborting) {
+        call->aborting = true;
+        call->abort_mail.deliver = call_deliver_abort;
+        loop_post(call->call.loop, &call->abort_mail);
+    }
+}
+
+void run_calls_abort(struct run_exec *exec, struct run_node *node)
+{
+    struct exec_call *call = node->exec;
+
+    (void)exec;
+    if (!call)
+        return; /* its result is in the queue already */
+    if (call->started) {
+        call_abort_started(call);
+        return;
+    }
+    pl_list_remove(&call->link);
+    call_feed_error(call, PL_ERR_CANCELLED, "it was cancelled before it was sent");
+}
+
+static void call_drop_list(struct pl_list *list)
+{
+    for (struct pl_list *link; (link = pl_list_pop(list));) {
+        struct exec_call *call = pl_container_of(link, struct exec_call, link);
+
+        call->home = true;
+        call->node->exec = NULL;
+        run_calls_put(call);
+    }
+}
+
+void run_calls_drop_all(struct run_exec *exec)
+{
+    const struct workflow *workflow = exec->workflow;
+
+    call_drop_list(&exec->to_start);
+    call_drop_list(&exec->waiting);
+    call_drop_list(&exec->inbox);
+    for (size_t i = 0; i < workflow->n_steps; i++) {
+        struct exec_call *call = run_core_node(exec->core, workflow->steps[i])->exec;
+
+        if (call && call->started && !call->home)
+            call_abort_started(call);
+    }
+}

@@ -1,0 +1,446 @@
+/* run_exec.c - activations: events in, effects carried out, one batch a turn. Not the calls
+ * themselves (run_calls), nor values (run_values), nor rows (run_notes). Called by the engine and
+ * by loops.
+ *
+ * When an exec may be freed: its end is durable (or it was dropped), no call of it lives, no commit
+ * is on its way back. Every path that makes one of these true ends in exec_maybe_free. */
+#include "service/run_exec.h"
+
+#include "base/log.h"
+#include "service/bus.h"
+#include "service/pool.h"
+#include "service/run_exec_private.h"
+
+#include <stdlib.h>
+
+static void exec_maybe_free(struct run_exec *exec);
+
+/* ---- creation ---- */
+
+static bool exec_copy_row(struct run_exec *exec, const struct store_run *row)
+{
+    struct pl_arena *arena = exec->arena;
+
+    exec->row = (struct store_run){
+        .tenant = pl_arena_str(arena, row->tenant),
+        .id = pl_arena_str(arena, row->id),
+        .definition = pl_str(exec->workflow->hash),
+        .workflow_name = exec->workflow->name,
+        .workflow_version = row->workflow_version,
+        .input = pl_value_ref(row->input),
+        .thread = pl_arena_str(arena, row->thread),
+        .metadata = pl_arena_str(arena, row->metadata),
+        .options = pl_arena_str(arena, row->options),
+        .created_at = row->created_at,
+    };
+    return !pl_arena_failed(arena);
+}
+
+static void exec_free(struct run_exec *exec)
+{
+    run_notes_publish(exec, &exec->notices, false);
+    store_batch_destroy(&exec->batch);
+    run_core_destroy(&exec->core);
+    workflow_unref(&exec->workflow);
+    pl_value_unref(&exec->row.input);
+    pl_arena_destroy(&exec->arena);
+    pl_arena_destroy(&exec->scratch);
+    free(exec->queue);
+    free(exec);
+}
+
+static void exec_deliver_start(struct loop *loop, struct loop_mail *mail);
+static void exec_deliver_turn(struct loop *loop, struct loop_mail *mail);
+static void exec_fire(struct loop *loop, struct loop_timer *timer);
+
+struct run_exec *run_exec_create(const struct run_exec_options *options)
+{
+    struct run_exec *exec = calloc(1, sizeof *exec);
+
+    if (!exec)
+        return NULL;
+    exec->env = options->env;
+    exec->home = options->home;
+    exec->workflow = workflow_ref(options->workflow);
+    exec->loaded = exec->recorded = options->loaded;
+    exec->on_end = options->on_end;
+    exec->on_recorded = options->on_recorded;
+    exec->arg = options->arg;
+    exec->start_mail.deliver = exec_deliver_start;
+    exec->turn_mail.deliver = exec_deliver_turn;
+    exec->timer.fire = exec_fire;
+    pl_list_init(&exec->inbox);
+    pl_list_init(&exec->to_start);
+    pl_list_init(&exec->waiting);
+    pl_list_init(&exec->notices);
+    exec->arena = pl_arena_create(0);
+    exec->scratch = pl_arena_create(0);
+    if (!exec->arena || !exec->scratch || !exec_copy_row(exec, options->row)) {
+        exec_free(exec);
+        return NULL;
+    }
+    exec->core = options->core;
+    return exec;
+}
+
+void run_exec_discard(struct run_exec **exec)
+{
+    if (*exec)
+        exec_free(*exec);
+    *exec = NULL;
+}
+
+void run_exec_post_start(struct run_exec *exec)
+{
+    loop_post(exec->home, &exec->start_mail);
+}
+
+/* ---- feeding the core ---- */
+
+bool run_exec_feed(struct run_exec *exec, const struct run_event *event)
+{
+    if (exec->queue_len == exec->queue_cap) {
+        size_t cap = exec->queue_cap ? exec->queue_cap * 2 : 16;
+        struct run_event *grown = realloc(exec->queue, cap * sizeof *grown);
+
+        if (!grown)
+            return false;
+        exec->queue = grown;
+        exec->queue_cap = cap;
+    }
+    exec->queue[exec->queue_len++] = *event;
+    return true;
+}
+
+static void exec_feed_type(struct run_exec *exec, enum run_event_type type)
+{
+    struct run_event event = {.type = type, .now = loop_now(exec->home)};
+
+    if (!run_exec_feed(exec, &event))
+        run_exec_drop(exec);
+}
+
+static void exec_effect(struct run_exec *exec, const struct run_effect *effect)
+{
+    struct run_event answer;
+
+    switch (effect->type) {
+    case RUN_FX_EVAL:
+        run_values_evaluate(exec, effect, &answer);
+        if (!run_exec_feed(exec, &answer)) {
+            pl_value_unref(&answer.value);
+            run_exec_drop(exec);
+        }
+        break;
+    case RUN_FX_CALL:
+        run_calls_make(exec, effect->node);
+        break;
+    case RUN_FX_ABORT:
+        run_calls_abort(exec, effect->node);
+        break;
+    }
+}
+
+/* One event through the core. Notes are rendered before effects are carried out: they show the
+ * state as the event left it. */
+static bool exec_step(struct run_exec *exec, struct run_event *event)
+{
+    struct run_update update;
+
+    if (run_core_step(exec->core, event, &update) != PL_OK)
+        return false;
+    for (size_t i = 0; i < update.n_notes; i++)
+        run_notes_add(exec, &update.notes[i]);
+    for (size_t i = 0; i < update.n_effects; i++)
+        exec_effect(exec, &update.effects[i]);
+    return true;
+}
+
+/* Feeds what is queued, and what answers it, until nothing is left. A result lives in its call,
+ * which is freed once the core has taken what it wants. After a drop the rest is only freed. */
+static void exec_drain_queue(struct run_exec *exec)
+{
+    while (exec->queue_at < exec->queue_len) {
+        struct run_event event = exec->queue[exec->queue_at++];
+
+        if (exec->dropped) {
+            pl_value_unref(&event.value);
+        } else if (!exec_step(exec, &event)) {
+            struct log_context context = {.run = exec->row.id.ptr};
+
+            log_error(&context, "RUN-NO-MEMORY", "out of memory; the run stays unfinished");
+            pl_err_set(&exec->store_err, PL_ERR_NO_MEMORY,
+                       "out of memory while the run was going on");
+            run_exec_drop(exec);
+        }
+        if (event.type == RUN_EV_RESULT)
+            run_calls_put(pl_container_of(event.result, struct exec_call, call.result));
+    }
+    exec->queue_len = exec->queue_at = 0;
+}
+
+/* ---- recording ---- */
+
+static void exec_commit_deliver(struct loop *loop, struct loop_mail *mail);
+
+/* The writer thread: takes the news home. */
+static void exec_commit_done(void *arg, enum pl_code code, const struct pl_err *err)
+{
+    struct exec_commit *commit = arg;
+
+    if (code != PL_OK)
+        commit->err = *err;
+    loop_post(commit->exec->home, &commit->mail);
+}
+
+static void exec_commit_ignored(void *arg, enum pl_code code, const struct pl_err *err)
+{
+    (void)arg, (void)code,
+        (void)err; /* a later batch of the run fails too, and that one is listened to */
+}
+
+/* Somebody waits for this batch: a reader, an intent, the first row's showing, the end. */
+static bool exec_commit_matters(const struct run_exec *exec)
+{
+    return run_state_is_final(run_core_state(exec->core)) ||
+           (!exec->recorded && exec->on_recorded) || !pl_list_empty(&exec->notices) ||
+           !pl_list_empty(&exec->waiting);
+}
+
+static void exec_submit(struct run_exec *exec)
+{
+    struct exec_commit *commit = NULL;
+
+    if (!exec->batch)
+        return;
+    exec->submitted++;
+    if (run_state_is_final(run_core_state(exec->core)))
+        exec->final_submitted = true;
+    if (!exec_commit_matters(exec)) {
+        store_submit(exec->env->store, &exec->batch, exec_commit_ignored, NULL);
+        return;
+    }
+    commit = calloc(1, sizeof *commit);
+    if (!commit) {
+        pl_err_set(&exec->store_err, PL_ERR_NO_MEMORY, "out of memory while recording the run");
+        run_exec_drop(exec);
+        return;
+    }
+    commit->exec = exec;
+    commit->number = exec->submitted;
+    commit->mail.deliver = exec_commit_deliver;
+    pl_list_init(&commit->notices);
+    for (struct pl_list *link; (link = pl_list_pop(&exec->notices));)
+        pl_list_append(&commit->notices, link);
+    exec->commits_open++;
+    store_submit(exec->env->store, &exec->batch, exec_commit_done, commit);
+}
+
+static void exec_tell_end(struct run_exec *exec)
+{
+    struct store_run row = {0};
+    struct engine_end end = {.run_id = exec->row.id.ptr, .store_err = exec->store_err};
+
+    run_core_run_row(exec->core, exec->scratch, &row);
+    end.status = exec->dropped ? PL_STR("interrupted") : row.status;
+    end.output = row.output;
+    end.error = row.error;
+    if (exec->on_end)
+        exec->on_end(exec->arg, &end);
+    exec->on_end = NULL;
+}
+
+static void exec_commit_deliver(struct loop *loop, struct loop_mail *mail)
+{
+    struct exec_commit *commit = pl_container_of(mail, struct exec_commit, mail);
+    struct run_exec *exec = commit->exec;
+    bool ok = commit->err.code == PL_OK;
+
+    (void)loop;
+    exec->commits_open--;
+    run_notes_publish(exec, &commit->notices, ok);
+    if (!ok && !exec->dropped) {
+        struct log_context context = {.run = exec->row.id.ptr};
+
+        log_error(&context, "RUN-NOT-RECORDED", "%s", commit->err.message);
+        exec->store_err = commit->err;
+        run_exec_drop(exec);
+    } else if (ok && !exec->dropped) {
+        if (!exec->recorded && exec->on_recorded)
+            exec->on_recorded(exec->arg, exec->row.id.ptr);
+        exec->recorded = true;
+        run_calls_release(exec, commit->number);
+        if (exec->final_submitted && commit->number == exec->submitted)
+            exec->final_durable = true;
+    }
+    free(commit);
+    exec_maybe_free(exec);
+}
+
+/* ---- the activation ---- */
+
+static void exec_set_timer(struct run_exec *exec)
+{
+    pl_ms wake = run_core_next_wake(exec->core);
+
+    if (wake == exec->timer_at)
+        return;
+    exec->timer_at = wake;
+    if (wake)
+        loop_timer_set(exec->home, &exec->timer, wake);
+    else
+        loop_timer_clear(exec->home, &exec->timer);
+}
+
+static void exec_activate(struct run_exec *exec)
+{
+    if (exec->cancel)
+        exec_feed_type(exec, RUN_EV_CANCEL);
+    run_calls_feed_inbox(exec);
+    if (exec->tick)
+        exec_feed_type(exec, RUN_EV_TICK);
+    exec->cancel = exec->tick = false;
+    exec_drain_queue(exec);
+    if (!exec->dropped) {
+        run_notes_rows(exec);
+        run_calls_hold_intents(exec);
+        exec_submit(exec);
+    }
+    if (!exec->dropped) {
+        run_calls_start_all(exec);
+        exec_set_timer(exec);
+    }
+    pl_arena_reset(exec->scratch);
+}
+
+static void exec_deliver_turn(struct loop *loop, struct loop_mail *mail)
+{
+    struct run_exec *exec = pl_container_of(mail, struct run_exec, turn_mail);
+
+    (void)loop;
+    exec->turn_queued = false;
+    if (!exec->dropped)
+        exec_activate(exec);
+    exec_maybe_free(exec);
+}
+
+void run_exec_wake(struct run_exec *exec)
+{
+    if (exec->turn_queued)
+        return;
+    exec->turn_queued = true;
+    loop_at_turn_end(exec->home, &exec->turn_mail);
+}
+
+static void exec_fire(struct loop *loop, struct loop_timer *timer)
+{
+    struct run_exec *exec = pl_container_of(timer, struct run_exec, timer);
+
+    (void)loop;
+    exec->timer_at = 0;
+    exec->tick = true;
+    run_exec_wake(exec);
+}
+
+static void exec_deliver_start(struct loop *loop, struct loop_mail *mail)
+{
+    struct run_exec *exec = pl_container_of(mail, struct run_exec, start_mail);
+    struct store_batch *batch;
+
+    loop_hold(loop);
+    if (!exec->loaded && (batch = run_notes_batch(exec)))
+        store_batch_put_definition(batch, pl_str(exec->workflow->hash), exec->workflow->text);
+    exec_feed_type(exec, exec->loaded ? RUN_EV_RECOVER : RUN_EV_START);
+    run_exec_wake(exec);
+    if (exec->loaded && exec->on_recorded)
+        exec->on_recorded(exec->arg, exec->row.id.ptr);
+}
+
+/* ---- from the engine ---- */
+
+void run_exec_cancel(struct run_exec *exec, struct pl_str path)
+{
+    const struct step_def *def;
+    struct run_event event = {.type = RUN_EV_CANCEL_STEP, .now = loop_now(exec->home)};
+
+    if (path.len == 0) {
+        exec->cancel = true;
+    } else {
+        def = workflow_find(exec->workflow, path);
+        if (!def)
+            return;
+        event.node = run_core_node(exec->core, def);
+        if (!run_exec_feed(exec, &event))
+            run_exec_drop(exec);
+    }
+    run_exec_wake(exec);
+}
+
+void run_exec_drain(struct run_exec *exec)
+{
+    exec->draining = true;
+    run_exec_wake(exec);
+}
+
+void run_exec_drop(struct run_exec *exec)
+{
+    if (exec->dropped || exec->final_submitted)
+        return;
+    exec->dropped = true;
+    loop_timer_clear(exec->home, &exec->timer);
+    run_calls_drop_all(exec);
+    run_exec_wake(exec);
+}
+
+/* A draining run with nothing in flight has nothing left to wait for. */
+static bool exec_is_drained(const struct run_exec *exec)
+{
+    return exec->draining && !exec->dropped && !exec->final_submitted && exec->calls == 0 &&
+           exec->commits_open == 0 && !exec->turn_queued;
+}
+
+static void exec_maybe_free(struct run_exec *exec)
+{
+    struct loop *home = exec->home;
+
+    if (exec_is_drained(exec))
+        run_exec_drop(exec);
+    if (!(exec->final_durable || exec->dropped) || exec->calls || exec->commits_open ||
+        exec->turn_queued)
+        return;
+    loop_timer_clear(home, &exec->timer);
+    exec_tell_end(exec);
+    exec->env->gone(exec->env->engine, exec);
+    exec_free(exec);
+    loop_release(home);
+}
+
+struct pl_str run_exec_tenant(const struct run_exec *exec)
+{
+    return exec->row.tenant;
+}
+
+struct pl_str run_exec_id(const struct run_exec *exec)
+{
+    return exec->row.id;
+}
+
+struct loop *run_exec_home(const struct run_exec *exec)
+{
+    return exec->home;
+}
+
+struct pl_list *run_exec_link(struct run_exec *exec)
+{
+    return &exec->link;
+}
+
+struct run_exec *run_exec_from_link(struct pl_list *link)
+{
+    return pl_container_of(link, struct run_exec, link);
+}
+
+unsigned run_exec_calls(const struct run_exec *exec)
+{
+    return exec->in_flight;
+}

@@ -1,0 +1,125 @@
+/* run_exec_private.h - the inside of an executor, shared by run_exec.c (activations), run_calls.c
+ * (calls and their threads), run_values.c (expressions) and run_notes.c (rows and events). Nobody
+ * else includes it. */
+#ifndef PLAIT_SERVICE_RUN_EXEC_PRIVATE_H
+#define PLAIT_SERVICE_RUN_EXEC_PRIVATE_H
+
+#include "base/list.h"
+#include "service/run_exec.h"
+#include "storage/store.h"
+
+/* One attempt on its way: the step's call and where it stands. Home-loop fields unless said; `call`
+ * and `finished` belong to the loop it runs on from start until it has come home. */
+struct exec_call {
+    struct step_call call; /* first: kinds see only this */
+    struct run_exec *exec;
+    struct run_node *node;
+    struct pl_list link;   /* on to_start, waiting or inbox */
+    struct loop_mail mail; /* carries it to its loop and home again */
+    struct loop_mail abort_mail;
+    uint64_t batch; /* WAITING: the batch that holds its intent */
+    bool finished;  /* the loop it runs on: complete has been called */
+    bool started;   /* it has been handed to its loop */
+    bool aborting;  /* an abort is on its way to the other loop and not back */
+    bool home;      /* its result has come back */
+};
+
+/* An event that waits for its batch to be durable before readers see it. */
+struct exec_notice {
+    struct pl_list link;
+    struct bus_event event; /* strings behind the struct; output is a reference */
+};
+
+/* A batch that was submitted and whose end somebody waits for. */
+struct exec_commit {
+    struct loop_mail mail;
+    struct run_exec *exec;
+    uint64_t number;
+    struct pl_list notices; /* of exec_notice */
+    struct pl_err err;
+};
+
+struct run_exec {
+    struct run_env *env;
+    struct loop *home;
+    struct workflow *workflow;
+    struct run_core *core;
+    struct pl_arena *arena; /* the strings below */
+    struct store_run row;   /* the parts that never change, and the input */
+    void (*on_end)(void *arg, const struct engine_end *end);
+    void (*on_recorded)(void *arg, const char *run_id);
+    void *arg;
+    struct pl_list link; /* the engine's table */
+
+    struct loop_mail start_mail, turn_mail;
+    bool turn_queued;        /* turn_mail will be delivered at the end of this turn */
+    struct loop_timer timer; /* run_core_next_wake */
+    pl_ms timer_at;          /* what it is set to; 0: not set */
+    struct pl_list inbox;    /* exec_calls that came home */
+    bool tick, cancel, loaded;
+
+    /* during an activation */
+    struct run_event *queue; /* events still to be fed */
+    size_t queue_len, queue_at, queue_cap;
+    struct pl_arena *scratch;  /* reset at the end of each activation */
+    struct pl_list to_start;   /* exec_calls prepared in this activation */
+    struct store_batch *batch; /* being filled; NULL: nothing changed yet */
+    struct pl_list notices;    /* of exec_notice: go with the batch */
+
+    struct pl_list waiting; /* exec_calls that wait for their intent */
+    uint64_t submitted;     /* batches so far */
+    unsigned commits_open;  /* exec_commits not back */
+    unsigned calls;         /* exec_calls not freed */
+    unsigned in_flight;     /* started and not home */
+    bool recorded;          /* the first batch is durable */
+    bool final_submitted, final_durable;
+    bool draining, dropped;
+    struct pl_err store_err; /* a commit failed: the run cannot go on */
+};
+
+/* ---- run_exec.c ---- */
+/* Makes sure an activation happens at the end of this turn. */
+void run_exec_wake(struct run_exec *exec);
+/* Adds an event for the present activation. False when memory is out (the run is then dropped). */
+bool run_exec_feed(struct run_exec *exec, const struct run_event *event);
+
+/* ---- run_calls.c ---- */
+/* Carries out RUN_FX_CALL: prepares; an attempt that cannot be made, or whose lane is paused, is
+ * answered at once. */
+void run_calls_make(struct run_exec *exec, struct run_node *node);
+/* Carries out RUN_FX_ABORT. */
+void run_calls_abort(struct run_exec *exec, struct run_node *node);
+/* Sets aside what this activation prepared and must wait for the batch about to be submitted. True
+ * when any call waits. */
+bool run_calls_hold_intents(struct run_exec *exec);
+/* Starts the rest of what this activation prepared. */
+void run_calls_start_all(struct run_exec *exec);
+/* A batch is durable: starts what waited for it. */
+void run_calls_release(struct run_exec *exec, uint64_t durable);
+/* Feeds the results that came home. */
+void run_calls_feed_inbox(struct run_exec *exec);
+/* Aborts every call (engine shutdown): their results are thrown away. */
+void run_calls_drop_all(struct run_exec *exec);
+/* Frees a call that is home and has no abort on its way; otherwise it is freed when that is back.
+ */
+void run_calls_put(struct exec_call *call);
+
+/* ---- run_values.c ---- */
+/* Carries out RUN_FX_EVAL: fills the answering event. */
+void run_values_evaluate(struct run_exec *exec, const struct run_effect *effect,
+                         struct run_event *ret_event);
+/* The scope of a step's own expressions; lives until the activation ends. */
+struct expr_scope run_values_scope(struct run_exec *exec, struct run_node *node);
+
+/* ---- run_notes.c ---- */
+/* Adds a note to the batch as an event row, and as a notice when somebody watches. */
+void run_notes_add(struct run_exec *exec, const struct run_note *note);
+/* Puts every changed row into the batch. */
+void run_notes_rows(struct run_exec *exec);
+/* Publishes the notices of a durable batch (all gone afterwards); `publish` false just frees them.
+ */
+void run_notes_publish(struct run_exec *exec, struct pl_list *notices, bool publish);
+/* The batch being filled, made when there is none. NULL when out of memory. */
+struct store_batch *run_notes_batch(struct run_exec *exec);
+
+#endif
