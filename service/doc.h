@@ -1,10 +1,10 @@
-/* doc.h - a YAML or JSON document as one immutable tree with positions. Not the meaning of the document
- * (workflow_parse, config) and not for values at run time (those stay text). Called by whoever reads a file a
- * person wrote.
+/* doc.h - a YAML or JSON document as one immutable tree with positions. Not the meaning of the
+ * document (workflow_parse, config) and not for values at run time (those stay text). Called by
+ * whoever reads a file a person wrote.
  *
- * YAML is the 1.2 core schema (`on` and `yes` are strings; null, true, false, numbers as in JSON plus 0x, 0o,
- * .5), one document, string keys, duplicate keys refused, aliases expanded up to PL_LIMIT_DOCUMENT_NODES, no tags but
- * the core ones, no merge keys. */
+ * YAML is the 1.2 core schema (`on` and `yes` are strings; null, true, false, numbers as in JSON
+ * plus 0x, 0o, .5), one document, string keys, duplicate keys refused, aliases expanded up to
+ * PL_LIMIT_DOCUMENT_NODES, no tags but the core ones, no merge keys. */
 #ifndef PLAIT_SERVICE_DOC_H
 #define PLAIT_SERVICE_DOC_H
 
@@ -15,38 +15,42 @@
 #include "base/str.h"
 
 enum doc_type { DOC_NULL, DOC_BOOL, DOC_NUMBER, DOC_STRING, DOC_LIST, DOC_OBJECT };
-enum doc_format { DOC_AUTO, DOC_JSON, DOC_YAML }; /* AUTO: JSON when the first character is { or [ and it parses as JSON */
+enum doc_format {
+    DOC_AUTO,
+    DOC_JSON,
+    DOC_YAML
+}; /* AUTO: JSON when the first character is { or [ and it parses as JSON */
 
 struct pl_map;
 
 /* One value. Everything lives in the arena of doc_parse and is read-only. */
 struct doc_node {
     enum doc_type type;
-    unsigned line, column;     /* of the value, from 1; columns count bytes */
+    unsigned line, column;         /* of the value, from 1; columns count bytes */
     unsigned key_line, key_column; /* of its key, when it is a member */
-    struct pl_str text;        /* STRING: decoded, NUL behind; NUMBER: a JSON number; BOOL: true/false */
-    struct pl_str key;         /* decoded, when it is a member of an object */
-    size_t position;           /* among its siblings */
-    bool refused;              /* a problem is reported for it already: checks add no other */
+    struct pl_str text; /* STRING: decoded, NUL behind; NUMBER: a JSON number; BOOL: true/false */
+    struct pl_str key;  /* decoded, when it is a member of an object */
+    size_t position;    /* among its siblings */
+    bool refused;       /* a problem is reported for it already: checks add no other */
     const struct doc_node *parent; /* NULL at the root */
-    struct doc_node **items;   /* LIST, OBJECT: in the order written */
+    struct doc_node **items;       /* LIST, OBJECT: in the order written */
     size_t count;
-    struct pl_map *by_key;     /* OBJECT of many members; private to doc_get */
+    struct pl_map *by_key; /* OBJECT of many members; private to doc_get */
 };
 
 /* Something wrong, with where. */
 struct doc_problem {
-    unsigned line, column;     /* 0: unknown */
-    const char *pointer;       /* JSON Pointer (RFC 6901); "" is the whole document */
-    const char *message;       /* what, and what to do */
+    unsigned line, column; /* 0: unknown */
+    const char *pointer;   /* JSON Pointer (RFC 6901); "" is the whole document */
+    const char *message;   /* what, and what to do */
 };
 
 /* Problems in the order found; more than PL_LIMIT_PROBLEMS are only counted. Lives in its arena. */
 struct doc_problems {
     struct pl_arena *arena;
     struct doc_problem *items;
-    size_t count;              /* kept in items */
-    size_t total;              /* all, also those not kept */
+    size_t count; /* kept in items */
+    size_t total; /* all, also those not kept */
 };
 
 void doc_problems_init(struct doc_problems *problems, struct pl_arena *arena);
@@ -59,11 +63,12 @@ void doc_problem_add(struct doc_problems *problems, unsigned line, unsigned colu
 /* Orders them by line, column. */
 void doc_problems_sort(struct doc_problems *problems);
 
-/* Reads a document. On a syntax error returns the code with one problem added (line, column). A text that can be read
- * to its end but has something refused in it (duplicate keys, a foreign tag, an expression that had to be quoted, ...)
- * gives the code too, all such problems, and *ret_root as well: a check may go on with it to report everything at
- * once. *ret_root is untouched when there is no tree. An empty YAML document is null.
- * Errors: INVALID_JSON, INVALID_YAML, TOO_LARGE, NO_MEMORY. */
+/* Reads a document. On a syntax error returns the code with one problem added (line, column). A
+ * text that can be read to its end but has something refused in it (duplicate keys, a foreign tag,
+ * an expression that had to be quoted, ...) gives the code too, all such problems, and *ret_root as
+ * well: a check may go on with it to report everything at once. *ret_root is untouched when there
+ * is no tree. An empty YAML document is null. Errors: INVALID_JSON, INVALID_YAML, TOO_LARGE,
+ * NO_MEMORY. */
 enum pl_code doc_parse(struct pl_arena *arena, struct pl_str text, enum doc_format format,
                        struct doc_node **ret_root, struct doc_problems *problems) PL_MUST_CHECK;
 
@@ -76,7 +81,8 @@ const char *doc_type_name(enum doc_type type);
 const char *doc_pointer(struct pl_arena *arena, const struct doc_node *node);
 /* Appends the value as compact JSON. */
 void doc_write_json(const struct doc_node *node, struct pl_buf *out);
-/* The name in `names` (NULL-terminated) nearest to `word` by edit distance, NULL when none is near enough. */
+/* The name in `names` (NULL-terminated) nearest to `word` by edit distance, NULL when none is near
+ * enough. */
 const char *doc_nearest(struct pl_str word, const char *const *names);
 
 #endif

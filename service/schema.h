@@ -1,10 +1,11 @@
-/* schema.h - JSON Schema (draft 2020-12) over cJSON: the common keywords. Not all of the draft: a keyword that is
- * not supported is refused when the schema is compiled, never ignored. Called by workflow_parse (compile) and by
- * run_input (validate and fill).
+/* schema.h - JSON Schema (draft 2020-12) over cJSON: the common keywords. Not all of the draft: a
+ * keyword that is not supported is refused when the schema is compiled, never ignored. Called by
+ * workflow_parse (compile) and by run_input (validate and fill).
  *
- * Supported: type, enum, const, properties, required, additionalProperties, patternProperties is not; items (schema),
- * minItems, maxItems, uniqueItems, minLength, maxLength (code points), pattern (POSIX extended), minimum, maximum, exclusiveMinimum,
- * exclusiveMaximum, multipleOf, minProperties, maxProperties, allOf, anyOf, oneOf, not, boolean schemas; annotations title,
+ * Supported: type, enum, const, properties, required, additionalProperties, patternProperties is
+ * not; items (schema), minItems, maxItems, uniqueItems, minLength, maxLength (code points), pattern
+ * (POSIX extended), minimum, maximum, exclusiveMinimum, exclusiveMaximum, multipleOf,
+ * minProperties, maxProperties, allOf, anyOf, oneOf, not, boolean schemas; annotations title,
  * description, default, examples, deprecated, readOnly, writeOnly, format, $comment, $schema. */
 #ifndef PLAIT_SERVICE_SCHEMA_H
 #define PLAIT_SERVICE_SCHEMA_H
@@ -15,14 +16,16 @@
 
 struct schema;
 
-/* Compiles the schema at `node`; problems (unknown or unsupported keyword, wrong type) go to `problems`; NULL when there was
- * one. Lives in the arena. Immutable afterwards: any thread may validate with it. */
+/* Compiles the schema at `node`; problems (unknown or unsupported keyword, wrong type) go to
+ * `problems`; NULL when there was one. Lives in the arena. Immutable afterwards: any thread may
+ * validate with it. */
 struct schema *schema_compile(struct pl_arena *arena, const struct doc_node *node,
                               struct doc_problems *problems);
 
-/* Checks one JSON value (checked text). Each problem has the pointer into the value and the rule it breaks. Returns PL_OK when
- * valid, INVALID_INPUT when not, NO_MEMORY. Defaults of missing properties (also inside objects) are filled in first:
- * *ret_filled is the value with them, in the arena, or `json` itself when nothing was missing. */
+/* Checks one JSON value (checked text). Each problem has the pointer into the value and the rule it
+ * breaks. Returns PL_OK when valid, INVALID_INPUT when not, NO_MEMORY. Defaults of missing
+ * properties (also inside objects) are filled in first: *ret_filled is the value with them, in the
+ * arena, or `json` itself when nothing was missing. */
 enum pl_code schema_apply(const struct schema *schema, struct pl_arena *arena, struct pl_str json,
                           struct pl_str *ret_filled, struct doc_problems *problems) PL_MUST_CHECK;
 
