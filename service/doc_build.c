@@ -54,6 +54,7 @@ static const char *pointer_here(struct doc_builder *builder)
     return doc_pointer(builder->arena, &next);
 }
 
+PL_PRINTF(3, 0)
 static void problem(struct doc_builder *builder, struct doc_pos pos, const char *fmt, va_list args)
 {
     char message[512];

@@ -13,6 +13,7 @@ void doc_problems_init(struct doc_problems *problems, struct pl_arena *arena)
     *problems = (struct doc_problems){.arena = arena};
 }
 
+PL_PRINTF(2, 0)
 static const char *format(struct pl_arena *arena, const char *fmt, va_list args)
 {
     va_list again;
