@@ -25,5 +25,8 @@ enum pl_code net_policy_allow(struct net_policy *policy, struct pl_str text,
 /* May this address be connected to? When not, says why in `err` (ADDRESS_DENIED). A NULL policy allows any IPv4 or IPv6. */
 bool net_policy_permits(const struct net_policy *policy, const struct sockaddr *address,
                         struct pl_err *err);
+/* A number for this policy in its present state, never used again for another: what keeps the connections of policies
+ * apart. 0: no policy. */
+uint64_t net_policy_id(const struct net_policy *policy);
 
 #endif
