@@ -169,26 +169,13 @@ void json_decode_string(struct pl_str token, struct pl_buf *out)
 
 struct pl_str json_decode_string_arena(struct pl_str token, struct pl_arena *arena)
 {
-    struct pl_str inner = json_inner(token);
-    const char *p = inner.ptr, *end = p + inner.len;
-    size_t len = 0;
+    const struct pl_str inner = json_inner(token);
     char *out;
 
-    if (inner.len == 0 || !memchr(p, '\\', inner.len))
+    if (inner.len == 0 || !memchr(inner.ptr, '\\', inner.len))
         return pl_arena_str(arena, inner);
-    out =
-        pl_arena_alloc(arena, inner.len + 4); /* a character is never longer than its escape, but 1
-                                                 for 3 at the end of text that was not checked */
-    if (!out)
-        return (struct pl_str){0};
-    while (p < end) {
-        char text[4];
-        unsigned bytes = json_next_char(&p, end, text);
-
-        memcpy(out + len, text, bytes);
-        len += bytes;
-    }
-    return pl_str_n(out, len);
+    out = pl_arena_alloc(arena, inner.len + 3); /* zeroed: the NUL is there */
+    return out ? pl_str_n(out, json_decode_into(inner, out)) : (struct pl_str){0};
 }
 
 /* The digits that matter written out short, for strtod: a number may have a million of them. */

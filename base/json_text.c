@@ -21,18 +21,15 @@ struct pl_str json_trim(struct pl_str text)
 static const char *skip_string(const char *p, const char *end, bool *escaped)
 {
     for (;;) {
-        p = json_skip_plain(p, end);
+        p = json_skip_trusted(p, end);
         if (p == end)
             return end;
         if (*p == '"')
             return p + 1;
-        if (*p == '\\') {
-            *escaped = true;
-            if (end - p < 2)
-                return end;
-            p++;
-        }
-        p++;
+        *escaped = true;
+        if (end - p < 2)
+            return end;
+        p += 2;
     }
 }
 
@@ -140,6 +137,30 @@ unsigned json_next_char(const char **p, const char *end, char out[4])
     memcpy(out, *p, len);
     *p += len;
     return len;
+}
+
+size_t json_decode_into(struct pl_str inner, char *out)
+{
+    const char *p = inner.ptr, *end = p + inner.len, *slash;
+    char *to = out;
+
+    while (p < end) {
+        char text[4];
+        unsigned len;
+        size_t plain;
+
+        slash = memchr(p, '\\', (size_t)(end - p));
+        plain = (size_t)((slash ? slash : end) - p);
+        memcpy(to, p, plain);
+        to += plain;
+        p += plain;
+        if (!slash)
+            break;
+        len = json_next_char(&p, end, text); /* not straight into `out`: it may be shorter than 4 */
+        memcpy(to, text, len);
+        to += len;
+    }
+    return (size_t)(to - out);
 }
 
 /* ---- numbers ---- */

@@ -48,6 +48,25 @@ static inline const char *json_skip_plain(const char *p, const char *end)
     return p;
 }
 
+/* The first quote or backslash of text that is trusted for the rest; `end` if none. */
+static inline const char *json_skip_trusted(const char *p, const char *end)
+{
+    const uint64_t ones = 0x0101010101010101u, tops = 0x8080808080808080u;
+
+    for (; end - p >= 8; p += 8) {
+        uint64_t word, quote, slash;
+
+        memcpy(&word, p, 8);
+        quote = word ^ (ones * '"');
+        slash = word ^ (ones * '\\');
+        if ((((quote - ones) & ~quote) | ((slash - ones) & ~slash)) & tops)
+            break;
+    }
+    while (p < end && *p != '"' && *p != '\\')
+        p++;
+    return p;
+}
+
 /* `text` without the white space around it. */
 struct pl_str json_trim(struct pl_str text);
 
@@ -57,6 +76,10 @@ const char *json_skip_value(const char *p, const char *end, bool *escaped);
 
 /* The content of a string token, without its quotes. */
 struct pl_str json_inner(struct pl_str token);
+
+/* Undoes the escapes of a string's content into `out`, which has room for inner.len + 2 bytes (2
+ * for what an escape cut off by the end becomes); the number of bytes. */
+size_t json_decode_into(struct pl_str inner, char *out);
 
 /* Reads the character at `*p` of a string's content, escapes undone, as UTF-8 into `out`; the
  * number of bytes. *p < end. */

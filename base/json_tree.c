@@ -61,19 +61,11 @@ static cJSON *make_number(struct pl_str token)
 /* The content of a string token in memory of cJSON's allocator. */
 static char *decode(struct pl_str token)
 {
-    struct pl_str inner = json_inner(token);
-    const char *p = inner.ptr, *end = p + inner.len;
-    char *text = cJSON_malloc(inner.len + 4), *out = text;
+    const struct pl_str inner = json_inner(token);
+    char *text = cJSON_malloc(inner.len + 3);
 
-    while (text && p < end) {
-        char piece[4];
-        unsigned len = json_next_char(&p, end, piece);
-
-        memcpy(out, piece, len);
-        out += len;
-    }
     if (text)
-        *out = '\0';
+        text[json_decode_into(inner, text)] = '\0';
     return text;
 }
 
