@@ -1,44 +1,80 @@
-/* run_core.h - one run as a pure state machine: (run, event) -> effects. No I/O, no lock, no clock, no
- * threads: time is in the event, randomness is a hash of the run's seed. Not the carrying out (run_exec)
- * nor the rows' storage (store). Called by service/run_exec on the loop that owns the run, by the scenarios
- * and by the simulator.
+/* run_core.h - one run as a pure state machine: (run, event) -> effects. No I/O, no lock, no clock,
+ * no threads: time is in the event, randomness is a hash of the run's seed. Not the carrying out
+ * (run_exec) nor the rows' storage (store). Called by service/run_exec on the loop that owns the
+ * run, by the scenarios and by the simulator.
  *
- * The life of a run: create (or load from rows), START (or RECOVER); then every RESULT, EVALUATED, DEFERRED, TICK and
- * cancel goes in, and out come effects (evaluate this, call that, abort that), the nodes that changed, and the events
- * a reader of the run sees. It is over when run_core_state is final; then no call is in flight.
+ * The life of a run: create (or load from rows), START (or RECOVER); then every RESULT, EVALUATED,
+ * DEFERRED, TICK and cancel goes in, and out come effects (evaluate this, call that, abort that),
+ * the nodes that changed, and the events a reader of the run sees. It is over when run_core_state
+ * is final; then no call is in flight.
  *
  * Rules the code keeps (each has a scenario):
- *  1. A step starts when all its dependencies are final and its parent runs (JOINING, or HANDLING for a handler).
- *     A dependency that failed unhandled or was cancelled makes it SKIPPED with reason text "dependency_failed" (only seen
- *     under top-level `settled` or a user's cancel of a step). All dependencies (at least one) skipped: SKIPPED,
- *     unless it has `when`. `when` falsy: SKIPPED. An error in `when` fails the step (then on_error).
- *  2. An attempt: attempts += 1, CALLING, effect CALL. RESULT OK -> output; accepted or no `accept` -> SUCCEEDED.
- *     RESULT with an error: retried when its class is in retry.on, not no_retry, and tries < retry.attempts. `free` results
- *     use up no try, for as long as the deadline (none: PL_LIMIT_LANE_WAIT_MS since sent_at) allows. A wait that would end
- *     past the deadline is not begun: the step fails with the last error at once. The wait is
- *     max(hint, backoff): backoff_n = min(initial * multiplier^(n-1), max), of which the share `jitter` is random:
- *     backoff * (1 - jitter * r), r in [0,1) a hash of (seed, step index, attempt). With a hint the wait is the hint plus at
- *     most 10 % of it or 250 ms, whichever is less.
- *  3. DEFERRED (lane paused, nothing sent): attempts -= 1 again, HELD until the time given, then CALL again.
- *  4. `deadline` counts from sent_at (first CALL not deferred) for leaves, from the start for parallels; `timeout` of a parallel
- *     is enforced here (error timeout), of a leaf by the call. At the deadline a call in flight is aborted (STOPPING)
- *     and the step fails with deadline_exceeded; a waiting one fails with its last error.
- *  5. A step that failed goes through on_error: continue (FAILED handled, output null), default (DEFAULTING, then FAILED
- *     handled with that output), step (HANDLING; the handler's output becomes its own, FAILED handled; a handler that
- *     fails unhandled: FAILED with the handler's error). Cancelled steps do not.
- *  6. Joins: run_join.h. A decision is made at once; losers are cancelled with the reason and the join ends (CLOSING ->
- *     final) when the last one has stopped, so a final parallel has only final branches, except with `losers: drain`, where
- *     dependents go on and only the run's end waits for them.
- *  7. A call that was aborted but came back OK all the same is SUCCEEDED (its result was paid for and is kept) but not
- *     counted by its join.
- *  8. Top level `all`: the first unhandled failure fixes the outcome (RUN_ENDING): everything not final is cancelled with
- *     run_failed; the run fails with that step's error, code and path. `settled`: independent steps finish first. A step
- *     cancelled by a user counts as failed for its join or the run.
- *  9. Steps that never began when they are cancelled go straight to CANCELLED.
- * 10. Loading rows that were written after any step gives the same state; RECOVER then treats CALLING as ambiguous:
- *     on_ambiguous retry: a new attempt (attempts + 1, tries unchanged); fail: error ambiguous_attempt, no retry, on_error
- *     applies. STOPPING becomes CANCELLED (or FAILED by deadline). BACKOFF and HELD keep their time. Evaluations are asked
- *     for again. */
+ *  1. A step starts when all its dependencies are final and its parent has started (JOINING, or
+ *     HANDLING for a handler). A dependency that failed unhandled, was cancelled, or was skipped
+ *     for that reason itself makes it SKIPPED with reason text "dependency_failed" (seen only
+ *     under top-level `settled`: otherwise the run ends first). All dependencies (at least one)
+ *     skipped: SKIPPED, unless it has `when`. `when` falsy: SKIPPED. An error in `when` fails
+ *     the step (then on_error).
+ *  2. An attempt: attempts += 1, CALLING, effect CALL. RESULT OK -> output; accepted or no
+ *     `accept` -> SUCCEEDED; over PL_LIMIT_STEP_OUTPUT_BYTES: too_large. RESULT with an error:
+ *     retried when its class is in retry.on, not no_retry, and tries < retry.attempts. `free`
+ *     results use up no try, for as long as the deadline (none: PL_LIMIT_LANE_WAIT_MS since
+ *     sent_at, which also bounds what a hint may ask) allows. A wait that would not end before
+ *     the deadline is not begun: the step fails with the last error at once. The wait is
+ *     max(hint, backoff): backoff_n = min(initial * multiplier^(n-1), max), n counting the tries
+ *     (or the free results, after one), of which the share `jitter` is random: backoff * (1 -
+ *     jitter * r), r in [0,1) a hash of (seed, step index, attempt); 1 ms at least. The hint
+ *     counts with at most 10 % of it or 250 ms more, whichever is less.
+ *  3. DEFERRED (lane paused, nothing sent): attempts -= 1 again, HELD until the time given, then
+ *     CALL again. One that was sent before and would wait past its deadline (none: the hour of
+ *     rule 2) fails with its last error. `step.started` is told with the first CALL, also when
+ *     that is then deferred, and only once.
+ *  4. `deadline` counts from sent_at (first CALL not deferred) for leaves, from the start for
+ *     parallels; `timeout` of a parallel is enforced here (error timeout), of a leaf by the
+ *     call. At the deadline a call in flight is aborted (STOPPING) and the step fails with
+ *     deadline_exceeded; a waiting one fails with its last error; branches are cancelled with
+ *     reason deadline. Of several times that have come the earliest counts, a join's own
+ *     deadline first. A handler is not under the deadline of its step.
+ *  5. A step that failed goes through on_error: continue (FAILED handled, output null), default
+ *     (DEFAULTING, then FAILED handled with that output; an error there is the step's), step
+ *     (HANDLING; the handler's output becomes its own, FAILED handled; a handler that fails
+ *     unhandled: FAILED with the handler's error; one that was skipped or cancelled by a user
+ *     handled nothing: FAILED with its own). Cancelled steps do not.
+ *  6. Joins: run_join.h. A decision is made at once; losers are cancelled with the reason and
+ *     the join ends (CLOSING -> final) when the last one has stopped, so a final parallel has
+ *     only final branches, except with `losers: drain`, where dependents go on and only the
+ *     run's end waits for the branches, all of which are let go on. A result that is not
+ *     accepted: FAILED with not_accepted, no retry, no on_error; it keeps its output. A handled
+ *     failure is not looked at.
+ *  7. A call that was aborted but came back OK all the same is SUCCEEDED (its result was paid
+ *     for and is kept) but not counted by a join that was decided or cancelled; a branch
+ *     cancelled while ACCEPTING likewise. Where the join is still open (its own deadline, a
+ *     user's cancel) it counts.
+ *  8. Top level `all`: the first unhandled failure fixes the outcome (RUN_ENDING): everything
+ *     not final is cancelled with run_failed; the run fails with that step's error, code and
+ *     path. `settled`: independent steps finish first; then the run fails with the failure that
+ *     ended first (of several at one time: first in order). A step cancelled by a user counts as
+ *     failed for its join or the run. A run's timeout: ENDING with run_timeout, steps cancelled
+ *     with reason deadline. A user's cancel: ENDING, then CANCELLED; an outcome once fixed
+ *     stays.
+ *  9. Steps that never began when they are cancelled go straight to CANCELLED. Those inside a
+ *     step that never started, and handlers nobody needed, end with it (CANCELLED or SKIPPED)
+ *     without a row and without an event.
+ * 10. Loading rows that were written after any step gives the same state; RECOVER then treats
+ *     CALLING as ambiguous: on_ambiguous retry: a new attempt (attempts + 1, tries unchanged;
+ *     error ambiguous_attempt until it is over); fail: error ambiguous_attempt, no retry,
+ *     on_error applies. (Past its deadline: deadline_exceeded at once.) STOPPING becomes
+ *     CANCELLED (or FAILED by deadline). BACKOFF and HELD keep their time. Evaluations are asked
+ *     for again. A QUEUED run starts.
+ *
+ * Times are > 0. Notes: run.started, step.started, step.retrying (a wait begins, or a crash's
+ * attempt is made again), step.reset (before it, for llm steps: text sent so far is void),
+ * step.succeeded, step.failed, step.skipped, step.cancelled, run.succeeded, run.failed,
+ * run.cancelled, in causal order.
+ *
+ * An error (node->error, run's error) is a problem object: {"code","title","detail","retryable",
+ * "attempts", "upstream_status"?, "upstream"?}; of a join that failed "branch" (the path) and
+ * "cause" (the branch's error) as well; of a run "step" (the path). */
 #ifndef PLAIT_SERVICE_RUN_CORE_H
 #define PLAIT_SERVICE_RUN_CORE_H
 
@@ -57,35 +93,43 @@ struct run_core;
 
 /* How a parallel's join stands. Counts are of its branches. */
 struct node_join {
-    unsigned total, succeeded, failed, skipped, cancelled; /* branches that are final, by how; a success
-                                                              that was not accepted is in failed */
-    unsigned counted;       /* successes the decision rests on */
+    unsigned total;                                 /* branches; those that are final, by how: */
+    unsigned succeeded, failed, skipped, cancelled; /* handled failures are in succeeded, a success
+                                                       that was not accepted in failed */
+    unsigned counted;                               /* successes the decision rests on */
     bool decided, satisfied;
-    bool by_deadline;       /* the deadline decided */
-    enum pl_code code;      /* when decided and not satisfied */
-    int winner;             /* index of the branch whose result decided, -1: none */
+    bool by_deadline;  /* the deadline decided */
+    enum pl_code code; /* when decided and not satisfied */
+    int winner;        /* index of the branch that satisfied `any`, -1: none */
 };
 
 /* One step of one run. Fields are read-only outside run_core*.c but for `exec`. */
 struct run_node {
     const struct step_def *def;
-    struct run_node *parent;   /* NULL at the top */
+    struct run_node *parent; /* NULL at the top */
     enum node_state state;
-    enum cancel_reason reason; /* while STOPPING, CLOSING by cancel, CANCELLED */
+    enum cancel_reason reason; /* while STOPPING and CLOSING by cancel, CANCELLED */
     bool handled, counted, dependency_failed;
-    bool recorded;             /* a row of it has been asked for before */
-    unsigned attempts, tries, free_tries;
-    unsigned open_deps, skipped_deps; /* dependencies not final; those skipped */
-    unsigned open_children;    /* branches not final */
-    struct node_join *join;    /* parallels that started */
-    struct pl_value *output;   /* final output, or the result an ACCEPTING looks at */
-    struct pl_value *error;    /* problem object: {"code","title","detail","retryable",...} */
-    struct pl_err failure;     /* the error that waits (STOPPING by deadline, DEFAULTING, HANDLING, CLOSING) */
+    bool recorded; /* a row of it has been asked for before */
+    bool entered;  /* its parent has started, or it is at the top of a run that did */
+    bool silent;   /* ended without a row or an event (rule 9) */
+    unsigned attempts, tries, free_tries; /* free_tries: over, and used up no try */
+    unsigned open_deps, skipped_deps;     /* dependencies not final; those skipped */
+    unsigned open_children;               /* branches not final */
+    struct node_join *join;               /* parallels that started */
+    struct pl_value *output;              /* final output, or the result an ACCEPTING looks at */
+    struct pl_value *error; /* problem object. FAILED: for good. BACKOFF, HELD, CALLING: of the last
+                               attempt, if any. HANDLING, DEFAULTING, STOPPING by deadline, CLOSING:
+                               the one that waits (what `.error` of its handler is) */
+    enum pl_code failure;   /* the code of an error that waits, else OK */
+    const char *held_reason; /* HELD: why, static text or the core's */
     struct store_usage usage;
     pl_ms created_at, started_at, ended_at, wake_at, sent_at, deadline_at;
-    uint32_t timer_slot;       /* private: its place in the timer heap, 0: none */
-    struct pl_list dirty;      /* private */
-    void *exec;                /* the executor's: the call in flight; NULL in the simulator */
+    uint32_t timer_slot;   /* private: its place in the timer heap, 0: none */
+    uint32_t end;          /* private: index behind the last step inside it */
+    struct pl_list dirty;  /* private */
+    struct run_node *next; /* private: the queue of steps that have just ended */
+    void *exec;            /* the executor's: the call in flight; NULL in the simulator */
 };
 
 /* ---- what goes in ---- */
@@ -111,22 +155,24 @@ enum run_eval_what {
 struct run_event {
     enum run_event_type type;
     pl_ms now;
-    struct run_node *node;       /* EVALUATED (NULL for OUTPUT), RESULT, DEFERRED, CANCEL_STEP */
-    enum run_eval_what what;     /* EVALUATED */
-    bool truth;                  /* EVALUATED: WHEN, ACCEPT */
-    struct pl_value *value;      /* EVALUATED: DEFAULT, OUTPUT; a reference the core takes */
-    struct pl_err err;           /* EVALUATED: code not OK means it failed */
-    struct step_result *result;  /* RESULT: the core takes its references out of it */
-    pl_ms until;                 /* DEFERRED */
-    const char *reason;          /* DEFERRED: why, static text ("rate_limited", "unreachable") */
+    struct run_node *node;      /* EVALUATED (NULL for OUTPUT), RESULT, DEFERRED, CANCEL_STEP */
+    enum run_eval_what what;    /* EVALUATED */
+    bool truth;                 /* EVALUATED: WHEN, ACCEPT */
+    struct pl_value *value;     /* EVALUATED: DEFAULT, OUTPUT; a reference the core takes */
+    struct pl_err err;          /* EVALUATED: code not OK means it failed */
+    struct step_result *result; /* RESULT: the core takes its references out of it */
+    pl_ms until;                /* DEFERRED */
+    const char *reason;         /* DEFERRED: why, static text ("rate_limited", "unreachable") */
 };
 
 /* ---- what comes out ---- */
 
 enum run_effect_type {
-    RUN_FX_EVAL,  /* evaluate `what` for node and answer with EVALUATED */
-    RUN_FX_CALL,  /* make attempt node->attempts and answer with RESULT or DEFERRED */
-    RUN_FX_ABORT, /* stop the attempt in flight; its RESULT still comes (CANCELLED, or what it was) */
+    RUN_FX_EVAL, /* evaluate `what` for node and answer with EVALUATED */
+    RUN_FX_CALL, /* make attempt node->attempts and answer with RESULT or DEFERRED */
+    /* stop the attempt in flight; its answer still comes (CANCELLED, or what it was). May follow
+     * the CALL in one update. */
+    RUN_FX_ABORT,
 };
 
 struct run_effect {
@@ -135,8 +181,8 @@ struct run_effect {
     enum run_eval_what what;
 };
 
-/* Something a reader of the run sees, in order. Rendered by the caller before the next run_core_step, while the node is
- * as the event found it. */
+/* Something a reader of the run sees, in order. Rendered by the caller before the next
+ * run_core_step, while the node is as the event found it. */
 struct run_note {
     int64_t seq;
     const char *type;      /* "step.started", static */
@@ -153,7 +199,8 @@ struct run_update {
 
 /* ---- the run ---- */
 
-/* A run of `workflow` (referenced) that has not begun. `seed` drives jitter. NULL when out of memory. */
+/* A run of `workflow` (referenced) that has not begun. `seed` drives jitter. NULL when out of
+ * memory. */
 struct run_core *run_core_create(struct workflow *workflow, uint64_t seed, pl_ms created_at);
 
 /* The run whose rows were read from the store. Takes references to the rows' values.
@@ -165,8 +212,9 @@ enum pl_code run_core_load(struct workflow *workflow, uint64_t seed, const struc
 /* Nulls; accepts NULL. Nothing may be in flight in an executor that still knows the nodes. */
 void run_core_destroy(struct run_core **core);
 
-/* Takes one event. Never fails for bad timing: an answer that is not awaited is dropped (and counted). Errors: NO_MEMORY: the
- * state is unchanged in what is recorded, the caller fails the run. */
+/* Takes one event. Never fails for bad timing: an answer that is not awaited is dropped (and
+ * counted). Errors: NO_MEMORY: nothing more may be recorded of the run (what is durable stands);
+ * every later call says the same. */
 enum pl_code run_core_step(struct run_core *core, struct run_event *event,
                            struct run_update *ret_update) PL_MUST_CHECK;
 
@@ -193,12 +241,19 @@ struct run_node *run_core_take_dirty(struct run_core *core);
 /* True (once) when the run's own row changed. */
 bool run_core_take_run_dirty(struct run_core *core);
 
-/* The row of a node, or the core's part of the run's row (status, phase, output, error, reason, times, usage, last_seq; the rest
- * is the caller's). Strings and values are borrowed until the next run_core_step; `arena` holds what must be made (the
- * join report). */
+/* The row of a node, or the core's part of the run's row (status, phase, output, error, reason,
+ * times, usage, last_seq; the rest is the caller's). Strings and values are borrowed until the next
+ * run_core_step; `arena` holds what must be made (the join report). */
 void run_core_step_row(const struct run_core *core, const struct run_node *node,
                        struct pl_arena *arena, struct store_step *ret_row);
-void run_core_run_row(const struct run_core *core, struct pl_arena *arena, struct store_run *ret_row);
+void run_core_run_row(const struct run_core *core, struct pl_arena *arena,
+                      struct store_run *ret_row);
+
+/* Told of every move of a step (node) or of the run (NULL), by the names of the states. For
+ * scenarios and debugging; NULL: nobody. */
+typedef void (*run_trace_fn)(void *arg, const struct run_node *node, const char *from,
+                             const char *to);
+void run_core_set_trace(struct run_core *core, run_trace_fn trace, void *arg);
 
 /* Looks whether every invariant of run_states.h and of the rules above holds. For tests
  * and the simulator: O(steps). Returns a sentence about the first breach, NULL when sound. */

@@ -1,6 +1,6 @@
 /* run_states.h - the states of a step and of a run, and every move between them, as tables. Not the
- * decisions (run_core): one function moves a state, checks the table and traces. docs/states.md is generated
- * from the tables.
+ * decisions (run_core): one function moves a state, checks the table and traces. docs/states.md is
+ * generated from the tables.
  *
  *                     +--> SKIPPED
  *   WAITING --> DECIDING --> HELD <-> CALLING <--> BACKOFF
@@ -10,8 +10,9 @@
  *                     |                 +--> DEFAULTING | HANDLING --> FAILED (handled or not)
  *                     +--> JOINING --> CLOSING --> ACCEPTING | SUCCEEDED | FAILED | CANCELLED
  *
- * Suspended, waiting for the world: HELD (lane timer), CALLING and STOPPING (a call), BACKOFF (timer), DECIDING,
- * ACCEPTING and DEFAULTING (an evaluation). Waiting for other steps: WAITING, JOINING, CLOSING, HANDLING. */
+ * Suspended, waiting for the world: HELD (lane timer), CALLING and STOPPING (a call), BACKOFF
+ * (timer), DECIDING, ACCEPTING and DEFAULTING (an evaluation). Waiting for other steps: WAITING,
+ * JOINING, CLOSING, HANDLING. A step without `when` skips DECIDING. */
 #ifndef PLAIT_SERVICE_RUN_STATES_H
 #define PLAIT_SERVICE_RUN_STATES_H
 
@@ -19,21 +20,26 @@
 #include "base/str.h"
 
 /* X(suffix, phase name (stored), public status, sentence true in the state) */
-#define NODE_STATE_TABLE(X)                                                                        \
-    X(WAITING, "waiting_for_steps", "pending", "a step it depends on is not over")                 \
-    X(DECIDING, "deciding", "pending", "its dependencies are over and its `when` is being looked at") \
-    X(HELD, "held", "pending", "it could be sent, but its lane is paused; no call is in flight")   \
-    X(CALLING, "calling", "running", "exactly one attempt is in flight and its intent is recorded") \
-    X(BACKOFF, "backoff", "retrying", "the last attempt failed and the next one has a time")       \
-    X(ACCEPTING, "accepting", "running", "its result is recorded and the join's `accept` is being looked at") \
-    X(JOINING, "joining", "running", "its branches run and its join is not decided")               \
-    X(CLOSING, "closing", "running", "its join is decided or it was cancelled, and branches are being stopped") \
-    X(DEFAULTING, "defaulting", "running", "it failed and the value of on_error.default is being made") \
-    X(HANDLING, "handling", "running", "it failed and its on_error.step is not over")              \
-    X(STOPPING, "stopping", "running", "its call was aborted and has not come back yet")           \
-    X(SUCCEEDED, "succeeded", "succeeded", "it has an output, for good")                           \
-    X(FAILED, "failed", "failed", "it has an error, for good; handled or not")                     \
-    X(SKIPPED, "skipped", "skipped", "it never ran and never will; its output is null")            \
+#define NODE_STATE_TABLE(X)                                                                      \
+    X(WAITING, "waiting_for_steps", "pending", "a step it depends on is not over")               \
+    X(DECIDING, "deciding", "pending",                                                           \
+      "its dependencies are over and its `when` is being looked at")                             \
+    X(HELD, "held", "pending", "it could be sent, but its lane is paused; no call is in flight") \
+    X(CALLING, "calling", "running",                                                             \
+      "exactly one attempt is in flight and its intent is recorded")                             \
+    X(BACKOFF, "backoff", "retrying", "the last attempt failed and the next one has a time")     \
+    X(ACCEPTING, "accepting", "running",                                                         \
+      "its result is recorded and the join's `accept` is being looked at")                       \
+    X(JOINING, "joining", "running", "its branches run and its join is not decided")             \
+    X(CLOSING, "closing", "running",                                                             \
+      "its join is decided or it was cancelled, and branches are being stopped")                 \
+    X(DEFAULTING, "defaulting", "running",                                                       \
+      "it failed and the value of on_error.default is being made")                               \
+    X(HANDLING, "handling", "running", "it failed and its on_error.step is not over")            \
+    X(STOPPING, "stopping", "running", "its call was aborted and has not come back yet")         \
+    X(SUCCEEDED, "succeeded", "succeeded", "it has an output, for good")                         \
+    X(FAILED, "failed", "failed", "it has an error, for good; handled or not")                   \
+    X(SKIPPED, "skipped", "skipped", "it never ran and never will; its output is null")          \
     X(CANCELLED, "cancelled", "cancelled", "it was stopped, and has a reason")
 
 enum node_state {
@@ -44,13 +50,14 @@ enum node_state {
 };
 
 /* X(suffix, phase name, public status, sentence) */
-#define RUN_STATE_TABLE(X)                                                                         \
-    X(QUEUED, "queued", "queued", "it is recorded and nothing of it has begun")                    \
-    X(RUNNING, "running", "running", "steps run and its outcome is open")                          \
-    X(ENDING, "ending", "running", "its outcome is fixed (failure, cancel) and steps are being stopped") \
-    X(OUTPUT, "output", "running", "every step is over and its output is being made")              \
-    X(SUCCEEDED, "succeeded", "succeeded", "it has an output, for good")                           \
-    X(FAILED, "failed", "failed", "it has an error, for good")                                     \
+#define RUN_STATE_TABLE(X)                                                            \
+    X(QUEUED, "queued", "queued", "it is recorded and nothing of it has begun")       \
+    X(RUNNING, "running", "running", "steps run and its outcome is open")             \
+    X(ENDING, "ending", "running",                                                    \
+      "its outcome is fixed (failure, cancel) and steps are being stopped")           \
+    X(OUTPUT, "output", "running", "every step is over and its output is being made") \
+    X(SUCCEEDED, "succeeded", "succeeded", "it has an output, for good")              \
+    X(FAILED, "failed", "failed", "it has an error, for good")                        \
     X(CANCELLED, "cancelled", "cancelled", "it was cancelled, for good")
 
 enum run_state {
@@ -61,14 +68,14 @@ enum run_state {
 };
 
 /* Why something was stopped before its end. X(suffix, public text) */
-#define CANCEL_REASON_TABLE(X)                                                                     \
-    X(NONE, "")                                                                                    \
-    X(LOST_RACE, "lost_race")                                                                      \
-    X(QUORUM_MET, "quorum_met")                                                                    \
-    X(OUTCOME_FIXED, "outcome_fixed")                                                              \
-    X(SIBLING_FAILED, "sibling_failed")                                                            \
-    X(RUN_FAILED, "run_failed")                                                                    \
-    X(DEADLINE, "deadline")                                                                        \
+#define CANCEL_REASON_TABLE(X)          \
+    X(NONE, "")                         \
+    X(LOST_RACE, "lost_race")           \
+    X(QUORUM_MET, "quorum_met")         \
+    X(OUTCOME_FIXED, "outcome_fixed")   \
+    X(SIBLING_FAILED, "sibling_failed") \
+    X(RUN_FAILED, "run_failed")         \
+    X(DEADLINE, "deadline")             \
     X(USER, "user")
 
 enum cancel_reason {
@@ -83,6 +90,8 @@ const char *node_state_status(enum node_state state);
 bool node_state_is_final(enum node_state state);
 /* May a node go from one to the other? The only judge of it. */
 bool node_state_allows(enum node_state from, enum node_state to);
+/* Why a step makes that move, a sentence; NULL for one that is not allowed. */
+const char *node_state_move_text(enum node_state from, enum node_state to);
 /* The state of a stored phase; false for an unknown text. */
 bool node_state_from_phase(struct pl_str phase, enum node_state *ret_state);
 
@@ -90,6 +99,7 @@ const char *run_state_phase(enum run_state state);
 const char *run_state_status(enum run_state state);
 bool run_state_is_final(enum run_state state);
 bool run_state_allows(enum run_state from, enum run_state to);
+const char *run_state_move_text(enum run_state from, enum run_state to);
 bool run_state_from_phase(struct pl_str phase, enum run_state *ret_state);
 
 const char *cancel_reason_text(enum cancel_reason reason);
