@@ -1,0 +1,57 @@
+/* batch.h - what is inside a batch: the rows one activation of one run changes. Not the queue
+ * (writer.h) and not for callers of the store, who see it opaque. Filled through store.h, read by
+ * drivers, freed by the writer.
+ *
+ * Rows and strings live in the batch's own arena; values are referenced. A batch belongs to one
+ * thread at a time: its maker, then (store_submit) the writer. */
+#ifndef PLAIT_STORAGE_BATCH_H
+#define PLAIT_STORAGE_BATCH_H
+
+#include "base/arena.h"
+#include "base/list.h"
+#include "storage/records.h"
+#include "storage/store.h"
+
+/* Rows in the order they were first put. */
+struct batch_definition {
+    struct batch_definition *next;
+    struct pl_str hash, text;
+};
+
+struct batch_step {
+    struct batch_step *next;
+    struct store_step row;
+};
+
+struct batch_event {
+    struct batch_event *next;
+    struct store_event row;
+};
+
+struct store_batch {
+    struct pl_arena *arena; /* holds the batch itself too */
+    struct pl_str tenant, run;
+
+    struct batch_definition *definitions, *last_definition;
+    bool has_run;
+    struct store_run run_row;
+    struct batch_step *steps, *last_step;
+    size_t step_count;
+    struct batch_step **step_table; /* open addressing by path; NULL while the steps are few */
+    size_t step_slots;              /* a power of two */
+    struct batch_event *events, *last_event;
+    int64_t max_seq; /* of the events */
+    size_t rows;     /* of all kinds */
+    size_t bytes;    /* of strings and values, for the cap of a transaction */
+
+    /* Set by store_submit, then the writer's. */
+    struct pl_list node; /* in the queue */
+    store_done_fn done;
+    void *arg;
+    enum pl_code code; /* why this batch alone cannot be written */
+};
+
+/* True when memory ran out while it was filled: such a batch is never written. */
+bool store_batch_failed(const struct store_batch *batch);
+
+#endif

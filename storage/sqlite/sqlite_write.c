@@ -1,0 +1,240 @@
+/* sqlite_write.c - the statements of the write connection. Not opening, not reading. Its functions
+ * are slots of the driver: called on the store's writer thread. */
+#include "storage/sqlite/sqlite_db.h"
+#include "storage/sqlite/sqlite_driver.h"
+
+enum {
+    INPUT_APART_BYTES = 1024, /* a longer run input is kept in run_inputs */
+    CHECKPOINT_PAGES = 4096,  /* of 4 KiB in the WAL before it is moved into the file */
+};
+
+/* The order of the columns is the order in which put_* below binds them. */
+static const char *const sql[SQLITE_WRITE__COUNT] = {
+    [SQLITE_WRITE_BEGIN] = "BEGIN IMMEDIATE",
+    [SQLITE_WRITE_COMMIT] = "COMMIT",
+    [SQLITE_WRITE_ROLLBACK] = "ROLLBACK",
+    /* Definitions and inputs stay the same while their rows are put again and again: no page is
+       touched then. */
+    [SQLITE_WRITE_DEFINITION] =
+        "INSERT INTO definitions (tenant, hash, text) VALUES (?,?,?)"
+        " ON CONFLICT DO UPDATE SET text = excluded.text WHERE text IS NOT excluded.text",
+    [SQLITE_WRITE_INPUT] =
+        "INSERT INTO run_inputs (tenant, id, input) VALUES (?,?,?)"
+        " ON CONFLICT DO UPDATE SET input = excluded.input WHERE input IS NOT excluded.input",
+    [SQLITE_WRITE_RUN] =
+        "INSERT OR REPLACE INTO runs (tenant, id, definition, workflow_name, workflow_version,"
+        " status, phase, paused, input_apart, input, output, error, reason, thread, metadata,"
+        " options, created_at, started_at, ended_at, calls, input_tokens, cached_input_tokens,"
+        " output_tokens, cost_usd, last_seq)"
+        " VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
+    [SQLITE_WRITE_STEP] =
+        "INSERT OR REPLACE INTO steps (tenant, run, path, kind, status, phase, attempts, tries,"
+        " handled, counted, model, output, error, reason, join_state, calls, input_tokens,"
+        " cached_input_tokens, output_tokens, cost_usd, created_at, started_at, ended_at, wake_at,"
+        " sent_at) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
+    [SQLITE_WRITE_EVENT] =
+        "INSERT OR REPLACE INTO events (tenant, run, seq, at, type, path, attempt, data)"
+        " VALUES (?,?,?,?,?,?,?,?)",
+};
+
+enum pl_code sqlite_write_prepare(struct sqlite_driver *sqlite, struct pl_err *err)
+{
+    enum pl_code code = PL_OK;
+
+    for (size_t i = 0; i < SQLITE_WRITE__COUNT && code == PL_OK; i++)
+        code = sqlite_db_prepare(sqlite->db, sql[i], &sqlite->statements[i], err);
+    return code;
+}
+
+/* Runs a statement that gives no rows and makes it ready to be bound again. */
+static enum pl_code run(struct sqlite_driver *sqlite, enum sqlite_write which, int bind_rc,
+                        struct pl_err *err)
+{
+    sqlite3_stmt *statement = sqlite->statements[which];
+    int rc = bind_rc;
+
+    if (rc == SQLITE_OK) {
+        (void)sqlite3_step(statement);
+        rc = sqlite3_reset(statement); /* gives the step's error again */
+    }
+    return rc == SQLITE_OK ? PL_OK : sqlite_db_fail(sqlite->db, rc, err);
+}
+
+/* ---- rows ---- */
+
+static void bind_usage(struct sqlite_binder *binder, const struct store_usage *usage)
+{
+    sqlite_bind_int(binder, usage->calls);
+    sqlite_bind_int(binder, usage->input_tokens);
+    sqlite_bind_int(binder, usage->cached_input_tokens);
+    sqlite_bind_int(binder, usage->output_tokens);
+    sqlite_bind_real(binder, usage->cost_usd);
+}
+
+static struct sqlite_binder begin_row(struct sqlite_driver *sqlite, enum sqlite_write which,
+                                      const struct store_batch *batch)
+{
+    struct sqlite_binder binder = sqlite_bind_begin(sqlite->statements[which]);
+
+    sqlite_bind_str(&binder, batch->tenant);
+    return binder;
+}
+
+static enum pl_code put_definition(struct sqlite_driver *sqlite, const struct store_batch *batch,
+                                   const struct batch_definition *row, struct pl_err *err)
+{
+    struct sqlite_binder binder = begin_row(sqlite, SQLITE_WRITE_DEFINITION, batch);
+
+    sqlite_bind_str(&binder, row->hash);
+    sqlite_bind_str(&binder, row->text);
+    return run(sqlite, SQLITE_WRITE_DEFINITION, binder.rc, err);
+}
+
+static enum pl_code put_input(struct sqlite_driver *sqlite, const struct store_batch *batch,
+                              struct pl_err *err)
+{
+    struct sqlite_binder binder = begin_row(sqlite, SQLITE_WRITE_INPUT, batch);
+
+    sqlite_bind_str(&binder, batch->run);
+    sqlite_bind_value(&binder, batch->run_row.input);
+    return run(sqlite, SQLITE_WRITE_INPUT, binder.rc, err);
+}
+
+static enum pl_code put_run(struct sqlite_driver *sqlite, const struct store_batch *batch,
+                            struct pl_err *err)
+{
+    const struct store_run *row = &batch->run_row;
+    bool apart = row->input && pl_value_text(row->input).len > INPUT_APART_BYTES;
+    struct sqlite_binder binder = begin_row(sqlite, SQLITE_WRITE_RUN, batch);
+    enum pl_code code;
+
+    sqlite_bind_str(&binder, batch->run);
+    sqlite_bind_str(&binder, row->definition);
+    sqlite_bind_str(&binder, row->workflow_name);
+    sqlite_bind_int(&binder, row->workflow_version);
+    sqlite_bind_str(&binder, row->status);
+    sqlite_bind_str(&binder, row->phase);
+    sqlite_bind_int(&binder, row->paused);
+    sqlite_bind_int(&binder, apart);
+    sqlite_bind_value(&binder, apart ? NULL : row->input);
+    sqlite_bind_value(&binder, row->output);
+    sqlite_bind_value(&binder, row->error);
+    sqlite_bind_str(&binder, row->reason);
+    sqlite_bind_str(&binder, row->thread);
+    sqlite_bind_str(&binder, row->metadata);
+    sqlite_bind_str(&binder, row->options);
+    sqlite_bind_int(&binder, row->created_at);
+    sqlite_bind_int(&binder, row->started_at);
+    sqlite_bind_int(&binder, row->ended_at);
+    bind_usage(&binder, &row->usage);
+    sqlite_bind_int(&binder, row->last_seq);
+    code = run(sqlite, SQLITE_WRITE_RUN, binder.rc, err);
+    if (code == PL_OK && apart)
+        code = put_input(sqlite, batch, err);
+    return code;
+}
+
+static enum pl_code put_step(struct sqlite_driver *sqlite, const struct store_batch *batch,
+                             const struct store_step *row, struct pl_err *err)
+{
+    struct sqlite_binder binder = begin_row(sqlite, SQLITE_WRITE_STEP, batch);
+
+    sqlite_bind_str(&binder, batch->run);
+    sqlite_bind_str(&binder, row->path);
+    sqlite_bind_str(&binder, row->kind);
+    sqlite_bind_str(&binder, row->status);
+    sqlite_bind_str(&binder, row->phase);
+    sqlite_bind_int(&binder, row->attempts);
+    sqlite_bind_int(&binder, row->tries);
+    sqlite_bind_int(&binder, row->handled);
+    sqlite_bind_int(&binder, row->counted);
+    sqlite_bind_str(&binder, row->model);
+    sqlite_bind_value(&binder, row->output);
+    sqlite_bind_value(&binder, row->error);
+    sqlite_bind_str(&binder, row->reason);
+    sqlite_bind_str(&binder, row->join);
+    bind_usage(&binder, &row->usage);
+    sqlite_bind_int(&binder, row->created_at);
+    sqlite_bind_int(&binder, row->started_at);
+    sqlite_bind_int(&binder, row->ended_at);
+    sqlite_bind_int(&binder, row->wake_at);
+    sqlite_bind_int(&binder, row->sent_at);
+    return run(sqlite, SQLITE_WRITE_STEP, binder.rc, err);
+}
+
+static enum pl_code put_event(struct sqlite_driver *sqlite, const struct store_batch *batch,
+                              const struct store_event *row, struct pl_err *err)
+{
+    struct sqlite_binder binder = begin_row(sqlite, SQLITE_WRITE_EVENT, batch);
+
+    sqlite_bind_str(&binder, batch->run);
+    sqlite_bind_int(&binder, row->seq);
+    sqlite_bind_int(&binder, row->at);
+    sqlite_bind_str(&binder, row->type);
+    sqlite_bind_str(&binder, row->path);
+    sqlite_bind_int(&binder, row->attempt);
+    sqlite_bind_str(&binder, row->data);
+    return run(sqlite, SQLITE_WRITE_EVENT, binder.rc, err);
+}
+
+/* ---- slots ---- */
+
+enum pl_code sqlite_write_begin(struct store_driver *driver, struct pl_err *err)
+{
+    return run(sqlite_driver_of(driver), SQLITE_WRITE_BEGIN, SQLITE_OK, err);
+}
+
+enum pl_code sqlite_write_batch(struct store_driver *driver, const struct store_batch *batch,
+                                struct pl_err *err)
+{
+    struct sqlite_driver *sqlite = sqlite_driver_of(driver);
+    enum pl_code code = PL_OK;
+
+    for (const struct batch_definition *row = batch->definitions; row && code == PL_OK;
+         row = row->next)
+        code = put_definition(sqlite, batch, row, err);
+    if (batch->has_run && code == PL_OK)
+        code = put_run(sqlite, batch, err);
+    for (const struct batch_step *step = batch->steps; step && code == PL_OK; step = step->next)
+        code = put_step(sqlite, batch, &step->row, err);
+    for (const struct batch_event *event = batch->events; event && code == PL_OK;
+         event = event->next)
+        code = put_event(sqlite, batch, &event->row, err);
+    return code;
+}
+
+enum pl_code sqlite_write_commit(struct store_driver *driver, struct pl_err *err)
+{
+    return run(sqlite_driver_of(driver), SQLITE_WRITE_COMMIT, SQLITE_OK, err);
+}
+
+void sqlite_write_rollback(struct store_driver *driver)
+{
+    struct sqlite_driver *sqlite = sqlite_driver_of(driver);
+
+    /* SQLite has rolled back by itself after some errors. A ROLLBACK that fails has ended the
+     * transaction too. */
+    if (!sqlite3_get_autocommit(sqlite->db))
+        (void)run(sqlite, SQLITE_WRITE_ROLLBACK, SQLITE_OK, NULL);
+}
+
+/* Moves the WAL into the file, after the owners of the commit know: a checkpoint inside a commit,
+ * as SQLite does it by itself, would make them wait and would hide its errors. */
+enum pl_code sqlite_write_maintain(struct store_driver *driver, struct pl_err *err)
+{
+    struct sqlite_driver *sqlite = sqlite_driver_of(driver);
+    enum pl_code code;
+    int rc;
+
+    if (sqlite->wal_pages < CHECKPOINT_PAGES)
+        return PL_OK;
+    rc = sqlite3_wal_checkpoint_v2(sqlite->db, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
+    if (rc == SQLITE_OK)
+        return PL_OK;
+    code = sqlite_db_fail(sqlite->db, rc, err);
+    /* The WAL keeps everything until the next try. */
+    if (code == PL_ERR_STORE_BUSY || code == PL_ERR_NO_SPACE || code == PL_ERR_NO_MEMORY)
+        return PL_OK;
+    pl_err_prefix(err, "checkpoint");
+    return code;
+}

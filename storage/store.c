@@ -1,0 +1,114 @@
+/* store.c - the store as service/ sees it: checks arguments and joins a driver to a writer. Not
+ * SQL, not the queue. Called by service/. */
+#include "storage/store.h"
+
+#include "storage/batch.h"
+#include "storage/store_driver.h"
+#include "storage/writer.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+struct store {
+    struct store_driver *driver; /* set once */
+    struct store_writer *writer; /* set once */
+};
+
+enum pl_code store_open(const struct store_options *options, struct store **ret_store,
+                        struct pl_err *err)
+{
+    const struct store_driver_kind *kind;
+    const char *location;
+    struct store *store;
+    enum pl_code code;
+
+    code = store_driver_find(options->url, &kind, &location, err);
+    if (code != PL_OK)
+        return code;
+    store = calloc(1, sizeof(*store));
+    if (!store)
+        return pl_err_set(err, PL_ERR_NO_MEMORY, "out of memory for the store");
+    code = kind->open(location, options, &store->driver, err);
+    if (code != PL_OK)
+        goto err_after_alloc;
+    code = store_writer_start(store->driver, options->retry_for, &store->writer, err);
+    if (code != PL_OK)
+        goto err_after_open;
+    *ret_store = store;
+    return PL_OK;
+
+err_after_open:
+    store->driver->ops->close(store->driver);
+err_after_alloc:
+    free(store);
+    return code;
+}
+
+void store_close(struct store **store)
+{
+    if (!store || !*store)
+        return;
+    store_writer_stop(&(*store)->writer);
+    (*store)->driver->ops->close((*store)->driver);
+    free(*store);
+    *store = NULL;
+}
+
+enum pl_code store_health(struct store *store, struct pl_err *err)
+{
+    return store_writer_health(store->writer, err);
+}
+
+void store_submit(struct store *store, struct store_batch **batch, store_done_fn done, void *arg)
+{
+    assert(batch && *batch);
+    (*batch)->done = done;
+    (*batch)->arg = arg;
+    store_writer_submit(store->writer, *batch);
+    *batch = NULL;
+}
+
+void store_stats(struct store *store, struct store_stats *ret_stats)
+{
+    store_writer_stats(store->writer, ret_stats);
+}
+
+/* ---- reading ---- */
+
+enum pl_code store_get_run(struct store *store, struct pl_arena *arena, struct pl_str tenant,
+                           struct pl_str id, struct store_run *ret_run, struct pl_err *err)
+{
+    return store->driver->ops->get_run(store->driver, arena, tenant, id, ret_run, err);
+}
+
+enum pl_code store_list_steps(struct store *store, struct pl_arena *arena, struct pl_str tenant,
+                              struct pl_str run, struct pl_str after, size_t limit,
+                              struct store_step **ret_steps, size_t *ret_count, struct pl_err *err)
+{
+    return store->driver->ops->list_steps(store->driver, arena, tenant, run, after, limit,
+                                          ret_steps, ret_count, err);
+}
+
+enum pl_code store_list_events(struct store *store, struct pl_arena *arena, struct pl_str tenant,
+                               struct pl_str run, int64_t after, size_t limit,
+                               struct store_event **ret_events, size_t *ret_count,
+                               struct pl_err *err)
+{
+    return store->driver->ops->list_events(store->driver, arena, tenant, run, after, limit,
+                                           ret_events, ret_count, err);
+}
+
+enum pl_code store_list_unfinished(struct store *store, struct pl_arena *arena,
+                                   struct pl_str after_tenant, struct pl_str after_id, size_t limit,
+                                   struct store_run **ret_runs, size_t *ret_count,
+                                   struct pl_err *err)
+{
+    return store->driver->ops->list_unfinished(store->driver, arena, after_tenant, after_id, limit,
+                                               ret_runs, ret_count, err);
+}
+
+enum pl_code store_get_definition(struct store *store, struct pl_arena *arena, struct pl_str tenant,
+                                  struct pl_str hash, struct pl_str *ret_text, struct pl_err *err)
+{
+    return store->driver->ops->get_definition(store->driver, arena, tenant, hash, ret_text, err);
+}
