@@ -1,0 +1,275 @@
+/* bench_store.c - what the store writes a second. Not a test: it prints figures and judges nothing.
+ *
+ *   bench_store [ROWS]     rows written by each line (default 400000)
+ *
+ * Each line keeps a number of batches in flight, so a commit carries up to that many. "steps": a
+ * step row a batch, put twice (begun, ended with 256 bytes of output); "spread": the same, 512 runs
+ * taking turns; "wide": 64 step rows of one run a batch; "runs": what small runs write, three
+ * branches and an aggregator in four batches of run row, step rows and events. */
+#include "base/clock.h"
+#include "base/sync.h"
+#include "storage/store.h"
+#include "tests/support/store_fixture.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* As many batches in flight as the line asks for. */
+struct window {
+    struct pl_mutex lock;
+    struct pl_cond freed;
+    size_t open;    /* guarded by lock */
+    size_t waiting; /* guarded by lock: the submitter sleeps until `open` is at most this */
+    size_t failed;  /* guarded by lock */
+};
+
+static void done(void *arg, enum pl_code code, const struct pl_err *err)
+{
+    struct window *window = arg;
+
+    (void)err;
+    pl_mutex_lock(&window->lock);
+    window->open--;
+    window->failed += code != PL_OK;
+    if (window->open == window->waiting)
+        pl_cond_signal(&window->freed);
+    pl_mutex_unlock(&window->lock);
+}
+
+/* Waits until the window is full no longer; then lets it drain by half, as runs come back in groups
+ * too. */
+static void enter(struct window *window, size_t size)
+{
+    pl_mutex_lock(&window->lock);
+    if (window->open >= size) {
+        window->waiting = size / 2;
+        while (window->open > window->waiting)
+            pl_cond_wait(&window->freed, &window->lock);
+        window->waiting = SIZE_MAX;
+    }
+    window->open++;
+    pl_mutex_unlock(&window->lock);
+}
+
+static void drain(struct window *window)
+{
+    pl_mutex_lock(&window->lock);
+    window->waiting = 0;
+    while (window->open > 0)
+        pl_cond_wait(&window->freed, &window->lock);
+    window->waiting = SIZE_MAX;
+    pl_mutex_unlock(&window->lock);
+}
+
+static struct pl_value *sample_value(void)
+{
+    char text[260];
+
+    memset(text, 'x', sizeof(text));
+    text[0] = '"';
+    text[257] = '"';
+    return pl_value_new(pl_str_n(text, 258));
+}
+
+static struct store_step sample_step(const char *path, struct pl_value *output)
+{
+    return (struct store_step){
+        .path = pl_str(path),
+        .kind = PL_STR("llm"),
+        .status = output ? PL_STR("succeeded") : PL_STR("running"),
+        .phase = output ? PL_STR("done") : PL_STR("calling"),
+        .attempts = 1,
+        .tries = 1,
+        .model = PL_STR("gpt-4o-mini"),
+        .output = output,
+        .usage = {1, 120, 0, 80, 0.0001},
+        .created_at = 1790000000000,
+        .started_at = 1790000000001,
+        .ended_at = output ? 1790000000200 : 0,
+        .sent_at = 1790000000001,
+    };
+}
+
+static struct store_batch *new_batch(const char *run)
+{
+    struct store_batch *batch = store_batch_create(PL_STR("default"), pl_str(run));
+
+    if (!batch)
+        abort();
+    return batch;
+}
+
+static void run_name(char out[40], size_t i)
+{
+    snprintf(out, 40, "run_01kz%022zu", i);
+}
+
+/* One step row a batch, twice each: begun and ended. `spread` is how many runs take turns. */
+static void steps(struct store *store, struct window *window, size_t rows, size_t size,
+                  size_t spread)
+{
+    struct pl_value *output = sample_value();
+    const size_t branches = 4, turn = spread * branches * 2;
+
+    for (size_t i = 0; i < rows; i++) {
+        size_t in_turn = i % turn, branch = in_turn / 2 / spread;
+        char run[40], path[40];
+        struct store_step step;
+        struct store_batch *batch;
+
+        run_name(run, i / turn * spread + in_turn / 2 % spread);
+        snprintf(path, sizeof(path), "branches.b%zu", branch);
+        step = sample_step(path, i % 2 ? output : NULL);
+        batch = new_batch(run);
+        store_batch_put_step(batch, &step);
+        enter(window, size);
+        store_submit(store, &batch, done, window);
+    }
+    pl_value_unref(&output);
+}
+
+/* A run after the other, as they end. */
+static void steps_line(struct store *store, struct window *window, size_t rows, size_t size)
+{
+    steps(store, window, rows, size, 1);
+}
+
+/* 512 runs taking turns: each row lands on a page of its own. */
+static void spread_line(struct store *store, struct window *window, size_t rows, size_t size)
+{
+    steps(store, window, rows, size, 512);
+}
+
+/* Wide runs: batches of 64 branches that ended together. */
+static void wide_line(struct store *store, struct window *window, size_t rows, size_t size)
+{
+    struct pl_value *output = sample_value();
+
+    for (size_t i = 0; i < rows / 64; i++) {
+        char run[40], path[40];
+        struct store_batch *batch;
+
+        run_name(run, i / 32);
+        batch = new_batch(run);
+        for (size_t k = 0; k < 64; k++) {
+            struct store_step step;
+
+            snprintf(path, sizeof(path), "branches.b%04zu", (i % 16) * 64 + k);
+            step = sample_step(path, i % 32 < 16 ? NULL : output);
+            store_batch_put_step(batch, &step);
+        }
+        enter(window, size);
+        store_submit(store, &batch, done, window);
+    }
+    pl_value_unref(&output);
+}
+
+static void put_run(struct store_batch *batch, const char *run, int64_t seq, bool over)
+{
+    struct store_run row = {
+        .tenant = PL_STR("default"),
+        .id = pl_str(run),
+        .definition =
+            PL_STR("sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"),
+        .workflow_name = PL_STR("travel-plan"),
+        .status = over ? PL_STR("succeeded") : PL_STR("running"),
+        .phase = over ? PL_STR("over") : PL_STR("running"),
+        .created_at = 1790000000000,
+        .started_at = 1790000000000,
+        .ended_at = over ? 1790000001000 : 0,
+        .last_seq = seq,
+    };
+
+    store_batch_put_run(batch, &row);
+}
+
+/* Four batches a run: begun, three branches back (in two batches), the aggregator back. */
+static size_t small_run(struct store *store, struct window *window, size_t i, size_t size,
+                        struct pl_value *output)
+{
+    static const char *const paths[] = {"plan", "plan.a", "plan.b", "plan.c", "merge"};
+    size_t rows = 0;
+    int64_t seq = 0;
+    char run[40];
+
+    run_name(run, i);
+    for (size_t part = 0; part < 4; part++) {
+        struct store_batch *batch = new_batch(run);
+        size_t steps = part == 0 ? 4 : 2;
+
+        for (size_t k = 0; k < steps; k++) {
+            size_t which = part == 3 ? 4 : part + k;
+            struct store_step step = sample_step(paths[which], part ? output : NULL);
+            struct store_event event = {.seq = ++seq,
+                                        .at = 1790000000000,
+                                        .type = PL_STR("step.succeeded"),
+                                        .path = pl_str(paths[which]),
+                                        .attempt = 1};
+
+            store_batch_put_step(batch, &step);
+            store_batch_put_event(batch, &event);
+        }
+        put_run(batch, run, seq, part == 3);
+        rows += 1 + steps * 2;
+        enter(window, size);
+        store_submit(store, &batch, done, window);
+    }
+    return rows;
+}
+
+static void runs_line(struct store *store, struct window *window, size_t rows, size_t size)
+{
+    struct pl_value *output = sample_value();
+    size_t written = 0;
+
+    for (size_t i = 0; written < rows; i++)
+        written += small_run(store, window, i, size, output);
+    pl_value_unref(&output);
+}
+
+static void measure(const char *name, size_t rows, size_t size,
+                    void (*line)(struct store *, struct window *, size_t, size_t))
+{
+    struct store_fixture fixture;
+    struct window window = {.waiting = SIZE_MAX};
+    struct store_stats stats;
+    struct store *store;
+    int64_t began;
+    double seconds;
+
+    store_fixture_init(&fixture, 0);
+    store = store_fixture_open(&fixture, true);
+    pl_mutex_init(&window.lock);
+    pl_cond_init(&window.freed);
+    began = pl_monotonic_us();
+    line(store, &window, rows, size);
+    drain(&window);
+    seconds = (double)(pl_monotonic_us() - began) / 1e6;
+    store_stats(store, &stats);
+    printf("%-6s in_flight %5zu rows_per_s %8.0f commits_per_s %6.0f rows_per_commit %6.1f failed "
+           "%zu\n",
+           name, size, (double)stats.rows / seconds, (double)stats.commits / seconds,
+           (double)stats.rows / (double)(stats.commits ? stats.commits : 1), window.failed);
+    fflush(stdout);
+    store_close(&store);
+    pl_cond_finish(&window.freed);
+    pl_mutex_finish(&window.lock);
+    store_fixture_finish(&fixture);
+}
+
+int main(int argc, char **argv)
+{
+    size_t rows = argc > 1 ? (size_t)strtoull(argv[1], NULL, 10) : 400000;
+
+    measure("steps", rows / 20, 1, steps_line);
+    measure("steps", rows, 128, steps_line);
+    measure("steps", rows, 1024, steps_line);
+    measure("spread", rows, 128, spread_line);
+    measure("spread", rows, 1024, spread_line);
+    measure("wide", rows, 2, wide_line);
+    measure("wide", rows, 16, wide_line);
+    measure("runs", rows, 64, runs_line);
+    measure("runs", rows, 512, runs_line);
+    return 0;
+}

@@ -1,0 +1,282 @@
+/* test_paging.c - contract suite: lists come in order and in pages. Runs on every driver. */
+#include "tests/store/conformance.h"
+
+START_TEST(steps_come_by_path_in_byte_order)
+{
+    static const char *const paths[] = {"a", "a.b", "a[10]", "a[9]", "aB", "ab", "b", "\xc3\xa9"};
+    static const int put_in[] = {5, 0, 7, 3, 1, 6, 2, 4};
+    struct conformance c;
+    struct store_batch *batch = new_batch("t", "r");
+    struct store_step *steps;
+
+    begin(&c, _i);
+    for (size_t i = 0; i < PL_ARRAY_LEN(paths); i++) {
+        struct store_step step = {.path = pl_str(paths[put_in[i]])};
+
+        store_batch_put_step(batch, &step);
+    }
+    commit(&c, batch);
+    ck_assert_uint_eq(get_steps(&c, "t", "r", "", 100, &steps), PL_ARRAY_LEN(paths));
+    for (size_t i = 1; i < PL_ARRAY_LEN(paths); i++) {
+        ck_assert_int_lt(strcmp(steps[i - 1].path.ptr, steps[i].path.ptr), 0);
+        ck_assert_uint_eq(
+            get_steps(&c, "t", "r", steps[i - 1].path.ptr, 1, &(struct store_step *){0}), 1);
+    }
+    end(&c);
+}
+END_TEST
+
+START_TEST(steps_come_in_pages_without_gap_or_repetition)
+{
+    enum { STEPS = 1000, PAGE = 37 };
+    struct conformance c;
+    struct store_batch *batch = new_batch("t", "r");
+    char after[32] = "";
+    int seen = 0;
+
+    begin(&c, _i);
+    for (int i = STEPS - 1; i >= 0; i--) {
+        char path[32];
+        struct store_step step = {.attempts = i};
+
+        snprintf(path, sizeof(path), "b.%04d", i);
+        step.path = pl_str(path);
+        store_batch_put_step(batch, &step);
+    }
+    commit(&c, batch);
+    for (;;) {
+        struct store_step *steps;
+        size_t count = get_steps(&c, "t", "r", after, PAGE, &steps);
+
+        ck_assert_uint_eq(count, STEPS - seen < PAGE ? (size_t)(STEPS - seen) : PAGE);
+        if (count == 0)
+            break;
+        for (size_t i = 0; i < count; i++)
+            ck_assert_int_eq(steps[i].attempts, seen++);
+        snprintf(after, sizeof(after), "%.*s", PL_STR_ARG(steps[count - 1].path));
+    }
+    ck_assert_int_eq(seen, STEPS);
+    end(&c);
+}
+END_TEST
+
+START_TEST(a_limit_of_none_gives_none_and_a_huge_one_gives_all)
+{
+    struct conformance c;
+    struct store_batch *batch = new_batch("t", "r");
+    struct store_step step = {.path = PL_STR("a")}, *steps;
+    struct store_event event = {.seq = 1}, *events;
+
+    begin(&c, _i);
+    store_batch_put_step(batch, &step);
+    store_batch_put_event(batch, &event);
+    commit(&c, batch);
+    ck_assert_uint_eq(get_steps(&c, "t", "r", "", 0, &steps), 0);
+    ck_assert_uint_eq(get_steps(&c, "t", "r", "", SIZE_MAX, &steps), 1);
+    ck_assert_uint_eq(get_events(&c, "t", "r", 0, 0, &events), 0);
+    ck_assert_uint_eq(get_events(&c, "t", "r", 0, SIZE_MAX, &events), 1);
+    end(&c);
+}
+END_TEST
+
+START_TEST(events_come_after_a_number_in_order)
+{
+    enum { EVENTS = 300, PAGE = 100 };
+    struct conformance c;
+    struct store_event *events;
+
+    begin(&c, _i);
+    for (int part = 0; part < 3; part++) {
+        struct store_batch *batch = new_batch("t", "r");
+
+        for (int i = 0; i < EVENTS / 3; i++) {
+            struct store_event event = {.seq = part * (EVENTS / 3) + i + 1};
+
+            store_batch_put_event(batch, &event);
+        }
+        commit(&c, batch);
+    }
+    for (int64_t after = 0; after < EVENTS; after += PAGE) {
+        ck_assert_uint_eq(get_events(&c, "t", "r", after, PAGE, &events), PAGE);
+        for (int i = 0; i < PAGE; i++)
+            ck_assert_int_eq(events[i].seq, after + i + 1);
+    }
+    ck_assert_uint_eq(get_events(&c, "t", "r", EVENTS, PAGE, &events), 0);
+    ck_assert_uint_eq(get_events(&c, "t", "r", EVENTS - 1, PAGE, &events), 1);
+    end(&c);
+}
+END_TEST
+
+START_TEST(events_out_of_order_in_a_batch_are_each_written_once)
+{
+    static const int64_t seqs[] = {5, 3, 9, 3, 4, 9, 5, 1};
+    static const int64_t expect[] = {1, 3, 4, 5, 9};
+    struct conformance c;
+    struct store_batch *batch = new_batch("t", "r");
+    struct store_event *events;
+    struct store_stats stats;
+
+    begin(&c, _i);
+    for (size_t i = 0; i < PL_ARRAY_LEN(seqs); i++) {
+        struct store_event event = {.seq = seqs[i], .attempt = (int64_t)i};
+
+        store_batch_put_event(batch, &event);
+    }
+    commit(&c, batch);
+    ck_assert_uint_eq(get_events(&c, "t", "r", 0, 10, &events), PL_ARRAY_LEN(expect));
+    for (size_t i = 0; i < PL_ARRAY_LEN(expect); i++)
+        ck_assert_int_eq(events[i].seq, expect[i]);
+    ck_assert_int_eq(events[1].attempt, 3);
+    ck_assert_int_eq(events[4].attempt, 5);
+    store_stats(c.store, &stats);
+    ck_assert_uint_eq(stats.rows, PL_ARRAY_LEN(expect));
+    end(&c);
+}
+END_TEST
+
+static size_t unfinished(struct conformance *c, const char *after_tenant, const char *after_id,
+                         size_t limit, struct store_run **runs)
+{
+    size_t count = 0;
+    struct pl_err err = {.message = ""};
+    enum pl_code code = store_list_unfinished(c->store, c->arena, pl_str(after_tenant),
+                                              pl_str(after_id), limit, runs, &count, &err);
+
+    ck_assert_msg(code == PL_OK, "%s", err.message);
+    return count;
+}
+
+START_TEST(unfinished_runs_come_oldest_first_over_all_tenants)
+{
+    struct conformance c;
+    struct store_run *runs;
+
+    begin(&c, _i);
+    commit_small_run(&c, "z", "run_1", 100, 0);
+    commit_small_run(&c, "a", "run_3", 300, 0);
+    commit_small_run(&c, "m", "run_2", 200, 0);
+    commit_small_run(&c, "m", "run_over", 150, 160);
+    commit_small_run(&c, "b", "run_3", 300, 0);
+    ck_assert_uint_eq(unfinished(&c, "", "", 10, &runs), 4);
+    ck_assert(pl_str_is(runs[0].tenant, "z"));
+    ck_assert(pl_str_is(runs[1].tenant, "m") && pl_str_is(runs[1].id, "run_2"));
+    ck_assert(pl_str_is(runs[2].tenant, "a"));
+    ck_assert(pl_str_is(runs[3].tenant, "b"));
+    end(&c);
+}
+END_TEST
+
+START_TEST(unfinished_runs_come_in_pages_while_they_end)
+{
+    enum { RUNS = 50, PAGE = 7 };
+    struct conformance c;
+    char tenant[8] = "", id[16] = "";
+    int seen = 0;
+
+    begin(&c, _i);
+    for (int i = 0; i < RUNS; i++) {
+        char name[16];
+
+        snprintf(name, sizeof(name), "run_%02d", i);
+        commit_small_run(&c, i % 2 ? "a" : "b", name, 1000 + i / 3, 0);
+    }
+    for (;;) {
+        struct store_run *runs;
+        size_t count = unfinished(&c, tenant, id, PAGE, &runs);
+
+        if (count == 0)
+            break;
+        seen += (int)count;
+        snprintf(tenant, sizeof(tenant), "%.*s", PL_STR_ARG(runs[count - 1].tenant));
+        snprintf(id, sizeof(id), "%.*s", PL_STR_ARG(runs[count - 1].id));
+        /* The run the next page goes on after ends meanwhile. */
+        commit_small_run(&c, tenant, id, runs[count - 1].created_at, 5000);
+    }
+    ck_assert_int_eq(seen, RUNS);
+    end(&c);
+}
+END_TEST
+
+START_TEST(a_run_that_ended_is_unfinished_no_more_and_may_be_again)
+{
+    struct conformance c;
+    struct store_run *runs;
+
+    begin(&c, _i);
+    commit_small_run(&c, "t", "r", 1, 0);
+    ck_assert_uint_eq(unfinished(&c, "", "", 10, &runs), 1);
+    commit_small_run(&c, "t", "r", 1, 2);
+    ck_assert_uint_eq(unfinished(&c, "", "", 10, &runs), 0);
+    commit_small_run(&c, "t", "r", 1, 0);
+    ck_assert_uint_eq(unfinished(&c, "", "", 10, &runs), 1);
+    reopen(&c);
+    ck_assert_uint_eq(unfinished(&c, "", "", 10, &runs), 1);
+    end(&c);
+}
+END_TEST
+
+START_TEST(going_on_after_a_run_that_does_not_exist_is_refused)
+{
+    struct conformance c;
+    struct store_run *runs = NULL;
+    size_t count = 77;
+
+    begin(&c, _i);
+    commit_small_run(&c, "t", "r", 1, 0);
+    ck_assert_int_eq(store_list_unfinished(c.store, c.arena, PL_STR("t"), PL_STR("gone"), 10, &runs,
+                                           &count, NULL),
+                     PL_ERR_NOT_FOUND);
+    ck_assert_uint_eq(count, 77);
+    end(&c);
+}
+END_TEST
+
+START_TEST(an_arena_that_is_too_small_is_out_of_memory_not_a_short_list)
+{
+    enum { STEPS = 200 };
+    struct conformance c;
+    struct store_batch *batch = new_batch("t", "r");
+    struct pl_value *output = value_of("\"some output\"");
+    struct pl_arena *small = pl_arena_create(8192);
+    struct store_step *steps = NULL;
+    size_t count = 77;
+
+    begin(&c, _i);
+    for (int i = 0; i < STEPS; i++) {
+        char path[16];
+        struct store_step step = {.output = output};
+
+        snprintf(path, sizeof(path), "s%d", i);
+        step.path = pl_str(path);
+        store_batch_put_step(batch, &step);
+    }
+    commit(&c, batch);
+    ck_assert_int_eq(store_list_steps(c.store, small, PL_STR("t"), PL_STR("r"), PL_STR(""), STEPS,
+                                      &steps, &count, NULL),
+                     PL_ERR_NO_MEMORY);
+    ck_assert_uint_eq(count, 77);
+    ck_assert_uint_eq(get_steps(&c, "t", "r", "", STEPS, &steps), STEPS);
+    finish_steps(steps, STEPS);
+    pl_value_unref(&output);
+    pl_arena_destroy(&small);
+    end(&c);
+}
+END_TEST
+
+int main(void)
+{
+    const TTest *const tests[] = {
+        steps_come_by_path_in_byte_order,
+        steps_come_in_pages_without_gap_or_repetition,
+        a_limit_of_none_gives_none_and_a_huge_one_gives_all,
+        events_come_after_a_number_in_order,
+        events_out_of_order_in_a_batch_are_each_written_once,
+        unfinished_runs_come_oldest_first_over_all_tenants,
+        unfinished_runs_come_in_pages_while_they_end,
+        a_run_that_ended_is_unfinished_no_more_and_may_be_again,
+        going_on_after_a_run_that_does_not_exist_is_refused,
+        an_arena_that_is_too_small_is_out_of_memory_not_a_short_list,
+    };
+
+    return conformance_main("store paging", tests, PL_ARRAY_LEN(tests));
+}

@@ -1,0 +1,414 @@
+/* test_rows.c - contract suite: what is put is what is got. Runs on every driver. */
+#include "tests/store/conformance.h"
+
+#include <math.h>
+
+START_TEST(a_run_comes_back_with_every_field)
+{
+    struct conformance c;
+    struct store_run run = full_run("acme", "run_1"), got;
+
+    begin(&c, _i);
+    commit_run(&c, &run);
+    got = get_run(&c, "acme", "run_1");
+    assert_run_eq(&got, &run);
+    store_run_finish(&got);
+    reopen(&c);
+    got = get_run(&c, "acme", "run_1");
+    assert_run_eq(&got, &run);
+    store_run_finish(&got);
+    store_run_finish(&run);
+    end(&c);
+}
+END_TEST
+
+START_TEST(a_run_with_nothing_in_it_comes_back_empty)
+{
+    struct conformance c;
+    struct store_run run = {.tenant = PL_STR("t"), .id = PL_STR("r")}, got;
+
+    begin(&c, _i);
+    commit_run(&c, &run);
+    got = get_run(&c, "t", "r");
+    assert_run_eq(&got, &run);
+    ck_assert_ptr_null(got.input);
+    store_run_finish(&got);
+    end(&c);
+}
+END_TEST
+
+START_TEST(a_step_comes_back_with_every_field)
+{
+    struct conformance c;
+    struct store_step step = full_step("plan.hotel"), bare = {.path = PL_STR("plan")}, *got;
+    struct store_batch *batch = new_batch("acme", "run_1");
+
+    begin(&c, _i);
+    store_batch_put_step(batch, &step);
+    store_batch_put_step(batch, &bare);
+    commit(&c, batch);
+    ck_assert_uint_eq(get_steps(&c, "acme", "run_1", "", 10, &got), 2);
+    assert_step_eq(&got[0], &bare);
+    assert_step_eq(&got[1], &step);
+    finish_steps(got, 2);
+    store_step_finish(&step);
+    end(&c);
+}
+END_TEST
+
+START_TEST(an_event_comes_back_with_every_field)
+{
+    struct conformance c;
+    struct store_event event = {.seq = 9007199254740993,
+                                .at = 1790000000000,
+                                .type = PL_STR("step.succeeded"),
+                                .path = PL_STR("plan.hotel"),
+                                .attempt = 4,
+                                .data = PL_STR("{\"ms\":12}")};
+    struct store_event bare = {.seq = 1, .type = PL_STR("run.started")}, *got;
+    struct store_batch *batch = new_batch("acme", "run_1");
+
+    begin(&c, _i);
+    store_batch_put_event(batch, &bare);
+    store_batch_put_event(batch, &event);
+    commit(&c, batch);
+    ck_assert_uint_eq(get_events(&c, "acme", "run_1", 0, 10, &got), 2);
+    ck_assert_int_eq(got[0].seq, 1);
+    assert_str_eq(got[0].type, bare.type);
+    ck_assert_uint_eq(got[0].path.len + got[0].data.len, 0);
+    ck_assert_int_eq(got[1].seq, event.seq);
+    ck_assert_int_eq(got[1].at, event.at);
+    ck_assert_int_eq(got[1].attempt, 4);
+    assert_str_eq(got[1].type, event.type);
+    assert_str_eq(got[1].path, event.path);
+    assert_str_eq(got[1].data, event.data);
+    end(&c);
+}
+END_TEST
+
+START_TEST(a_definition_comes_back_and_may_be_put_again)
+{
+    struct conformance c;
+    struct pl_str text = {0};
+    struct pl_err err;
+
+    begin(&c, _i);
+    for (int i = 0; i < 2; i++) {
+        struct store_batch *batch = new_batch("acme", "run_1");
+
+        store_batch_put_definition(batch, PL_STR("sha256:1"), PL_STR("steps: []\n"));
+        store_batch_put_definition(batch, PL_STR("sha256:2"), PL_STR("other"));
+        commit(&c, batch);
+    }
+    ck_assert_int_eq(
+        store_get_definition(c.store, c.arena, PL_STR("acme"), PL_STR("sha256:1"), &text, &err),
+        PL_OK);
+    assert_str_eq(text, PL_STR("steps: []\n"));
+    ck_assert_int_eq(
+        store_get_definition(c.store, c.arena, PL_STR("acme"), PL_STR("sha256:3"), &text, &err),
+        PL_ERR_NOT_FOUND);
+    end(&c);
+}
+END_TEST
+
+START_TEST(a_run_that_is_not_there_is_not_found)
+{
+    struct conformance c;
+    struct store_run run = {.last_seq = 77};
+    struct store_step *steps;
+    struct pl_err err = {.message = ""};
+
+    begin(&c, _i);
+    ck_assert_int_eq(store_get_run(c.store, c.arena, PL_STR("t"), PL_STR("run_none"), &run, &err),
+                     PL_ERR_NOT_FOUND);
+    ck_assert_ptr_nonnull(strstr(err.message, "run_none"));
+    ck_assert_int_eq(run.last_seq, 77);
+    ck_assert_uint_eq(get_steps(&c, "t", "run_none", "", 10, &steps), 0);
+    end(&c);
+}
+END_TEST
+
+START_TEST(the_last_put_of_a_row_wins_within_a_batch)
+{
+    struct conformance c;
+    struct store_run run = full_run("t", "r"), got;
+    struct store_step step = full_step("a"), *steps;
+    struct store_event event = {.seq = 5, .type = PL_STR("first")}, *events;
+    struct store_batch *batch = new_batch("t", "r");
+    struct store_stats stats;
+
+    begin(&c, _i);
+    store_batch_put_run(batch, &run);
+    store_batch_put_step(batch, &step);
+    store_batch_put_event(batch, &event);
+    store_run_finish(&run);
+    store_step_finish(&step);
+    run = full_run("t", "r");
+    run.status = PL_STR("succeeded");
+    store_batch_put_run(batch, &run);
+    step = (struct store_step){.path = PL_STR("a"), .status = PL_STR("running"), .attempts = 9};
+    store_batch_put_step(batch, &step);
+    event.type = PL_STR("second");
+    store_batch_put_event(batch, &event);
+    commit(&c, batch);
+
+    got = get_run(&c, "t", "r");
+    assert_run_eq(&got, &run);
+    store_run_finish(&got);
+    store_run_finish(&run);
+    ck_assert_uint_eq(get_steps(&c, "t", "r", "", 10, &steps), 1);
+    assert_step_eq(&steps[0], &step);
+    ck_assert_uint_eq(get_events(&c, "t", "r", 0, 10, &events), 1);
+    assert_str_eq(events[0].type, PL_STR("second"));
+    store_stats(c.store, &stats);
+    ck_assert_uint_eq(stats.rows, 3);
+    end(&c);
+}
+END_TEST
+
+START_TEST(the_last_put_of_a_row_wins_over_batches)
+{
+    struct conformance c;
+    struct store_run run = full_run("t", "r"), got;
+    struct store_step step = full_step("a"), *steps;
+    struct store_event event = {.seq = 5, .type = PL_STR("first")}, *events;
+
+    begin(&c, _i);
+    for (int i = 0; i < 3; i++) {
+        struct store_batch *batch = new_batch("t", "r");
+
+        step.attempts = 10 + i;
+        run.last_seq = 20 + i;
+        run.ended_at = i == 1 ? 99 : 0;
+        event.attempt = 30 + i;
+        store_batch_put_run(batch, &run);
+        store_batch_put_step(batch, &step);
+        store_batch_put_event(batch, &event);
+        commit(&c, batch);
+    }
+    got = get_run(&c, "t", "r");
+    assert_run_eq(&got, &run);
+    store_run_finish(&got);
+    ck_assert_uint_eq(get_steps(&c, "t", "r", "", 10, &steps), 1);
+    assert_step_eq(&steps[0], &step);
+    finish_steps(steps, 1);
+    ck_assert_uint_eq(get_events(&c, "t", "r", 0, 10, &events), 1);
+    ck_assert_int_eq(events[0].attempt, 32);
+    store_run_finish(&run);
+    store_step_finish(&step);
+    end(&c);
+}
+END_TEST
+
+START_TEST(many_steps_put_twice_in_one_batch_are_written_once)
+{
+    enum { STEPS = 500 };
+    struct conformance c;
+    struct store_batch *batch = new_batch("t", "r");
+    struct store_stats stats;
+    struct store_step *got;
+
+    begin(&c, _i);
+    for (int i = 0; i < STEPS * 3; i++) {
+        char path[32];
+        struct store_step step = {.attempts = i};
+
+        snprintf(path, sizeof(path), "b.%03d", i % STEPS);
+        step.path = pl_str(path);
+        store_batch_put_step(batch, &step);
+    }
+    commit(&c, batch);
+    store_stats(c.store, &stats);
+    ck_assert_uint_eq(stats.rows, STEPS);
+    ck_assert_uint_eq(get_steps(&c, "t", "r", "", STEPS * 2, &got), STEPS);
+    for (int i = 0; i < STEPS; i++)
+        ck_assert_int_eq(got[i].attempts, STEPS * 2 + i);
+    end(&c);
+}
+END_TEST
+
+/* Controls, quotes, SQL, every length of UTF-8, the ends of the planes, a byte order mark. */
+static const char odd[] = "\x01\x02\t\n\r\x1f\x7f '\"; DROP TABLE runs; -- %s \\ ? $1 :a "
+                          "\xc2\x80\xc3\xa9\xdf\xbf\xe0\xa0\x80\xe2\x82\xac\xef\xbb\xbf\xef\xbf\xbf"
+                          "\xf0\x9f\x90\xb3\xf4\x8f\xbf\xbf  ";
+
+START_TEST(odd_text_comes_back_byte_for_byte)
+{
+    struct conformance c;
+    struct pl_value *value = pl_value_string(PL_STR(odd));
+    struct store_run run, got;
+    struct store_step step, *steps;
+    struct store_batch *batch = new_batch(odd, odd);
+
+    begin(&c, _i);
+    run = (struct store_run){.tenant = PL_STR(odd),
+                             .id = PL_STR(odd),
+                             .workflow_name = PL_STR(odd),
+                             .reason = PL_STR(odd),
+                             .metadata = PL_STR(odd),
+                             .input = value};
+    step = (struct store_step){.path = PL_STR(odd), .reason = PL_STR(odd), .output = value};
+    store_batch_put_run(batch, &run);
+    store_batch_put_step(batch, &step);
+    store_batch_put_definition(batch, PL_STR(odd), PL_STR(odd));
+    commit(&c, batch);
+    got = get_run(&c, odd, odd);
+    assert_run_eq(&got, &run);
+    store_run_finish(&got);
+    ck_assert_uint_eq(get_steps(&c, odd, odd, "", 10, &steps), 1);
+    assert_step_eq(&steps[0], &step);
+    finish_steps(steps, 1);
+    pl_value_unref(&value);
+    end(&c);
+}
+END_TEST
+
+static struct pl_value *big_value(size_t len, unsigned seed)
+{
+    struct pl_buf buf;
+    struct pl_value *value;
+
+    pl_buf_init(&buf, len + 2);
+    pl_buf_char(&buf, '"');
+    for (size_t i = 0; i < len; i++)
+        pl_buf_char(&buf, (char)('a' + (i * 7 + i / 4099 + seed) % 26));
+    pl_buf_char(&buf, '"');
+    value = pl_value_take(&buf);
+    ck_assert_ptr_nonnull(value);
+    return value;
+}
+
+START_TEST(large_values_come_back_whole)
+{
+    struct conformance c;
+    struct pl_value *large = big_value(4 << 20, 1);
+    struct store_run run = {.tenant = PL_STR("t"), .id = PL_STR("r")}, got;
+    struct store_step step = {.path = PL_STR("a"), .output = large}, *steps;
+    struct store_batch *batch = new_batch("t", "r");
+
+    begin(&c, _i);
+    run.input = large;
+    run.output = large;
+    store_batch_put_run(batch, &run);
+    store_batch_put_step(batch, &step);
+    commit(&c, batch);
+    got = get_run(&c, "t", "r");
+    assert_run_eq(&got, &run);
+    store_run_finish(&got);
+    ck_assert_uint_eq(get_steps(&c, "t", "r", "", 10, &steps), 1);
+    assert_step_eq(&steps[0], &step);
+    finish_steps(steps, 1);
+    pl_value_unref(&large);
+    end(&c);
+}
+END_TEST
+
+/* A large input may be stored apart from its row: each change must show all the same. */
+START_TEST(an_input_may_change_between_large_and_small)
+{
+    static const size_t lengths[] = {100000, 3, 100000, 200000, 0, 1022, 1023, 50000};
+    struct conformance c;
+
+    begin(&c, _i);
+    for (unsigned i = 0; i < PL_ARRAY_LEN(lengths); i++) {
+        struct store_run run = {.tenant = PL_STR("t"), .id = PL_STR("r")}, got, *unfinished;
+        size_t count;
+
+        run.input = lengths[i] ? big_value(lengths[i], i) : NULL;
+        commit_run(&c, &run);
+        got = get_run(&c, "t", "r");
+        assert_run_eq(&got, &run);
+        store_run_finish(&got);
+        ck_assert_int_eq(store_list_unfinished(c.store, c.arena, PL_STR(""), PL_STR(""), 5,
+                                               &unfinished, &count, NULL),
+                         PL_OK);
+        ck_assert_uint_eq(count, 1);
+        assert_run_eq(&unfinished[0], &run);
+        store_run_finish(&unfinished[0]);
+        store_run_finish(&run);
+    }
+    end(&c);
+}
+END_TEST
+
+START_TEST(tenants_do_not_see_each_other)
+{
+    struct conformance c;
+    struct store_run got;
+    struct store_step *steps;
+    struct store_event *events;
+    struct pl_str text;
+
+    begin(&c, _i);
+    for (int i = 0; i < 2; i++) {
+        const char *tenant = i ? "b" : "a";
+        struct store_run run = {.tenant = pl_str(tenant), .id = PL_STR("r"), .last_seq = i};
+        struct store_step step = {.path = PL_STR("s"), .attempts = i};
+        struct store_event event = {.seq = 1, .attempt = i};
+        struct store_batch *batch = new_batch(tenant, "r");
+
+        store_batch_put_run(batch, &run);
+        store_batch_put_step(batch, &step);
+        store_batch_put_event(batch, &event);
+        store_batch_put_definition(batch, PL_STR("h"), pl_str(tenant));
+        commit(&c, batch);
+    }
+    for (int i = 0; i < 2; i++) {
+        const char *tenant = i ? "b" : "a";
+
+        got = get_run(&c, tenant, "r");
+        ck_assert_int_eq(got.last_seq, i);
+        ck_assert_uint_eq(get_steps(&c, tenant, "r", "", 9, &steps), 1);
+        ck_assert_int_eq(steps[0].attempts, i);
+        ck_assert_uint_eq(get_events(&c, tenant, "r", 0, 9, &events), 1);
+        ck_assert_int_eq(events[0].attempt, i);
+        ck_assert_int_eq(
+            store_get_definition(c.store, c.arena, pl_str(tenant), PL_STR("h"), &text, NULL),
+            PL_OK);
+        ck_assert(pl_str_is(text, tenant));
+    }
+    ck_assert_int_eq(store_get_run(c.store, c.arena, PL_STR("c"), PL_STR("r"), &got, NULL),
+                     PL_ERR_NOT_FOUND);
+    ck_assert_uint_eq(get_steps(&c, "c", "r", "", 9, &steps), 0);
+    ck_assert_uint_eq(get_events(&c, "c", "r", 0, 9, &events), 0);
+    ck_assert_int_eq(store_get_definition(c.store, c.arena, PL_STR("c"), PL_STR("h"), &text, NULL),
+                     PL_ERR_NOT_FOUND);
+    end(&c);
+}
+END_TEST
+
+START_TEST(a_cost_that_is_no_number_does_not_stop_the_store)
+{
+    struct conformance c;
+    struct store_run run = {.tenant = PL_STR("t"), .id = PL_STR("r")}, got;
+
+    begin(&c, _i);
+    run.usage.cost_usd = NAN;
+    commit_run(&c, &run);
+    got = get_run(&c, "t", "r");
+    ck_assert(got.usage.cost_usd == 0);
+    end(&c);
+}
+END_TEST
+
+int main(void)
+{
+    const TTest *const tests[] = {
+        a_run_comes_back_with_every_field,
+        a_run_with_nothing_in_it_comes_back_empty,
+        a_step_comes_back_with_every_field,
+        an_event_comes_back_with_every_field,
+        a_definition_comes_back_and_may_be_put_again,
+        a_run_that_is_not_there_is_not_found,
+        the_last_put_of_a_row_wins_within_a_batch,
+        the_last_put_of_a_row_wins_over_batches,
+        many_steps_put_twice_in_one_batch_are_written_once,
+        odd_text_comes_back_byte_for_byte,
+        large_values_come_back_whole,
+        an_input_may_change_between_large_and_small,
+        tenants_do_not_see_each_other,
+        a_cost_that_is_no_number_does_not_stop_the_store,
+    };
+
+    return conformance_main("store rows", tests, PL_ARRAY_LEN(tests));
+}
