@@ -234,7 +234,7 @@ enum pl_code engine_create(const struct engine_options *options, struct engine *
     return PL_OK;
 }
 
-static void engine_drain(struct engine *engine, pl_ms drain)
+void engine_drain(struct engine *engine, pl_ms drain)
 {
     int64_t end = pl_monotonic_us() / 1000 + drain;
 

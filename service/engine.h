@@ -50,9 +50,10 @@ struct engine_options {
 enum pl_code engine_create(const struct engine_options *options, struct engine **ret_engine,
                            struct pl_err *err) PL_MUST_CHECK;
 
-/* Starts no new calls, lets those in flight finish for `drain` milliseconds and records them, then
- * aborts the rest and closes everything. What is unfinished stays unfinished in the store. Blocks.
- * Nulls; accepts NULL. */
+/* Takes no new runs, starts no new calls, lets those in flight finish for `drain` milliseconds and records them, then aborts the
+ * rest. When it returns no run is going on; what is unfinished stays unfinished in the store. Blocks. */
+void engine_drain(struct engine *engine, pl_ms drain);
+/* Drains, then closes everything. Blocks. Nulls; accepts NULL. */
 void engine_destroy(struct engine **engine, pl_ms drain);
 /* Ends a drain early; async-signal-unsafe, any thread. */
 void engine_stop_draining(struct engine *engine);

@@ -154,6 +154,7 @@ struct workflow {
 /* What a check may assume of the world: which providers exist. NULL callbacks accept everything. */
 struct workflow_env {
     void *arg;
+    struct pl_str model; /* not empty: every llm step calls this model, whatever the document says; pinned with it */
     /* True when `provider/model` can be called; else writes why and what to do. */
     bool (*model_ok)(void *arg, struct pl_str model, struct pl_err *err);
 };

@@ -1,0 +1,491 @@
+/* cmd_run.c - `plait run`: one workflow in this process, progress on stderr, the output on stdout.
+ * Not the engine. The main thread sleeps in poll: a signal, news of the run, or (on a terminal) the
+ * next redraw. */
+#include "api/cli/command.h"
+#include "api/cli/progress.h"
+#include "api/cli/run_input.h"
+#include "api/cli/run_place.h"
+#include "api/cli/workflow_file.h"
+
+#include "base/json.h"
+#include "base/limits.h"
+#include "base/log.h"
+#include "base/sync.h"
+#include "service/engine.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/eventfd.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+enum { REDRAW_MS = 100, QUEUE_MAX = 65536, DRAIN_DEFAULT_MS = 20000 };
+
+#define TENANT PL_STR("default")
+
+/* One `plait run`. */
+struct session {
+    const struct cli_args *args;
+    struct pl_arena *arena;
+    struct config *config;
+    struct workflow *workflow;
+    struct engine *engine;
+    struct bus_subscriber *subscriber;
+    struct progress *progress;
+    enum progress_mode mode;
+    const char *url;
+    char id[PL_ID_TEXT];
+    pl_ms drain;
+    int signals, news; /* descriptors */
+    unsigned interrupts;
+    atomic_bool drained; /* the engine has let go of every run */
+
+    struct pl_mutex lock;
+    bool recorded, ended; /* guarded by lock, as below */
+    char status[16];
+    struct pl_value *output, *error;
+    struct pl_err store_err;
+};
+
+/* ---- told by other threads ---- */
+
+static void session_ring(void *arg)
+{
+    struct session *session = arg;
+    uint64_t one = 1;
+    ssize_t done = write(session->news, &one, sizeof one);
+
+    (void)done; /* a full counter has rung already */
+}
+
+static void session_recorded(void *arg, const char *run_id)
+{
+    struct session *session = arg;
+
+    (void)run_id;
+    pl_mutex_lock(&session->lock);
+    session->recorded = true;
+    pl_mutex_unlock(&session->lock);
+    session_ring(session);
+}
+
+static void session_end(void *arg, const struct engine_end *end)
+{
+    struct session *session = arg;
+
+    pl_mutex_lock(&session->lock);
+    session->ended = true;
+    snprintf(session->status, sizeof session->status, "%.*s", PL_STR_ARG(end->status));
+    session->output = pl_value_ref(end->output);
+    session->error = pl_value_ref(end->error);
+    session->store_err = end->store_err;
+    pl_mutex_unlock(&session->lock);
+    session_ring(session);
+}
+
+/* ---- before the run ---- */
+
+static int fail(const struct pl_err *err)
+{
+    return cli_usage_error("%s", err->message);
+}
+
+static int read_settings(struct session *session)
+{
+    const char *level = cli_get(session->args, "log-level"),
+               *drain = cli_get(session->args, "drain");
+    enum log_level parsed = LOG_LEVEL_WARN;
+
+    if (level && !log_level_parse(level, &parsed))
+        return cli_usage_error("run: --log-level %s: one of debug, info, warn, error, off", level);
+    log_configure(parsed, STDERR_FILENO);
+    session->drain = DRAIN_DEFAULT_MS;
+    if (drain && !pl_duration_parse(pl_str(drain), &session->drain))
+        return cli_usage_error("run: --drain %s: write a duration such as 20s", drain);
+    if (cli_get(session->args, "quiet"))
+        session->mode = PROGRESS_QUIET;
+    else
+        session->mode = isatty(STDERR_FILENO) ? PROGRESS_LIVE : PROGRESS_LINES;
+    return EXIT_OK;
+}
+
+static int read_files(struct session *session)
+{
+    const char *resume = cli_get(session->args, "resume"), *model = cli_get(session->args, "model");
+
+    session->config = workflow_file_config(cli_get(session->args, "config"));
+    if (!session->config)
+        return EXIT_USAGE;
+    if (resume) {
+        if (!pl_id_valid("run", resume))
+            return cli_usage_error("run: --resume %s: this is no run id", resume);
+        snprintf(session->id, sizeof session->id, "%s", resume);
+        return EXIT_OK;
+    }
+    if (session->args->operands.count == 0)
+        return cli_usage_error("run: FILE is missing; 'plait run --help' shows an example");
+    pl_id_new("run", pl_clock_now(pl_clock_real()), session->id);
+    if (workflow_file_compile(session->args->operands.values[0], session->config, model, stderr,
+                              &session->workflow) != PL_OK)
+        return EXIT_USAGE;
+    return EXIT_OK;
+}
+
+/* Signals are taken from a descriptor; blocked here, before any thread is made, so that every
+ * thread inherits it. */
+static int open_descriptors(struct session *session)
+{
+    sigset_t set;
+
+    sigemptyset(&set);
+    sigaddset(&set, SIGINT);
+    sigaddset(&set, SIGTERM);
+    sigaddset(&set, SIGHUP);
+    pthread_sigmask(SIG_BLOCK, &set, NULL);
+    session->signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+    session->news = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (session->signals < 0 || session->news < 0)
+        return cli_usage_error("run: cannot open descriptors: %s", strerror(errno));
+    return EXIT_OK;
+}
+
+static int open_engine(struct session *session)
+{
+    const char *db = cli_get(session->args, "db"), *loops = cli_get(session->args, "loops");
+    struct engine_options options = {
+        .retry_writes_for = 5000,
+        .providers = session->config->providers,
+        .policy = session->config->policy,
+        .max_step_output = session->config->step_output_bytes,
+        .adopt = db != NULL,
+    };
+    bool resume = cli_get(session->args, "resume") != NULL;
+    struct pl_err err = {0};
+    char *end = NULL;
+
+    if (loops) {
+        unsigned long count = strtoul(loops, &end, 10);
+
+        if (*end || count == 0 || count > PL_LIMIT_LOOPS)
+            return cli_usage_error("run: --loops %s: a whole number from 1 to %d", loops,
+                                   PL_LIMIT_LOOPS);
+        options.loops = (unsigned)count;
+    }
+    session->url = db;
+    if (!db && run_place_url(session->id, resume, session->arena, &session->url, &err) != PL_OK)
+        return fail(&err);
+    options.db = session->url;
+    /* the run to resume is loaded by name below, with its callbacks, before the others are adopted
+     */
+    if (resume)
+        options.adopt = false;
+    return engine_create(&options, &session->engine, &err) == PL_OK ? EXIT_OK : fail(&err);
+}
+
+static int watch(struct session *session)
+{
+    struct pl_err err = {0};
+
+    if (!session->workflow && engine_run_workflow(session->engine, TENANT, pl_str(session->id),
+                                                  &session->workflow, &err) != PL_OK)
+        return fail(&err);
+    session->progress =
+        progress_create(session->workflow, session->mode, pl_clock_now(pl_clock_real()));
+    if (!session->progress)
+        return cli_usage_error("out of memory");
+    if (session->mode == PROGRESS_QUIET)
+        return EXIT_OK;
+    session->subscriber = bus_subscribe(engine_bus(session->engine), pl_str(session->id), QUEUE_MAX,
+                                        session->mode == PROGRESS_LIVE, session_ring, session);
+    return session->subscriber ? EXIT_OK : cli_usage_error("out of memory");
+}
+
+static int start(struct session *session)
+{
+    struct engine_run_request request = {
+        .tenant = TENANT,
+        .workflow = session->workflow,
+        .id = session->id,
+        .on_end = session_end,
+        .on_recorded = session_recorded,
+        .arg = session,
+    };
+    const char *thread = cli_get(session->args, "thread");
+    struct doc_problems problems;
+    struct pl_err err = {0};
+    enum pl_code code;
+
+    if (cli_get(session->args, "resume"))
+        return engine_resume_run(session->engine, &request, &err) == PL_OK ? EXIT_OK : fail(&err);
+    request.thread = thread ? pl_str(thread) : (struct pl_str){0};
+    code = run_input_read(session->args, session->workflow, session->arena, &request.input, &err);
+    if (code != PL_OK)
+        return fail(&err);
+    doc_problems_init(&problems, session->arena);
+    code = engine_start_run(session->engine, &request, session->id, &problems, &err);
+    if (code == PL_OK)
+        return EXIT_OK;
+    fail(&err);
+    for (size_t i = 0; i < problems.count; i++)
+        fprintf(stderr, "  input%s: %s\n", problems.items[i].pointer, problems.items[i].message);
+    return EXIT_USAGE;
+}
+
+/* ---- while it runs ---- */
+
+static const char *file_operand(const struct session *session)
+{
+    return session->args->operands.count ? session->args->operands.values[0] : "";
+}
+
+/* The line that lets a user find the run again; only once the run is on disk. */
+static void tell_id(struct session *session)
+{
+    if (session->mode != PROGRESS_QUIET)
+        fprintf(stderr, "run %s\n", session->id);
+}
+
+static void take_signals(struct session *session)
+{
+    struct signalfd_siginfo info;
+
+    while (read(session->signals, &info, sizeof info) == (ssize_t)sizeof info)
+        session->interrupts++;
+}
+
+static void take_events(struct session *session)
+{
+    struct bus_event event;
+    bool gap;
+    uint64_t rung;
+    ssize_t got = read(session->news, &rung, sizeof rung);
+
+    (void)got;
+    while (session->subscriber && bus_take(session->subscriber, &event, &gap))
+        progress_event(session->progress, &event);
+}
+
+static bool session_over(struct session *session, bool *told)
+{
+    bool ended, recorded;
+
+    pl_mutex_lock(&session->lock);
+    ended = session->ended;
+    recorded = session->recorded;
+    pl_mutex_unlock(&session->lock);
+    if (recorded && !*told) {
+        tell_id(session);
+        *told = true;
+    }
+    return ended;
+}
+
+static void wait_for_news(struct session *session)
+{
+    struct pollfd fds[] = {{.fd = session->signals, .events = POLLIN},
+                           {.fd = session->news, .events = POLLIN}};
+
+    poll(fds, PL_ARRAY_LEN(fds), session->mode == PROGRESS_LIVE ? REDRAW_MS : -1);
+    take_signals(session);
+}
+
+static void follow(struct session *session)
+{
+    bool told = false;
+    pl_ms drawn = 0;
+
+    while (!session_over(session, &told) && session->interrupts == 0) {
+        pl_ms now;
+
+        wait_for_news(session);
+        take_events(session);
+        now = pl_clock_now(pl_clock_real());
+        if (told && now - drawn >= REDRAW_MS) {
+            progress_draw(session->progress, now);
+            drawn = now;
+        }
+    }
+    take_events(session);
+    progress_end(session->progress, pl_clock_now(pl_clock_real()));
+}
+
+/* Other unfinished runs of the --db go on too; wait for them. */
+static void finish_adopted(struct session *session)
+{
+    size_t others = engine_running(session->engine);
+
+    if (others && session->mode != PROGRESS_QUIET)
+        fprintf(
+            stderr,
+            "also finishing %zu unfinished runs of this database (Ctrl-C leaves them for later)\n",
+            others);
+    while (session->interrupts == 0 && engine_running(session->engine)) {
+        struct pollfd fd = {.fd = session->signals, .events = POLLIN};
+
+        poll(&fd, 1, REDRAW_MS);
+        take_signals(session);
+    }
+}
+
+/* A second signal ends the drain at once. A thread of its own, since engine_destroy blocks. */
+static void *drain_watch(void *arg)
+{
+    struct session *session = arg;
+    struct signalfd_siginfo info;
+    uint64_t rung;
+
+    while (!atomic_load(&session->drained)) {
+        struct pollfd fds[] = {{.fd = session->signals, .events = POLLIN},
+                               {.fd = session->news, .events = POLLIN}};
+
+        poll(fds, PL_ARRAY_LEN(fds), -1);
+        if (read(session->signals, &info, sizeof info) == (ssize_t)sizeof info)
+            engine_stop_draining(session->engine);
+        if (read(session->news, &rung, sizeof rung) < 0)
+            continue;
+    }
+    return NULL;
+}
+
+static void interrupt(struct session *session)
+{
+    struct engine *engine = session->engine;
+    pthread_t watcher;
+    bool watched;
+
+    if (session->mode != PROGRESS_QUIET)
+        fprintf(stderr, "interrupted: finishing the calls in flight (again to stop at once)\n");
+    watched = pl_thread_start(&watcher, "plait-drain", drain_watch, session);
+    engine_drain(engine, session->drain);
+    atomic_store(&session->drained, true);
+    session_ring(session);
+    if (watched)
+        pthread_join(watcher, NULL);
+    engine_destroy(&session->engine, 0);
+}
+
+/* ---- after it ---- */
+
+static void print_json(struct pl_str json)
+{
+    struct pl_buf buf;
+
+    pl_buf_init(&buf, SIZE_MAX / 2);
+    if (isatty(STDOUT_FILENO))
+        json_write_pretty(&buf, json);
+    else
+        pl_buf_str(&buf, json);
+    fwrite(buf.data, 1, buf.len, stdout);
+    fputc('\n', stdout);
+    pl_buf_finish(&buf);
+}
+
+static void print_error(const struct session *session)
+{
+    struct pl_arena *arena = pl_arena_create(0);
+    struct pl_str error = pl_value_text(session->error), code, detail, step;
+    bool has_step = json_get(error, PL_STR("step"), &step);
+
+    if (!arena || !json_get(error, PL_STR("code"), &code) ||
+        !json_get(error, PL_STR("detail"), &detail)) {
+        fprintf(stderr, "plait: the run failed: %.*s\n", PL_STR_ARG(error));
+    } else {
+        fprintf(stderr, "plait: the run failed%s%s: %s: %s\n", has_step ? " at step " : "",
+                has_step ? json_decode_string_arena(step, arena).ptr : "",
+                json_decode_string_arena(code, arena).ptr,
+                json_decode_string_arena(detail, arena).ptr);
+    }
+    pl_arena_destroy(&arena);
+}
+
+static void print_resume(const struct session *session)
+{
+    const char *db = cli_get(session->args, "db");
+
+    fprintf(stderr, "plait: unfinished; go on with: plait run%s%s --resume %s%s%s\n",
+            *file_operand(session) ? " " : "", file_operand(session), session->id,
+            db ? " --db " : "", db ? db : "");
+}
+
+static int print_run(struct session *session)
+{
+    struct pl_err err = {0};
+    struct pl_buf buf;
+    int status = EXIT_OK;
+
+    pl_buf_init(&buf, SIZE_MAX / 2);
+    if (engine_write_run(session->engine, TENANT, pl_str(session->id), true, &buf, &err) == PL_OK)
+        print_json(pl_buf_view(&buf));
+    else
+        status = fail(&err);
+    pl_buf_finish(&buf);
+    return status == EXIT_OK ? EXIT_OK : EXIT_RUN_FAILED;
+}
+
+static int report(struct session *session)
+{
+    bool succeeded = strcmp(session->status, "succeeded") == 0;
+    int status = EXIT_OK;
+
+    if (strcmp(session->status, "interrupted") == 0 || session->status[0] == '\0') {
+        if (session->store_err.code != PL_OK)
+            fprintf(stderr, "plait: the run cannot be recorded: %s\n", session->store_err.message);
+        print_resume(session);
+        return session->store_err.code != PL_OK ? EXIT_RUN_FAILED : EXIT_INTERRUPTED;
+    }
+    if (cli_get(session->args, "json") && session->engine)
+        status = print_run(session);
+    else if (succeeded)
+        print_json(pl_value_text(session->output));
+    if (!succeeded)
+        print_error(session);
+    return succeeded ? status : EXIT_RUN_FAILED;
+}
+
+static int run_and_report(struct session *session)
+{
+    follow(session);
+    if (session->interrupts) {
+        bus_unsubscribe(&session->subscriber);
+        interrupt(session);
+        return report(session);
+    }
+    finish_adopted(session);
+    return report(session);
+}
+
+static void session_finish(struct session *session)
+{
+    bus_unsubscribe(&session->subscriber);
+    engine_destroy(&session->engine, session->interrupts ? session->drain : 0);
+    progress_destroy(&session->progress);
+    workflow_unref(&session->workflow);
+    config_destroy(&session->config);
+    pl_value_unref(&session->output);
+    pl_value_unref(&session->error);
+    if (session->signals >= 0)
+        close(session->signals);
+    if (session->news >= 0)
+        close(session->news);
+    pl_arena_destroy(&session->arena);
+    pl_mutex_finish(&session->lock);
+}
+
+int cmd_run(const struct cli_args *args)
+{
+    static int (*const stages[])(struct session *) = {
+        read_settings, read_files, open_descriptors, open_engine, watch, start, run_and_report};
+    struct session session = {.args = args, .signals = -1, .news = -1};
+    int status = EXIT_OK;
+
+    pl_mutex_init(&session.lock);
+    session.arena = pl_arena_create(0);
+    if (!session.arena)
+        status = cli_usage_error("out of memory");
+    for (size_t i = 0; i < PL_ARRAY_LEN(stages) && status == EXIT_OK; i++)
+        status = stages[i](&session);
+    session_finish(&session);
+    return status;
+}

@@ -1,0 +1,77 @@
+/* commands.c - THE table of commands and their options. Not parsing (command.c) and not doing
+ * (cmd_*.c). */
+#include "api/cli/command.h"
+
+static const struct cli_option run_options[] = {
+    {'i', "set", "KEY=VALUE",
+     "one member of the input, by the type the schema gives it; KEY=@FILE reads a file", true},
+    {0, "input", "JSON|@FILE|-", "the whole input: JSON, a file, or standard input", false},
+    {0, "thread", "ID", "the conversation this run belongs to", false},
+    {0, "model", "MODEL", "call this model in every llm step instead of the one the file names",
+     false},
+    {0, "db", "URL", "keep the run in this database (sqlite:FILE) instead of one of its own",
+     false},
+    {0, "resume", "RUN", "go on with an unfinished run; FILE is not needed", false},
+    {0, "json", NULL, "print the whole run, steps included, instead of its output", false},
+    {'q', "quiet", NULL, "draw no progress", false},
+    {0, "config", "FILE", "providers, network and limits (YAML or JSON)", false},
+    {0, "drain", "DURATION", "on Ctrl-C: how long calls in flight may take to finish (default 20s)",
+     false},
+    {0, "loops", "N", "threads that make calls (default: one a core)", false},
+    {0, "log-level", "LEVEL", "debug, info, warn (default), error or off", false},
+};
+
+static const struct cli_option check_options[] = {
+    {0, "config", "FILE", "also check that the models' providers are configured there", false},
+};
+
+static const struct cli_option graph_options[] = {
+    {0, "format", "mermaid|dot|json", "what to write (default mermaid)", false},
+};
+
+const struct cli_command cli_commands[] = {
+    {
+        .name = "run",
+        .operands = "FILE",
+        .summary = "run one workflow in this terminal and print its output as JSON",
+        .example = "plait run examples/travel-plan.yaml -i destination=Lisbon --model "
+                   "'sim/echo?latency=500ms'",
+        .options = run_options,
+        .n_options = PL_ARRAY_LEN(run_options),
+        .min_operands = 0,
+        .max_operands = 1,
+        .main = cmd_run,
+    },
+    {
+        .name = "check",
+        .operands = "FILE...",
+        .summary = "say everything that is wrong with workflow files, without running them",
+        .example = "plait check examples/*.yaml",
+        .options = check_options,
+        .n_options = PL_ARRAY_LEN(check_options),
+        .min_operands = 1,
+        .max_operands = CLI_VALUES_MAX,
+        .main = cmd_check,
+    },
+    {
+        .name = "graph",
+        .operands = "FILE",
+        .summary = "draw the steps of a workflow and what waits for what",
+        .example = "plait graph examples/travel-plan.yaml --format dot | dot -Tsvg > plan.svg",
+        .options = graph_options,
+        .n_options = PL_ARRAY_LEN(graph_options),
+        .min_operands = 1,
+        .max_operands = 1,
+        .main = cmd_graph,
+    },
+    {
+        .name = "version",
+        .operands = "",
+        .summary = "print the version of plait and of the libraries it runs on",
+        .example = "plait version",
+        .min_operands = 0,
+        .max_operands = 0,
+        .main = cmd_version,
+    },
+};
+const size_t cli_commands_count = PL_ARRAY_LEN(cli_commands);

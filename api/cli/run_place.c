@@ -1,0 +1,90 @@
+/* run_place.c - see run_place.h. */
+#include "api/cli/run_place.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { KEEP_DAYS = 30 };
+
+static enum pl_code make_directories(char *path, struct pl_err *err)
+{
+    for (char *at = path + 1;; at++) {
+        char was = *at;
+
+        if (was != '/' && was != '\0')
+            continue;
+        *at = '\0';
+        if (mkdir(path, 0700) != 0 && errno != EEXIST)
+            return pl_err_set(err, PL_ERR_IO,
+                              "cannot make the directory %s: %s; set XDG_STATE_HOME or give --db",
+                              path, strerror(errno));
+        *at = was;
+        if (was == '\0')
+            return PL_OK;
+    }
+}
+
+static void remove_old(const char *directory)
+{
+    DIR *dir = opendir(directory);
+    time_t limit = time(NULL) - (time_t)KEEP_DAYS * 24 * 3600;
+    struct dirent *entry;
+
+    if (!dir)
+        return;
+    while ((entry = readdir(dir))) {
+        struct stat info;
+
+        if (strncmp(entry->d_name, "run_", 4) != 0 ||
+            fstatat(dirfd(dir), entry->d_name, &info, AT_SYMLINK_NOFOLLOW) != 0)
+            continue;
+        if (S_ISREG(info.st_mode) && info.st_mtime < limit)
+            unlinkat(dirfd(dir), entry->d_name, 0);
+    }
+    closedir(dir);
+}
+
+static const char *state_home(struct pl_arena *arena)
+{
+    const char *state = getenv("XDG_STATE_HOME"), *home = getenv("HOME");
+
+    if (state && state[0] == '/')
+        return pl_arena_printf(arena, "%s/plait/runs", state);
+    if (home && home[0] == '/')
+        return pl_arena_printf(arena, "%s/.local/state/plait/runs", home);
+    return NULL;
+}
+
+enum pl_code run_place_url(const char *run_id, bool must_exist, struct pl_arena *arena,
+                           const char **ret_url, struct pl_err *err)
+{
+    const char *directory = state_home(arena);
+    char *copy = directory ? pl_arena_strdup(arena, directory) : NULL;
+    const char *file;
+
+    if (!copy)
+        return pl_err_set(err, PL_ERR_IO,
+                          "neither XDG_STATE_HOME nor HOME is set; give --db sqlite:FILE");
+    file = pl_arena_printf(arena, "%s/%s.db", directory, run_id);
+    if (!file)
+        return pl_err_set(err, PL_ERR_NO_MEMORY, "out of memory");
+    if (must_exist && access(file, F_OK) != 0)
+        return pl_err_set(
+            err, PL_ERR_NOT_FOUND,
+            "there is no run %s here (%s); if it was kept with --db, give the same --db", run_id,
+            file);
+    if (!must_exist) {
+        if (make_directories(copy, err) != PL_OK)
+            return err->code;
+        remove_old(directory);
+    }
+    *ret_url = pl_arena_printf(arena, "sqlite:%s", file);
+    return *ret_url ? PL_OK : pl_err_set(err, PL_ERR_NO_MEMORY, "out of memory");
+}

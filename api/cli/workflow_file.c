@@ -1,0 +1,76 @@
+/* workflow_file.c - see workflow_file.h. */
+#include "api/cli/workflow_file.h"
+
+#include "base/limits.h"
+#include "service/llm/provider.h"
+
+void workflow_file_print(const char *path, struct doc_problems *problems, FILE *out)
+{
+    doc_problems_sort(problems);
+    for (size_t i = 0; i < problems->count; i++) {
+        const struct doc_problem *problem = &problems->items[i];
+
+        fprintf(out, "%s:%u:%u %s: %s\n", path, problem->line, problem->column, problem->pointer,
+                problem->message);
+    }
+    if (problems->total > problems->count)
+        fprintf(out, "%s: and %zu more\n", path, problems->total - problems->count);
+}
+
+struct config *workflow_file_config(const char *path)
+{
+    struct pl_arena *arena = pl_arena_create(0);
+    struct doc_problems problems;
+    struct config *config = NULL;
+    struct pl_err err = {0};
+
+    if (!arena)
+        return NULL;
+    doc_problems_init(&problems, arena);
+    if (config_load(path, &config, &problems, &err) != PL_OK) {
+        fprintf(stderr, "plait: %s\n", err.message);
+        workflow_file_print(path ? path : "environment", &problems, stderr);
+    }
+    pl_arena_destroy(&arena);
+    return config;
+}
+
+static enum pl_code compile_text(const char *path, struct pl_str text, const struct config *config,
+                                 const char *model, struct workflow **ret_workflow,
+                                 struct doc_problems *problems)
+{
+    struct workflow_env env = {
+        .arg = config ? config->providers : NULL,
+        .model_ok = config ? providers_model_ok : NULL,
+        .model = model ? pl_str(model) : (struct pl_str){0},
+    };
+    size_t length = strlen(path);
+    bool json = length > 5 && strcmp(path + length - 5, ".json") == 0;
+
+    return workflow_compile(text, json ? DOC_JSON : DOC_AUTO, &env, ret_workflow, problems);
+}
+
+enum pl_code workflow_file_compile(const char *path, const struct config *config, const char *model,
+                                   FILE *out, struct workflow **ret_workflow)
+{
+    struct pl_arena *arena = pl_arena_create(0);
+    const char *file = strcmp(path, "-") == 0 ? "/dev/stdin" : path;
+    struct doc_problems problems;
+    struct pl_err err = {0};
+    struct pl_str text;
+    enum pl_code code;
+
+    if (!arena)
+        return PL_ERR_NO_MEMORY;
+    doc_problems_init(&problems, arena);
+    code = config_read_file(arena, file, PL_LIMIT_DOCUMENT_BYTES, &text, &err);
+    if (code != PL_OK) {
+        fprintf(out, "%s:0:0 : %s\n", path, err.message);
+    } else {
+        code = compile_text(path, text, config, model, ret_workflow, &problems);
+        if (code != PL_OK)
+            workflow_file_print(path, &problems, out);
+    }
+    pl_arena_destroy(&arena);
+    return code;
+}

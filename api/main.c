@@ -1,0 +1,10 @@
+/* main.c - the program plait. Not the commands: api/cli has the table. */
+#include "api/cli/command.h"
+
+#include <signal.h>
+
+int main(int argc, char **argv)
+{
+    signal(SIGPIPE, SIG_IGN); /* a peer that leaves is an error code, not the end of the process */
+    return cli_main(argc, argv);
+}
