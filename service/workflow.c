@@ -56,7 +56,8 @@ static enum pl_code build(struct workflow *workflow, const struct doc_node *root
         return PL_ERR_NO_MEMORY;
     wf_parse_workflow(&parser);
     wf_check(&parser);
-    if (pl_arena_failed(parser.scratch) || pl_arena_failed(parser.arena))
+    if (pl_arena_failed(parser.scratch) || pl_arena_failed(parser.arena) ||
+        pl_arena_failed(problems->arena))
         code = PL_ERR_NO_MEMORY;
     else if (problems->total > before)
         code = PL_ERR_INVALID_WORKFLOW;
@@ -82,8 +83,11 @@ enum pl_code workflow_compile(struct pl_str text, enum doc_format format,
     code = doc_parse(arena, text, format, &root, problems);
     if (code == PL_OK) {
         workflow->document = root;
-        code = pin_text(workflow, root, problems);
+        if (env && env->model.len && !wf_override_model(arena, root, env->model))
+            code = PL_ERR_NO_MEMORY;
     }
+    if (code == PL_OK)
+        code = pin_text(workflow, root, problems);
     if (code == PL_OK)
         code = build(workflow, root, env, problems);
     doc_problems_sort(problems);

@@ -107,23 +107,44 @@ static bool is_inside(const struct step_def *step, const struct step_def *outer)
     return step != NULL;
 }
 
-static void unknown_step(struct checker *c, const struct doc_node *node, struct pl_str id)
+/* A step of that id stands inside another one, so that only what surrounds it can be read. */
+static void inner_step(struct checker *c, const struct wf_step *build, const struct doc_node *node,
+                       const struct step_def *inner)
+{
+    const char *id = wf_show(&c->ctx, inner->id), *around = wf_show(&c->ctx, inner->parent->path);
+    const struct step_def *top = inner;
+
+    while (top->parent)
+        top = top->parent;
+    if (build && is_inside(build->def, top))
+        wf_problem(&c->ctx, node,
+                   "'%s' stands inside '%s' and is not seen from here: branches of one parallel do "
+                   "not see each other",
+                   id, around);
+    else if (top == inner->parent && top->join.kind != JOIN_ANY)
+        wf_problem(&c->ctx, node,
+                   "'%s' stands inside '%s' and is not seen from here; read .steps.%s.output.%s",
+                   id, around, around, id);
+    else
+        wf_problem(&c->ctx, node,
+                   "'%s' stands inside '%s' and is not seen from here; read the output of '%s'", id,
+                   around, wf_show(&c->ctx, top->id));
+}
+
+static void unknown_step(struct checker *c, const struct wf_step *build,
+                         const struct doc_node *node, struct pl_str id)
 {
     const char *shown = wf_show(&c->ctx, id);
     const struct step_def *inner = pl_map_get(c->anywhere, id);
-    const char *nearest;
+    const char *nearest = doc_nearest(id, c->visible);
 
-    if (inner && inner->parent) {
-        wf_problem(&c->ctx, node,
-                   "'%s' stands inside '%s' and is not seen from here; read "
-                   ".steps.%s.output.%s",
-                   shown, wf_show(&c->ctx, inner->parent->path),
-                   wf_show(&c->ctx, inner->parent->id), shown);
-        return;
-    }
-    nearest = c->visible ? doc_nearest(id, c->visible) : NULL;
-    if (nearest)
+    if (inner && inner->parent)
+        inner_step(c, build, node, inner);
+    else if (nearest)
         wf_problem(&c->ctx, node, "there is no step '%s'; did you mean '%s'?", shown, nearest);
+    else if (!wf_id_ok(id))
+        wf_problem(&c->ctx, node, "'%s' is no id of a step; write ids as they stand under 'steps'",
+                   shown);
     else
         wf_problem(&c->ctx, node, "there is no step '%s' here; add it or correct the name", shown);
 }
@@ -176,7 +197,7 @@ static struct step_def *resolve(struct checker *c, const struct wf_step *build, 
     struct step_def *target = look_up(c, build, id, &allowed);
 
     if (!target)
-        unknown_step(c, node, id);
+        unknown_step(c, build, node, id);
     else if (!allowed)
         refused_step(c, node, build->def, target);
     return allowed ? target : NULL;

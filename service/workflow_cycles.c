@@ -9,12 +9,9 @@
  * steps must not need one of the thread's. */
 #include "service/workflow_parse.h"
 
-#include "base/buf.h"
-
 enum {
     CYCLES_SAID = 20, /* loops reported one by one; more are the same mistake again */
     CYCLE_SHOWN = 16, /* steps of one loop that are named */
-    CYCLE_BYTES = 4096,
 };
 
 enum colour { UNSEEN, OPEN, DONE };
@@ -79,31 +76,40 @@ static const struct doc_node *reference(const struct walk *walk, const struct st
     return step->node;
 }
 
-/* Tells the loop of `count` steps in walk->circle, each waiting for the next, beginning with the
- * first one written. */
+/* The loop as text, from position `first` of walk->circle and back to it. NULL when memory is out.
+ */
+static const char *circle_text(struct walk *walk, size_t first, size_t count)
+{
+    struct pl_arena *scratch = walk->p->scratch;
+    const char *text = "";
+
+    for (size_t i = 0; text && i < count && i < CYCLE_SHOWN; i++) {
+        const struct step_def *step = walk->p->steps[walk->circle[(first + i) % count]].def;
+        text = pl_arena_printf(scratch, "%s%s -> ", text, wf_show(&walk->ctx, step->path));
+    }
+    if (text && count > CYCLE_SHOWN)
+        text = pl_arena_printf(scratch, "%s(%zu more) -> ", text, count - CYCLE_SHOWN);
+    return text;
+}
+
+/* Tells the loop of `count` steps in walk->circle, each waiting for the next, from the first one
+ * written. */
 static void say_circle(struct walk *walk, size_t count)
 {
-    struct pl_buf path;
     size_t first = 0;
 
     for (size_t i = 1; i < count; i++)
         if (walk->circle[i] < walk->circle[first])
             first = i;
-    pl_buf_init(&path, CYCLE_BYTES);
-    for (size_t i = 0; i < count && i < CYCLE_SHOWN; i++)
-        pl_buf_printf(
-            &path, "%s -> ",
-            wf_show(&walk->ctx, walk->p->steps[walk->circle[(first + i) % count]].def->path));
-    if (count > CYCLE_SHOWN)
-        pl_buf_printf(&path, "(%zu more) -> ", count - CYCLE_SHOWN);
+    const char *text = circle_text(walk, first, count);
+    if (!text)
+        return;
     const struct step_def *step = walk->p->steps[walk->circle[first]].def;
     const struct step_def *next = walk->p->steps[walk->circle[(first + 1) % count]].def;
-    pl_buf_text(&path, wf_show(&walk->ctx, step->path));
     const struct doc_node *node = reference(walk, step, next);
-    doc_problem_at(walk->p->problems, node, node == step->node && node->key_line != 0,
-                   "steps wait for each other in a circle: %s; remove one of these references",
-                   path.data ? path.data : "");
-    pl_buf_finish(&path);
+    doc_problem_at(walk->p->problems, node, node == step->node,
+                   "steps wait for each other in a circle: %s%s; remove one of these references",
+                   text, wf_show(&walk->ctx, step->path));
 }
 
 /* The open moments from `moment` up are a loop: its steps, each once. */

@@ -127,7 +127,7 @@ bool wf_type(struct wf_ctx *ctx, const struct doc_node *node, const char *name, 
 {
     if (types & 1u << node->type)
         return true;
-    bool quote = (types & WF_STRING) && (node->type == DOC_NUMBER || node->type == DOC_BOOL);
+    bool quote = (types & WF_QUOTE) && (node->type == DOC_NUMBER || node->type == DOC_BOOL);
     wf_problem(ctx, node, "'%s' must be %s, not %s%s", name, help, doc_type_name(node->type),
                quote ? "; put it in quotes if it is meant as text" : "");
     return false;
@@ -169,15 +169,19 @@ bool wf_duration(struct wf_ctx *ctx, const struct doc_node *node, bool zero_ok, 
 bool wf_count(struct wf_ctx *ctx, const struct doc_node *node, int64_t min, int64_t max,
               int64_t *ret_count)
 {
+    const char *key = wf_show(ctx, node->key);
     int64_t count;
 
-    if (node->type != DOC_NUMBER || !json_int(node->text, &count) || count < min || count > max) {
-        wf_problem(ctx, node, "'%s' must be a whole number from %lld to %lld",
-                   wf_show(ctx, node->key), (long long)min, (long long)max);
-        return false;
+    if (node->type == DOC_NUMBER && json_int(node->text, &count) && count >= min && count <= max) {
+        *ret_count = count;
+        return true;
     }
-    *ret_count = count;
-    return true;
+    if (min == INT64_MIN)
+        wf_problem(ctx, node, "'%s' must be a whole number of at most 19 digits", key);
+    else
+        wf_problem(ctx, node, "'%s' must be a whole number from %lld to %lld", key, (long long)min,
+                   (long long)max);
+    return false;
 }
 
 bool wf_number(struct wf_ctx *ctx, const struct doc_node *node, double *ret_number)
@@ -205,11 +209,8 @@ bool wf_word(struct wf_ctx *ctx, const struct doc_node *node, const char *const 
     const char *shown = node->type == DOC_STRING
                             ? pl_arena_printf(ctx->p->scratch, "'%s'", wf_show(ctx, node->text))
                             : doc_type_name(node->type);
-    if (nearest)
-        wf_problem(ctx, node, "%s is not known here; did you mean '%s'?", shown, nearest);
-    else
-        wf_problem(ctx, node, "%s is not known here; write one of %s", shown,
-                   join_names(ctx, words));
+    wf_problem(ctx, node, "%s is not known here; write one of %s%s", shown, join_names(ctx, words),
+               nearest ? pl_arena_printf(ctx->p->scratch, " (did you mean '%s'?)", nearest) : "");
     return false;
 }
 

@@ -29,7 +29,7 @@ static void defaults_retry(struct wf_ctx *ctx, const struct doc_node *node, void
 
 static const struct wf_field defaults_fields[] = {
     {.key = "model",
-     .types = WF_STRING,
+     .types = WF_TEXT,
      .help = "provider/model, such as openai/gpt-4o-mini",
      .parse = defaults_model},
     {.key = "timeout", .types = WF_DURATION, .help = DURATION_HELP, .parse = defaults_timeout},
@@ -109,7 +109,12 @@ static void top_join(struct wf_ctx *ctx, const struct doc_node *node, void *targ
     static const char *const words[] = {"all", "settled", NULL};
     size_t index;
 
-    if (wf_word(ctx, node, words, &index))
+    if (pl_str_is(node->text, "any") || pl_str_is(node->text, "quorum") ||
+        pl_str_is(node->text, "fraction"))
+        wf_problem(ctx, node,
+                   "the top level joins as all or settled; for '%s' put the steps under a parallel",
+                   node->text.ptr);
+    else if (wf_word(ctx, node, words, &index))
         ((struct workflow *)target)->settled = index == 1;
 }
 
@@ -129,8 +134,8 @@ static void top_timeout(struct wf_ctx *ctx, const struct doc_node *node, void *t
 }
 
 static const struct wf_field top_fields[] = {
-    {.key = "name", .types = WF_STRING, .help = "a name such as travel-plan", .parse = top_name},
-    {.key = "description", .types = WF_STRING, .help = "a text", .parse = top_description},
+    {.key = "name", .types = WF_TEXT, .help = "a name such as travel-plan", .parse = top_name},
+    {.key = "description", .types = WF_TEXT, .help = "a text", .parse = top_description},
     {.key = "input",
      .types = WF_OBJECT | WF_BOOL,
      .help = "a JSON Schema, such as {type: object, properties: {...}}",

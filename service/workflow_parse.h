@@ -69,6 +69,8 @@ enum {
     WF_STRING = 1u << DOC_STRING,
     WF_LIST = 1u << DOC_LIST,
     WF_OBJECT = 1u << DOC_OBJECT,
+    WF_QUOTE = 1u << 16, /* a number or word without quotes may have been meant as text: say so */
+    WF_TEXT = WF_STRING | WF_QUOTE,
     WF_DURATION = WF_NUMBER | WF_STRING,
     WF_SCALAR = WF_NULL | WF_BOOL | WF_NUMBER | WF_STRING,
     WF_ANY = WF_SCALAR | WF_LIST | WF_OBJECT,
@@ -180,5 +182,10 @@ void wf_parse_workflow(struct wf_parser *p);
 void wf_check(struct wf_parser *p);
 /* Reports every loop of steps that wait for each other. Needs deps. */
 void wf_check_cycles(struct wf_parser *p);
+
+/* ---- one model for all (workflow_model.c) ---- */
+
+/* Writes `model` into `defaults` and into every llm step that names one. False when memory is out. */
+bool wf_override_model(struct pl_arena *arena, struct doc_node *root, struct pl_str model);
 
 #endif

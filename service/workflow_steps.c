@@ -100,7 +100,7 @@ static void step_on_ambiguous(struct wf_ctx *ctx, const struct doc_node *node, v
 }
 
 static const struct wf_field step_fields[] = {
-    {.key = "description", .types = WF_STRING, .help = "a text", .parse = step_description},
+    {.key = "description", .types = WF_TEXT, .help = "a text", .parse = step_description},
     {.key = "needs",
      .types = WF_LIST,
      .help = "a list of ids of steps, such as [plan]",

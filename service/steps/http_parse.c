@@ -223,7 +223,7 @@ static const struct wf_field http_fields[] = {
      .parse = http_query},
     {.key = "json", .types = WF_ANY, .help = "a value", .parse = http_json},
     {.key = "body",
-     .types = WF_STRING,
+     .types = WF_TEXT,
      .help = "a text; a JSON value goes under 'json'",
      .parse = http_body},
     {.key = "expect",

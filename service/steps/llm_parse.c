@@ -62,7 +62,7 @@ static void check_part(struct wf_ctx *ctx, const struct doc_node *part)
         wf_problem(ctx, part, "a part of type %s needs '%s'", part_types[index].type,
                    part_types[index].member);
     else if (index == 0)
-        (void)wf_type(ctx, content, "text", WF_STRING, "a string");
+        (void)wf_type(ctx, content, "text", WF_TEXT, "a string");
     else if (!has_expression(content))
         (void)wf_type(ctx, content, part_types[index].member, WF_OBJECT, "an object");
 }
@@ -91,7 +91,7 @@ static void check_message(struct wf_ctx *ctx, const struct doc_node *message)
             wf_problem(ctx, message, "a message needs 'content': a string or a list of parts");
         return;
     }
-    if (!wf_type(ctx, content, "content", WF_STRING | WF_LIST | WF_NULL,
+    if (!wf_type(ctx, content, "content", WF_TEXT | WF_LIST | WF_NULL,
                  "a string or a list of parts"))
         return;
     if (content->type == DOC_LIST)
@@ -150,7 +150,7 @@ static void llm_stop(struct wf_ctx *ctx, const struct doc_node *node, void *targ
     bool ok = true;
 
     for (size_t i = 0; i < node->count; i++)
-        ok &= wf_type(ctx, node->items[i], "stop", WF_STRING, "a string or a list of strings");
+        ok &= wf_type(ctx, node->items[i], "stop", WF_TEXT, "a string or a list of strings");
     if (!ok)
         return;
     pl_buf_init(&buf, PL_LIMIT_DOCUMENT_BYTES);
@@ -177,15 +177,15 @@ static void llm_extra(struct wf_ctx *ctx, const struct doc_node *node, void *tar
 
 static const struct wf_field llm_fields[] = {
     {.key = "model",
-     .types = WF_STRING,
+     .types = WF_TEXT,
      .help = "provider/model, such as openai/gpt-4o-mini",
      .parse = llm_model},
-    {.key = "system", .types = WF_STRING, .help = "a text", .parse = llm_system},
+    {.key = "system", .types = WF_TEXT, .help = "a text", .parse = llm_system},
     {.key = "messages",
      .types = WF_LIST | WF_STRING,
      .help = "a list of messages such as {role: user, content: ...}",
      .parse = llm_messages},
-    {.key = "prompt", .types = WF_STRING, .help = "a text", .parse = llm_prompt},
+    {.key = "prompt", .types = WF_TEXT, .help = "a text", .parse = llm_prompt},
     {.key = "temperature",
      .types = WF_NUMBER,
      .help = "a number such as 0.7",
