@@ -109,6 +109,14 @@ bool json_truthy(struct pl_str json);
 /* Equal as values: objects by key whatever the order, numbers by value (1 = 1.0), strings by code points. */
 bool json_equal(struct pl_str a, struct pl_str b);
 
+/* Numbers as they are written, exactly, whatever their size: below zero, 0 or above, as strcmp; whether one is an
+ * integer (1.0 and 1e3 are); whether it is a multiple of `divisor`, which has at most 18 digits that count. */
+int json_number_compare(struct pl_str a, struct pl_str b);
+bool json_number_is_integer(struct pl_str token);
+bool json_number_is_multiple(struct pl_str token, struct pl_str divisor);
+/* A hash that is the same for values that are json_equal, for this process. */
+uint64_t json_hash(struct pl_str json);
+
 /* ---- writing ---- */
 
 /* Appends the JSON string of UTF-8 `text`, quotes included; invalid UTF-8 becomes U+FFFD. */

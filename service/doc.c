@@ -200,3 +200,20 @@ void doc_write_json(const struct doc_node *node, struct pl_buf *out)
     }
     pl_buf_char(out, object ? '}' : ']');
 }
+
+struct pl_str doc_json(struct pl_arena *arena, const struct doc_node *node)
+{
+    struct pl_str json = {0};
+    struct pl_buf buf;
+
+    /* Escapes make text six times as long at the most, and each value has a few bytes of its own.
+     */
+    pl_buf_init(&buf, (size_t)6 * DOC_EXPANDED_BYTES + (size_t)8 * PL_LIMIT_DOCUMENT_NODES);
+    doc_write_json(node, &buf);
+    if (pl_buf_failed(&buf))
+        (void)pl_arena_alloc_array(arena, SIZE_MAX, 2); /* the arena carries the failure */
+    else
+        json = pl_arena_str(arena, pl_buf_view(&buf));
+    pl_buf_finish(&buf);
+    return json;
+}

@@ -63,6 +63,10 @@ void doc_problem_add(struct doc_problems *problems, unsigned line, unsigned colu
 /* Orders them by line, column. */
 void doc_problems_sort(struct doc_problems *problems);
 
+enum { DOC_EXCERPT = 96 }; /* bytes of an excerpt, with its NUL */
+/* A piece of user text for a message: one line, cut at a character. Returns `out`. */
+const char *doc_excerpt(struct pl_str text, char out[static DOC_EXCERPT]);
+
 /* Reads a document. On a syntax error returns the code with one problem added (line, column). A
  * text that can be read to its end but has something refused in it (duplicate keys, a foreign tag,
  * an expression that had to be quoted, ...) gives the code too, all such problems, and *ret_root as
@@ -81,6 +85,8 @@ const char *doc_type_name(enum doc_type type);
 const char *doc_pointer(struct pl_arena *arena, const struct doc_node *node);
 /* Appends the value as compact JSON. */
 void doc_write_json(const struct doc_node *node, struct pl_buf *out);
+/* The same in an arena; absent (and the arena has failed) when out of memory. */
+struct pl_str doc_json(struct pl_arena *arena, const struct doc_node *node);
 /* The name in `names` (NULL-terminated) nearest to `word` by edit distance, NULL when none is near
  * enough. */
 const char *doc_nearest(struct pl_str word, const char *const *names);

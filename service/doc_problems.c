@@ -107,6 +107,22 @@ void doc_problems_sort(struct doc_problems *problems)
     }
 }
 
+const char *doc_excerpt(struct pl_str text, char out[static DOC_EXCERPT])
+{
+    size_t len = text.len;
+
+    if (len > DOC_EXCERPT - 4) {
+        len = DOC_EXCERPT - 4;
+        while (len && ((unsigned char)text.ptr[len] & 0xC0) == 0x80)
+            len--;
+    }
+    for (size_t i = 0; i < len; i++)
+        out[i] = (char)((unsigned char)text.ptr[i] < ' ' ? ' ' : text.ptr[i]);
+    memcpy(out + len, "...", 3);
+    out[len < text.len ? len + 3 : len] = '\0';
+    return out;
+}
+
 /* ---- the nearest name ---- */
 
 enum { NEAREST_MAX = 64 }; /* longer words are not compared */

@@ -3,7 +3,6 @@
 #include "service/expr.h"
 
 #include "base/json.h"
-#include "service/expr_parse.h"
 
 #include <stdio.h>
 
@@ -41,14 +40,14 @@ static struct pl_str root_value(const struct expr *expr, const struct expr_scope
 static enum pl_code cannot_take(const struct expr *expr, const struct expr_segment *segment,
                                 enum json_type type, struct pl_err *err)
 {
-    char shown[EXPR_EXCERPT], name[EXPR_EXCERPT];
+    char shown[DOC_EXCERPT], name[DOC_EXCERPT];
 
-    expr_excerpt(expr->text, shown);
+    doc_excerpt(expr->text, shown);
     if (segment->name.ptr)
         return pl_err_set(err, PL_ERR_EXPRESSION_ERROR,
                           "expression '%s': cannot take the member '%s' of %s; put '?' behind it "
                           "to get null instead",
-                          shown, expr_excerpt(segment->name, name), type_name(type));
+                          shown, doc_excerpt(segment->name, name), type_name(type));
     return pl_err_set(err, PL_ERR_EXPRESSION_ERROR,
                       "expression '%s': cannot take element %lld of %s; put '?' behind it to get "
                       "null instead",

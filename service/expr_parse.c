@@ -20,7 +20,7 @@ struct parser {
     bool variable; /* it began with `$name`, which is the first segment */
     struct expr_segment *segments;
     size_t count;
-    char excerpt[EXPR_EXCERPT];
+    char excerpt[DOC_EXCERPT];
 };
 
 static bool is_space(char c)
@@ -45,22 +45,6 @@ static struct pl_str trim(struct pl_str text)
     while (text.len && is_space(text.ptr[text.len - 1]))
         text.len--;
     return text;
-}
-
-const char *expr_excerpt(struct pl_str text, char out[static EXPR_EXCERPT])
-{
-    size_t len = text.len;
-
-    if (len > EXPR_EXCERPT - 4) {
-        len = EXPR_EXCERPT - 4;
-        while (len && ((unsigned char)text.ptr[len] & 0xC0) == 0x80)
-            len--;
-    }
-    for (size_t i = 0; i < len; i++)
-        out[i] = (char)((unsigned char)text.ptr[i] < ' ' ? ' ' : text.ptr[i]);
-    memcpy(out + len, "...", 3);
-    out[len < text.len ? len + 3 : len] = '\0';
-    return out;
 }
 
 /* ---- problems ---- */
@@ -312,9 +296,9 @@ static bool unknown_root(struct parser *parser, struct pl_str name)
 {
     struct doc_problems *problems = parser->context->problems;
     const char *sigil = parser->variable ? "$" : ".", *nearest;
-    char shown[EXPR_EXCERPT];
+    char shown[DOC_EXCERPT];
 
-    expr_excerpt(name, shown);
+    doc_excerpt(name, shown);
     nearest = doc_nearest(name, root_names);
     if (parser->variable && pl_str_is(name, "ENV"))
         return no_environment(parser);
@@ -372,7 +356,7 @@ static bool unknown_field(struct parser *parser, struct pl_str name, const char 
                           const char *const *fields)
 {
     const char *nearest = doc_nearest(name, fields);
-    char shown[EXPR_EXCERPT], list[80] = "";
+    char shown[DOC_EXCERPT], list[80] = "";
     size_t used = 0;
 
     for (size_t i = 0; fields[i] && used < sizeof(list); i++)
@@ -380,7 +364,7 @@ static bool unknown_field(struct parser *parser, struct pl_str name, const char 
             (size_t)snprintf(list + used, sizeof(list) - used, "%s%s", i ? ", " : "", fields[i]);
     doc_problem_at(parser->context->problems, parser->node, false,
                    "in expression '%s', %s has no field '%s'%s%s%s (there is %s)", parser->excerpt,
-                   of, expr_excerpt(name, shown), nearest ? "; did you mean '" : "",
+                   of, doc_excerpt(name, shown), nearest ? "; did you mean '" : "",
                    nearest ? nearest : "", nearest ? "'?" : "", list);
     return false;
 }
@@ -482,7 +466,7 @@ struct expr *expr_parse(struct expr_context *context, const struct doc_node *nod
         return NULL;
     parser.p = parser.text.ptr;
     parser.end = parser.p + parser.text.len;
-    expr_excerpt(parser.text, parser.excerpt);
+    doc_excerpt(parser.text, parser.excerpt);
     expr->text = parser.text;
     expr->node = node;
     if (!parse(&parser) || !resolve(&parser, expr) || pl_arena_failed(arena))
@@ -504,7 +488,7 @@ struct expr *expr_compile(struct pl_arena *arena, const struct doc_node *node, u
     struct expr_context context = {
         .arena = arena, .roots = roots, .sink = sink, .problems = problems};
     struct pl_str text = trim(node->text);
-    char shown[EXPR_EXCERPT];
+    char shown[DOC_EXCERPT];
     size_t close;
 
     if (node->refused)
@@ -518,13 +502,13 @@ struct expr *expr_compile(struct pl_arena *arena, const struct doc_node *node, u
     if (pl_str_starts(text, PL_STR("${"))) {
         if (!expr_scan_close(text, 0, &close)) {
             doc_problem_at(problems, node, false, "the expression '%s' has no end: '}' is missing",
-                           expr_excerpt(text, shown));
+                           doc_excerpt(text, shown));
             return NULL;
         }
         if (close == text.len - 1)
             return expr_parse(&context, node, pl_str_n(text.ptr + 2, close - 2));
     }
-    expr_excerpt(text, shown);
+    doc_excerpt(text, shown);
     doc_problem_at(problems, node, false,
                    "expected one expression, %s, and nothing around it, got '%s'",
                    "${ .input.name } for example", shown);

@@ -18,9 +18,4 @@ struct expr_context {
 struct expr *expr_parse(struct expr_context *context, const struct doc_node *node,
                         struct pl_str program);
 
-enum { EXPR_EXCERPT = 96 }; /* bytes of an excerpt, with its NUL */
-
-/* A piece of user text for a message: one line, cut at a character. Returns `out`. */
-const char *expr_excerpt(struct pl_str text, char out[static EXPR_EXCERPT]);
-
 #endif

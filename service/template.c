@@ -1,13 +1,8 @@
 /* template.c - values with expressions in their strings: compiling the tree, finding what is
  * constant. Not writing (template_write.c) and not the paths (expr_parse.c). Called by
  * workflow_parse. */
-#include "base/json.h"
-#include "service/doc_build.h"
 #include "service/expr_parse.h"
 #include "service/expr_scan.h"
-
-/* Escapes make a string six times as long at the most. */
-enum { CONSTANT_MAX = 6 * DOC_EXPANDED_BYTES };
 
 /* One compiled value; `pure` says that the node as it stands is the value, so that its JSON can be
  * written with its parent's. A pure template has no text yet. */
@@ -16,46 +11,20 @@ struct compiled {
     bool pure;
 };
 
-/* NULL without a problem means a failed arena: make it so when the heap failed. */
-static void fail_arena(struct pl_arena *arena)
-{
-    (void)pl_arena_alloc_array(arena, SIZE_MAX, 2);
-}
-
-/* Copies what a buffer holds into the arena and frees the buffer. */
-static bool keep(struct pl_arena *arena, struct pl_buf *buf, struct pl_str *ret)
-{
-    bool kept = false;
-
-    if (pl_buf_failed(buf)) {
-        fail_arena(arena);
-    } else {
-        *ret = pl_arena_str(arena, pl_buf_view(buf));
-        kept = !pl_arena_failed(arena);
-    }
-    pl_buf_finish(buf);
-    return kept;
-}
-
 static bool json_of_string(struct pl_arena *arena, struct pl_str text, struct pl_str *ret)
 {
-    struct pl_buf buf;
+    struct doc_node node = {.type = DOC_STRING, .text = text};
 
-    pl_buf_init(&buf, CONSTANT_MAX);
-    json_write_string(&buf, text);
-    return keep(arena, &buf, ret);
+    *ret = doc_json(arena, &node);
+    return !pl_arena_failed(arena);
 }
 
 /* Writes the JSON of a constant that stands beside expressions. */
 static bool settle(struct pl_arena *arena, const struct compiled *compiled)
 {
-    struct pl_buf buf;
-
-    if (!compiled->pure)
-        return true;
-    pl_buf_init(&buf, CONSTANT_MAX);
-    doc_write_json(compiled->template->node, &buf);
-    return keep(arena, &buf, &compiled->template->json);
+    if (compiled->pure)
+        compiled->template->json = doc_json(arena, compiled->template->node);
+    return !pl_arena_failed(arena);
 }
 
 /* ---- text ---- */
@@ -98,9 +67,9 @@ static bool add_literal(struct expr_context *context, struct template *template,
 
 static bool no_end(struct expr_context *context, const struct doc_node *node, size_t open)
 {
-    char shown[EXPR_EXCERPT];
+    char shown[DOC_EXCERPT];
 
-    expr_excerpt(pl_str_n(node->text.ptr + open, node->text.len - open), shown);
+    doc_excerpt(pl_str_n(node->text.ptr + open, node->text.len - open), shown);
     doc_problem_at(context->problems, node, false,
                    "the expression '%s' has no end: '}' is missing; a literal '${' is written "
                    "'$${'",
