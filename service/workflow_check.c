@@ -8,7 +8,7 @@
 
 #include "base/limits.h"
 
-enum { NEAREST_NAMES = 1000 }; /* candidates looked at for one unknown name */
+enum { NEAREST_NAMES = 250 }; /* candidates looked at for one unknown name */
 
 struct checker {
     struct wf_parser *p;
@@ -136,7 +136,7 @@ static void unknown_step(struct checker *c, const struct wf_step *build,
 {
     const char *shown = wf_show(&c->ctx, id);
     const struct step_def *inner = pl_map_get(c->anywhere, id);
-    const char *nearest = doc_nearest(id, c->visible);
+    const char *nearest = wf_nearest(&c->ctx, id, c->visible);
 
     if (inner && inner->parent)
         inner_step(c, build, node, inner);

@@ -34,6 +34,11 @@ const char *wf_show(struct wf_ctx *ctx, struct pl_str text)
     return shown;
 }
 
+const char *wf_nearest(struct wf_ctx *ctx, struct pl_str word, const char *const *names)
+{
+    return ctx->p->problems->total < PL_LIMIT_PROBLEMS ? doc_nearest(word, names) : NULL;
+}
+
 /* ---- objects ---- */
 
 static const struct wf_field *find_field(const struct wf_object *object, struct pl_str key)
@@ -89,7 +94,7 @@ static void unknown_key(struct wf_ctx *ctx, const struct doc_node *member,
         return;
     }
     usable_names(object, names);
-    const char *nearest = doc_nearest(member->key, names);
+    const char *nearest = wf_nearest(ctx, member->key, names);
     if (nearest)
         wf_problem_key(ctx, member, "%s has no key '%s'; did you mean '%s'?", object->what, key,
                        nearest);
@@ -205,7 +210,7 @@ bool wf_word(struct wf_ctx *ctx, const struct doc_node *node, const char *const 
                 *ret_index = i;
                 return true;
             }
-    const char *nearest = node->type == DOC_STRING ? doc_nearest(node->text, words) : NULL;
+    const char *nearest = node->type == DOC_STRING ? wf_nearest(ctx, node->text, words) : NULL;
     const char *shown = node->type == DOC_STRING
                             ? pl_arena_printf(ctx->p->scratch, "'%s'", wf_show(ctx, node->text))
                             : doc_type_name(node->type);

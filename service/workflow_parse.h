@@ -113,6 +113,10 @@ bool wf_type(struct wf_ctx *ctx, const struct doc_node *node, const char *name, 
  */
 const char *wf_show(struct wf_ctx *ctx, struct pl_str text);
 
+/* The name nearest to a word. NULL when none is near, and when more problems are only counted: a
+ * file with a million wrong words must not cost a million comparisons. */
+const char *wf_nearest(struct wf_ctx *ctx, struct pl_str word, const char *const *names);
+
 /* Problems at a value, or at its key. */
 #define wf_problem(ctx, node, ...) doc_problem_at((ctx)->p->problems, (node), false, __VA_ARGS__)
 #define wf_problem_key(ctx, node, ...) \
@@ -185,7 +189,8 @@ void wf_check_cycles(struct wf_parser *p);
 
 /* ---- one model for all (workflow_model.c) ---- */
 
-/* Writes `model` into `defaults` and into every llm step that names one. False when memory is out. */
+/* Writes `model` into `defaults` and into every llm step that names one. False when memory is out.
+ */
 bool wf_override_model(struct pl_arena *arena, struct doc_node *root, struct pl_str model);
 
 #endif
