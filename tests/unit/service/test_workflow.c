@@ -1,5 +1,5 @@
 /* test_workflow.c - what a valid workflow becomes: numbering, dependencies, defaults, policies, the
- * pinned text; and that the check stays quick and survives a lack of memory. Run by ctest. */
+ * pinned text; and that the check stays quick. Run by ctest. */
 #include "tests/support/text.h"
 #include "tests/support/workflow.h"
 
