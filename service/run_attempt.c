@@ -1,0 +1,279 @@
+/* run_attempt.c - the attempts of a step: begin, result, retry, waiting for a lane, deadline,
+ * crash. Not what a call does (steps/). Called by run_core.c, run_node.c and run_timers.c. */
+#include "base/limits.h"
+#include "service/run_core_private.h"
+
+#include <math.h>
+
+/* ---- beginning ---- */
+
+/* `deadline` counts from the first attempt that was sent. */
+static void set_sent(struct run_node *node, pl_ms sent_at)
+{
+    node->sent_at = sent_at;
+    node->deadline_at = sent_at && node->def->deadline > 0 ? sent_at + node->def->deadline : 0;
+}
+
+void run_attempt_begin(struct run_core *core, struct run_node *node)
+{
+    bool first = node->started_at == 0;
+
+    node->attempts++;
+    if (!node->sent_at)
+        set_sent(node, core->now);
+    if (first)
+        node->started_at = core->now;
+    run_node_move(core, node, NODE_CALLING);
+    if (first)
+        run_core_note(core, "step.started", node);
+    run_core_effect(core, RUN_FX_CALL, node, 0);
+}
+
+/* The attempt in flight is over; `counts`: it used up a try. */
+static void attempt_over(struct run_node *node, bool counts)
+{
+    if (counts)
+        node->tries++;
+    else
+        node->free_tries++;
+}
+
+/* ---- retry ---- */
+
+static uint64_t mix(uint64_t x)
+{
+    x ^= x >> 30;
+    x *= 0xbf58476d1ce4e5b9u;
+    x ^= x >> 27;
+    x *= 0x94d049bb133111ebu;
+    return x ^ (x >> 31);
+}
+
+/* In [0, 1): the same for the same run, step and attempt. */
+static double chance(const struct run_core *core, const struct run_node *node)
+{
+    uint64_t x = mix(core->seed + 0x9e3779b97f4a7c15u);
+
+    x = mix(x ^ (node->def->index + 0x9e3779b97f4a7c15u));
+    x = mix(x ^ (node->attempts + 0x9e3779b97f4a7c15u));
+    return (double)(x >> 11) * 0x1p-53;
+}
+
+static pl_ms backoff(const struct run_core *core, const struct run_node *node, bool free)
+{
+    const struct retry_policy *retry = &node->def->retry;
+    unsigned n = free ? node->free_tries : node->tries;
+    double wait = (double)retry->initial * pow(retry->multiplier, n > 1 ? n - 1 : 0);
+
+    if (!(wait < (double)retry->max)) /* also when the power overflowed */
+        wait = (double)retry->max;
+    return (pl_ms)ceil(wait * (1 - retry->jitter * chance(core, node)));
+}
+
+static pl_ms retry_wait(const struct run_core *core, const struct run_node *node,
+                        const struct step_result *result)
+{
+    pl_ms wait = backoff(core, node, result->free);
+    pl_ms hint = result->retry_after;
+
+    if (hint > 0) {
+        double more = fmin((double)hint * 0.1, 250) * chance(core, node);
+
+        hint += (pl_ms)more;
+        if (hint > wait)
+            wait = hint;
+    }
+    return wait > 0 ? wait : 1;
+}
+
+/* When a wait must be over: the deadline, or what a server may make a step without one wait. 0:
+ * there is no limit. */
+static pl_ms wait_limit(const struct run_node *node, bool by_server)
+{
+    if (node->deadline_at)
+        return node->deadline_at;
+    return by_server ? node->sent_at + PL_LIMIT_LANE_WAIT_MS : 0;
+}
+
+static bool may_retry(const struct run_node *node, const struct step_result *result)
+{
+    enum pl_retry_class class = pl_code_retry_class(result->err.code);
+
+    if (class == PL_RETRY_NEVER || result->no_retry || !(node->def->retry.on & 1u << class))
+        return false;
+    return result->free || node->tries < node->def->retry.attempts;
+}
+
+/* Text that readers were sent belongs to an attempt that is void. */
+static void note_again(struct run_core *core, struct run_node *node)
+{
+    if (node->def->kind == STEP_LLM)
+        run_core_note(core, "step.reset", node);
+    run_core_note(core, "step.retrying", node);
+}
+
+static void attempt_failed(struct run_core *core, struct run_node *node,
+                           const struct step_result *result)
+{
+    struct pl_value *error = run_problem_make(&(struct run_problem){.code = result->err.code,
+                                                                    .detail = result->err.message,
+                                                                    .attempts = node->attempts,
+                                                                    .result = result});
+    pl_ms wake, limit;
+
+    if (may_retry(node, result)) {
+        wake = core->now + retry_wait(core, node, result);
+        limit = wait_limit(node, result->free || result->retry_after > 0);
+        if (limit == 0 || wake < limit) {
+            run_node_set_error(core, node, error);
+            node->wake_at = wake;
+            run_node_move(core, node, NODE_BACKOFF);
+            note_again(core, node);
+            return;
+        }
+    }
+    run_node_fail(core, node, error);
+}
+
+/* ---- results ---- */
+
+static void check_size(struct step_result *result)
+{
+    size_t len = pl_value_text(result->output).len;
+
+    if (result->err.code != PL_OK || len <= PL_LIMIT_STEP_OUTPUT_BYTES)
+        return;
+    pl_err_set(&result->err, PL_ERR_TOO_LARGE, "its output is %zu bytes; at most %d are kept", len,
+               PL_LIMIT_STEP_OUTPUT_BYTES);
+}
+
+/* An aborted call is back, with or without what it was to bring. */
+static void stopped(struct run_core *core, struct run_node *node, struct step_result *result)
+{
+    if (result && result->err.code == PL_OK) {
+        run_node_succeed(core, node, result->output ? result->output : pl_value_null());
+        result->output = NULL;
+    } else if (node->reason == CANCEL_NONE) {
+        run_node_fail(core, node, pl_value_ref(node->error));
+    } else {
+        run_node_move(core, node, NODE_CANCELLED);
+    }
+}
+
+bool run_attempt_result(struct run_core *core, struct run_node *node, struct step_result *result)
+{
+    if (node->state != NODE_CALLING && node->state != NODE_STOPPING)
+        return false;
+    run_usage_add(&node->usage, &result->usage);
+    run_usage_add(&core->usage, &result->usage);
+    check_size(result);
+    if (node->state == NODE_STOPPING) {
+        attempt_over(node, false);
+        stopped(core, node, result);
+        return true;
+    }
+    attempt_over(node, !(result->free && result->err.code != PL_OK));
+    if (result->err.code == PL_OK) {
+        run_node_succeed(core, node, result->output ? result->output : pl_value_null());
+        result->output = NULL;
+    } else {
+        attempt_failed(core, node, result);
+    }
+    return true;
+}
+
+/* ---- waiting for a lane ---- */
+
+/* Fails with what the last attempt said. */
+static void fail_waiting(struct run_core *core, struct run_node *node)
+{
+    if (node->error)
+        run_node_fail(core, node, pl_value_ref(node->error));
+    else
+        run_node_fail_with(core, node, PL_ERR_DEADLINE, "its deadline passed while it waited");
+}
+
+bool run_attempt_deferred(struct run_core *core, struct run_node *node, pl_ms until,
+                          const char *reason)
+{
+    pl_ms limit;
+
+    if (node->state != NODE_CALLING && node->state != NODE_STOPPING)
+        return false;
+    node->attempts--; /* nothing was sent */
+    if (node->attempts == 0)
+        set_sent(node, 0);
+    if (node->state == NODE_STOPPING) {
+        stopped(core, node, NULL);
+        return true;
+    }
+    if (until <= core->now)
+        until = core->now + 1;
+    limit = node->sent_at ? wait_limit(node, true) : 0;
+    if (limit && until >= limit) {
+        fail_waiting(core, node);
+        return true;
+    }
+    node->wake_at = until;
+    node->held_reason = reason ? reason : "paused";
+    run_node_move(core, node, NODE_HELD);
+    return true;
+}
+
+/* ---- timers and crashes ---- */
+
+static void abort_at_deadline(struct run_core *core, struct run_node *node)
+{
+    struct pl_err text = {0};
+
+    pl_err_set(&text, PL_ERR_DEADLINE, "it was not done %lld ms after it was first sent",
+               (long long)node->def->deadline);
+    run_node_set_error(core, node,
+                       run_problem_make(&(struct run_problem){.code = PL_ERR_DEADLINE,
+                                                              .detail = text.message,
+                                                              .attempts = node->attempts}));
+    node->failure = PL_ERR_DEADLINE;
+    run_node_move(core, node, NODE_STOPPING);
+    run_core_effect(core, RUN_FX_ABORT, node, 0);
+}
+
+void run_attempt_timer(struct run_core *core, struct run_node *node)
+{
+    if (node->state == NODE_CALLING)
+        abort_at_deadline(core, node);
+    else if (node->deadline_at && node->deadline_at <= core->now)
+        fail_waiting(core, node);
+    else
+        run_attempt_begin(core, node);
+}
+
+static void recover_calling(struct run_core *core, struct run_node *node)
+{
+    if (node->deadline_at && node->deadline_at <= core->now) {
+        run_node_fail_with(core, node, PL_ERR_DEADLINE,
+                           "its deadline passed while the process was down");
+        return;
+    }
+    run_node_set_error(
+        core, node,
+        run_problem_make(&(struct run_problem){
+            .code = PL_ERR_AMBIGUOUS,
+            .detail = "it was in flight when the process died; whether the server did it is not "
+                      "known",
+            .attempts = node->attempts}));
+    if (node->def->on_ambiguous == ON_AMBIGUOUS_FAIL) {
+        run_node_fail(core, node, pl_value_ref(node->error));
+        return;
+    }
+    run_attempt_begin(core, node);
+    note_again(core, node);
+}
+
+void run_attempt_recover(struct run_core *core, struct run_node *node)
+{
+    attempt_over(node, false);
+    if (node->state == NODE_STOPPING)
+        stopped(core, node, NULL);
+    else
+        recover_calling(core, node);
+}

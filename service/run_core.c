@@ -1,0 +1,555 @@
+/* run_core.c - the run as a whole: events in, consequences carried, the run's own end. Not the
+ * moves of one step (run_node, run_attempt, run_parallel) nor rows (run_rows, run_load). See
+ * run_core.h. */
+#include "service/run_core.h"
+
+#include "service/run_core_private.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+/* ---- life ---- */
+
+/* Steps inside a step follow it, so that one range holds everything below it. */
+static void set_ends(struct run_core *core)
+{
+    for (size_t i = core->n_nodes; i-- > 0;) {
+        struct run_node *node = &core->nodes[i];
+
+        if (node->end < i + 1)
+            node->end = (uint32_t)i + 1;
+        if (node->parent && node->parent->end < node->end)
+            node->parent->end = node->end;
+    }
+}
+
+static void init_nodes(struct run_core *core)
+{
+    for (size_t i = 0; i < core->n_nodes; i++) {
+        const struct step_def *def = core->workflow->steps[i];
+        struct run_node *node = &core->nodes[i];
+
+        assert(def->index == i);
+        node->def = def;
+        node->parent = run_node_of(core, def->parent);
+        node->open_deps = (unsigned)def->n_deps;
+    }
+    set_ends(core);
+}
+
+struct run_core *run_core_new(struct workflow *workflow, uint64_t seed)
+{
+    struct run_core *core = calloc(1, sizeof(*core));
+
+    if (!core)
+        return NULL;
+    core->n_nodes = workflow->n_steps;
+    core->nodes = calloc(core->n_nodes + 1, sizeof(*core->nodes));
+    core->timers = calloc(core->n_nodes + 2, sizeof(*core->timers));
+    if (!core->nodes || !core->timers) {
+        free(core->nodes);
+        free(core->timers);
+        free(core);
+        return NULL;
+    }
+    core->workflow = workflow_ref(workflow);
+    core->seed = seed;
+    core->ended_last = &core->ended_first;
+    core->dirty = true;
+    pl_list_init(&core->dirty_nodes);
+    init_nodes(core);
+    return core;
+}
+
+struct run_core *run_core_create(struct workflow *workflow, uint64_t seed, pl_ms created_at)
+{
+    struct run_core *core = run_core_new(workflow, seed);
+
+    if (core)
+        core->created_at = created_at;
+    return core;
+}
+
+void run_core_destroy(struct run_core **core_ptr)
+{
+    struct run_core *core = core_ptr ? *core_ptr : NULL;
+
+    if (!core)
+        return;
+    *core_ptr = NULL;
+    for (size_t i = 0; i < core->n_nodes; i++) {
+        pl_value_unref(&core->nodes[i].output);
+        pl_value_unref(&core->nodes[i].error);
+        free(core->nodes[i].join);
+    }
+    pl_value_unref(&core->output);
+    pl_value_unref(&core->error);
+    pl_arena_destroy(&core->texts);
+    workflow_unref(&core->workflow);
+    free(core->effects);
+    free(core->notes);
+    free(core->timers);
+    free(core->nodes);
+    free(core);
+}
+
+/* ---- what comes out ---- */
+
+/* Room for one more; NULL when memory is out. */
+static void *grow(void *array, size_t count, size_t *capacity, size_t size)
+{
+    size_t more = *capacity ? *capacity * 2 : 16;
+    void *grown;
+
+    if (count < *capacity)
+        return array;
+    grown = realloc(array, more * size);
+    if (grown)
+        *capacity = more;
+    return grown;
+}
+
+void run_core_effect(struct run_core *core, enum run_effect_type type, struct run_node *node,
+                     enum run_eval_what what)
+{
+    struct run_effect *effects =
+        grow(core->effects, core->n_effects, &core->effects_capacity, sizeof(*effects));
+
+    if (!effects) {
+        core->out_of_memory = true;
+        return;
+    }
+    core->effects = effects;
+    effects[core->n_effects++] = (struct run_effect){.type = type, .node = node, .what = what};
+}
+
+void run_core_note(struct run_core *core, const char *type, struct run_node *node)
+{
+    struct run_note *notes =
+        grow(core->notes, core->n_notes, &core->notes_capacity, sizeof(*notes));
+
+    core->dirty = true;
+    if (!notes) {
+        core->out_of_memory = true;
+        return;
+    }
+    core->notes = notes;
+    notes[core->n_notes++] = (struct run_note){.seq = ++core->seq, .type = type, .node = node};
+}
+
+void run_usage_add(struct store_usage *total, const struct store_usage *more)
+{
+    total->calls += more->calls;
+    total->input_tokens += more->input_tokens;
+    total->cached_input_tokens += more->cached_input_tokens;
+    total->output_tokens += more->output_tokens;
+    total->cost_usd += more->cost_usd;
+}
+
+/* ---- the run's own moves ---- */
+
+static const char *ending_note(enum run_state state)
+{
+    if (state == RUN_SUCCEEDED)
+        return "run.succeeded";
+    return state == RUN_FAILED ? "run.failed" : "run.cancelled";
+}
+
+void run_core_move(struct run_core *core, enum run_state to)
+{
+    assert(run_state_allows(core->state, to));
+    if (core->trace)
+        core->trace(core->trace_arg, NULL, run_state_phase(core->state), run_state_phase(to));
+    core->state = to;
+    core->dirty = true;
+    if (to != RUN_RUNNING)
+        core->timeout_at = 0;
+    if (!run_state_is_final(to))
+        return;
+    core->ended_at = core->now;
+    run_core_note(core, ending_note(to), NULL);
+}
+
+/* `step`: the one it failed by, NULL: none. The error is taken. */
+static void set_error(struct run_core *core, struct pl_value *error, const struct run_node *step)
+{
+    char detail[PL_ERR_MESSAGE_MAX];
+    struct pl_err text = {0};
+
+    if (!error)
+        core->out_of_memory = true;
+    pl_value_unref(&core->error);
+    core->error = error;
+    run_problem_detail(error, detail, sizeof(detail));
+    if (step)
+        pl_err_set(&text, PL_ERR_INTERNAL, "step %.*s failed: %s", PL_STR_ARG(step->def->path),
+                   detail);
+    else
+        pl_err_set(&text, PL_ERR_INTERNAL, "%s", detail);
+    snprintf(core->reason, sizeof(core->reason), "%s", text.message);
+}
+
+/* The outcome is fixed: what still runs is stopped. */
+static void end_run(struct run_core *core, enum cancel_reason reason)
+{
+    run_core_move(core, RUN_ENDING);
+    run_node_cancel_range(core, 0, (uint32_t)core->n_nodes, reason);
+}
+
+void run_core_timeout(struct run_core *core)
+{
+    struct pl_err text = {0};
+
+    pl_err_set(&text, PL_ERR_RUN_TIMEOUT, "the run was not done %lld ms after it began",
+               (long long)core->workflow->timeout);
+    set_error(
+        core,
+        run_problem_make(&(struct run_problem){.code = PL_ERR_RUN_TIMEOUT, .detail = text.message}),
+        NULL);
+    end_run(core, CANCEL_DEADLINE);
+}
+
+/* Does the run fail by how this top-level step ended? */
+static bool fails_run(const struct run_node *node)
+{
+    return (node->state == NODE_FAILED && !node->handled) ||
+           (node->state == NODE_CANCELLED && node->reason == CANCEL_USER);
+}
+
+static struct pl_value *error_of_step(const struct run_node *node)
+{
+    struct pl_value *own = pl_value_ref(node->error), *error;
+
+    if (!own)
+        own = run_problem_make(&(struct run_problem){.code = PL_ERR_CANCELLED,
+                                                     .detail = "a step was cancelled by a user",
+                                                     .attempts = node->attempts});
+    error = own ? run_problem_of_run(own, node->def->path) : NULL;
+    pl_value_unref(&own);
+    return error;
+}
+
+static void top_step_ended(struct run_core *core, const struct run_node *node)
+{
+    if (core->state == RUN_RUNNING && !core->workflow->settled && fails_run(node)) {
+        set_error(core, error_of_step(node), node);
+        end_run(core, CANCEL_RUN_FAILED);
+    }
+}
+
+/* Under `settled`: the failure that ended first. */
+static const struct run_node *first_failure(const struct run_core *core)
+{
+    const struct run_node *first = NULL;
+
+    for (size_t i = 0; i < core->workflow->n_top; i++) {
+        const struct run_node *node = run_node_of(core, core->workflow->top[i]);
+
+        if (fails_run(node) && (!first || node->ended_at < first->ended_at))
+            first = node;
+    }
+    return first;
+}
+
+static void all_steps_over(struct run_core *core)
+{
+    const struct run_node *failure;
+
+    if (core->state == RUN_ENDING) {
+        run_core_move(core, core->error ? RUN_FAILED : RUN_CANCELLED);
+        return;
+    }
+    failure = first_failure(core);
+    if (failure) {
+        set_error(core, error_of_step(failure), failure);
+        run_core_move(core, RUN_FAILED);
+        return;
+    }
+    run_core_move(core, RUN_OUTPUT);
+    run_core_effect(core, RUN_FX_EVAL, NULL, RUN_EVAL_OUTPUT);
+}
+
+/* ---- consequences ---- */
+
+static void release_dependents(struct run_core *core, const struct run_node *node)
+{
+    for (size_t i = 0; i < node->def->n_dependents; i++) {
+        struct run_node *dependent = run_node_of(core, node->def->dependents[i]);
+
+        dependent->open_deps--;
+        if (node->state == NODE_SKIPPED)
+            dependent->skipped_deps++;
+        if (run_node_let_down(node))
+            dependent->dependency_failed = true;
+        run_node_try(core, dependent);
+    }
+}
+
+/* The step around it (or the run) decides first: what it stops must not begin. */
+static void node_ended(struct run_core *core, struct run_node *node)
+{
+    if (!node->parent)
+        top_step_ended(core, node);
+    else if (node->def->is_handler)
+        run_node_handled(core, node->parent, node);
+    else
+        run_parallel_branch_ended(core, node->parent, node);
+    release_dependents(core, node);
+}
+
+void run_core_settle(struct run_core *core)
+{
+    struct run_node *node;
+
+    while ((node = core->ended_first) && !core->out_of_memory) {
+        core->ended_first = node->next;
+        if (!core->ended_first)
+            core->ended_last = &core->ended_first;
+        node->next = NULL;
+        node_ended(core, node);
+    }
+    if (core->open == 0 && !core->out_of_memory &&
+        (core->state == RUN_RUNNING || core->state == RUN_ENDING))
+        all_steps_over(core);
+}
+
+/* ---- events ---- */
+
+static void start(struct run_core *core)
+{
+    const struct workflow *workflow = core->workflow;
+
+    core->started_at = core->now;
+    run_core_move(core, RUN_RUNNING);
+    if (workflow->timeout > 0)
+        core->timeout_at = core->now + workflow->timeout;
+    run_core_note(core, "run.started", NULL);
+    for (size_t i = 0; i < workflow->n_top; i++)
+        run_node_enter(core, run_node_of(core, workflow->top[i]));
+    /* one that a user cancelled before the run began ends it before anything else does */
+    for (size_t i = 0; i < workflow->n_top; i++)
+        top_step_ended(core, run_node_of(core, workflow->top[i]));
+    for (size_t i = 0; i < workflow->n_top; i++)
+        run_node_try(core, run_node_of(core, workflow->top[i]));
+}
+
+/* Asks again for what was asked before the process died. */
+static void recover_node(struct run_core *core, struct run_node *node)
+{
+    if (node->state == NODE_CALLING || node->state == NODE_STOPPING)
+        run_attempt_recover(core, node);
+    else if (node->state == NODE_DECIDING)
+        run_core_effect(core, RUN_FX_EVAL, node, RUN_EVAL_WHEN);
+    else if (node->state == NODE_ACCEPTING)
+        run_core_effect(core, RUN_FX_EVAL, node, RUN_EVAL_ACCEPT);
+    else if (node->state == NODE_DEFAULTING)
+        run_core_effect(core, RUN_FX_EVAL, node, RUN_EVAL_DEFAULT);
+}
+
+static void recover(struct run_core *core)
+{
+    if (core->state == RUN_QUEUED) {
+        start(core);
+        return;
+    }
+    for (size_t i = 0; i < core->n_nodes; i++) {
+        if (core->nodes[i].entered)
+            recover_node(core, &core->nodes[i]);
+    }
+    if (core->state == RUN_OUTPUT)
+        run_core_effect(core, RUN_FX_EVAL, NULL, RUN_EVAL_OUTPUT);
+}
+
+static void cancel(struct run_core *core)
+{
+    if (run_state_is_final(core->state) || core->state == RUN_ENDING)
+        return;
+    snprintf(core->reason, sizeof(core->reason), "cancelled by a user");
+    if (core->state == RUN_RUNNING) {
+        end_run(core, CANCEL_USER);
+        return;
+    }
+    for (size_t i = 0; core->state == RUN_QUEUED && i < core->n_nodes; i++) {
+        struct run_node *node = &core->nodes[i];
+
+        if (run_node_is_final(node))
+            continue;
+        node->state = NODE_CANCELLED;
+        node->reason = CANCEL_USER;
+        node->silent = true;
+    }
+    run_core_move(core, RUN_CANCELLED);
+}
+
+/* The run's output, or why there is none. */
+static bool output_evaluated(struct run_core *core, struct run_event *event)
+{
+    if (core->state != RUN_OUTPUT || event->what != RUN_EVAL_OUTPUT)
+        return false;
+    if (event->err.code == PL_OK) {
+        core->output = event->value ? event->value : pl_value_null();
+        event->value = NULL;
+        run_core_move(core, RUN_SUCCEEDED);
+        return true;
+    }
+    set_error(core,
+              run_problem_make(
+                  &(struct run_problem){.code = event->err.code, .detail = event->err.message}),
+              NULL);
+    run_core_move(core, RUN_FAILED);
+    return true;
+}
+
+static void evaluated(struct run_core *core, struct run_event *event)
+{
+    bool awaited =
+        event->node ? run_node_evaluated(core, event->node, event) : output_evaluated(core, event);
+
+    core->dropped += !awaited;
+    pl_value_unref(&event->value);
+}
+
+static void result(struct run_core *core, struct run_event *event)
+{
+    core->dropped += !run_attempt_result(core, event->node, event->result);
+    step_result_finish(event->result);
+}
+
+static void deferred(struct run_core *core, struct run_event *event)
+{
+    core->dropped += !run_attempt_deferred(core, event->node, event->until, event->reason);
+}
+
+static void take(struct run_core *core, struct run_event *event)
+{
+    switch (event->type) {
+    case RUN_EV_START:
+        if (core->state == RUN_QUEUED)
+            start(core);
+        break;
+    case RUN_EV_RECOVER:
+        recover(core);
+        break;
+    case RUN_EV_TICK:
+        run_timers_fire(core);
+        break;
+    case RUN_EV_EVALUATED:
+        evaluated(core, event);
+        break;
+    case RUN_EV_RESULT:
+        result(core, event);
+        break;
+    case RUN_EV_DEFERRED:
+        deferred(core, event);
+        break;
+    case RUN_EV_CANCEL:
+        cancel(core);
+        break;
+    case RUN_EV_CANCEL_STEP:
+        if (!run_state_is_final(core->state))
+            run_node_cancel_by_user(core, event->node);
+        break;
+    }
+}
+
+enum pl_code run_core_step(struct run_core *core, struct run_event *event,
+                           struct run_update *ret_update)
+{
+    *ret_update = (struct run_update){0};
+    core->now = event->now > 0 ? event->now : 1; /* 0 means "has not happened" */
+    core->n_effects = core->n_notes = 0;
+    if (!core->out_of_memory) {
+        take(core, event);
+        run_core_settle(core);
+    }
+    if (core->out_of_memory)
+        return PL_ERR_NO_MEMORY;
+    *ret_update = (struct run_update){.effects = core->effects,
+                                      .n_effects = core->n_effects,
+                                      .notes = core->notes,
+                                      .n_notes = core->n_notes};
+    return PL_OK;
+}
+
+/* ---- looking at it ---- */
+
+enum run_state run_core_state(const struct run_core *core)
+{
+    return core->state;
+}
+
+pl_ms run_core_next_wake(const struct run_core *core)
+{
+    pl_ms first = core->n_timers ? core->timers[1].at : 0;
+
+    if (core->timeout_at && (first == 0 || core->timeout_at < first))
+        return core->timeout_at;
+    return first;
+}
+
+struct workflow *run_core_workflow(const struct run_core *core)
+{
+    return core->workflow;
+}
+
+struct run_node *run_core_node(const struct run_core *core, const struct step_def *def)
+{
+    return run_node_of(core, def);
+}
+
+unsigned run_core_in_flight(const struct run_core *core)
+{
+    return core->in_flight;
+}
+
+unsigned run_core_dropped(const struct run_core *core)
+{
+    return core->dropped;
+}
+
+void run_core_set_trace(struct run_core *core, run_trace_fn trace, void *arg)
+{
+    core->trace = trace;
+    core->trace_arg = arg;
+}
+
+/* A handler that nobody needs (so far) is not part of what is to be done. */
+static bool is_needless(const struct run_node *node)
+{
+    return node->def->is_handler && !node->entered && (node->silent || !run_node_is_final(node));
+}
+
+static void count_progress(struct run_progress *progress, const struct run_node *node)
+{
+    progress->total++;
+    if (node->state == NODE_SUCCEEDED)
+        progress->succeeded++;
+    else if (node->state == NODE_FAILED)
+        progress->failed++;
+    else if (node->state == NODE_SKIPPED)
+        progress->skipped++;
+    else if (node->state == NODE_CANCELLED)
+        progress->cancelled++;
+    else if (strcmp(node_state_status(node->state), "pending") == 0)
+        progress->pending++;
+    else
+        progress->running++;
+}
+
+struct run_progress run_core_progress(const struct run_core *core)
+{
+    struct run_progress progress = {0};
+
+    for (size_t i = 0; i < core->n_nodes;) {
+        const struct run_node *node = &core->nodes[i];
+
+        if (is_needless(node)) {
+            i = node->end;
+            continue;
+        }
+        count_progress(&progress, node);
+        i++;
+    }
+    return progress;
+}

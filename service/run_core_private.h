@@ -1,0 +1,158 @@
+/* run_core_private.h - the inside of a run, shared by run_core.c (events, the end of the run),
+ * run_node.c (moves of one step), run_attempt.c (results, retries), run_parallel.c (joins carried
+ * out), run_timers.c, run_problem.c (errors), run_rows.c and run_load.c (rows), run_check.c. Nobody
+ * else includes it.
+ *
+ * How consequences travel: a step that becomes final goes on a queue; run_core_settle takes them
+ * off one by one and tells the step around it and those that wait for it. So nothing recurses
+ * deeper than steps stand inside each other, and decisions are made in the order things ended. */
+#ifndef PLAIT_SERVICE_RUN_CORE_PRIVATE_H
+#define PLAIT_SERVICE_RUN_CORE_PRIVATE_H
+
+#include "service/run_core.h"
+
+struct run_timer {
+    pl_ms at;
+    struct run_node *node;
+};
+
+struct run_core {
+    struct workflow *workflow;
+    uint64_t seed;
+    enum run_state state;
+    bool out_of_memory; /* sticky */
+    bool dirty;         /* the run's row changed */
+    pl_ms now;          /* of the event at hand */
+    pl_ms created_at, started_at, ended_at, timeout_at;
+    struct pl_value *output,
+        *error; /* ENDING: the error it will fail with, NULL: it is cancelled */
+    char reason[PL_ERR_MESSAGE_MAX];
+    struct store_usage usage;
+    int64_t seq; /* of the last note */
+
+    struct run_node *nodes; /* by index */
+    size_t n_nodes;
+    unsigned open;      /* nodes that are entered and not final: the run goes on for them */
+    unsigned in_flight; /* CALLING, STOPPING */
+    unsigned dropped;
+
+    struct run_node *ended_first, **ended_last; /* the queue of steps that have just ended */
+    struct pl_list dirty_nodes;
+    struct run_timer *timers; /* a binary heap with room for all nodes; [1..n_timers] */
+    size_t n_timers;
+
+    struct run_effect *effects;
+    size_t n_effects, effects_capacity;
+    struct run_note *notes;
+    size_t n_notes, notes_capacity;
+
+    struct pl_arena *texts; /* reasons of HELD steps that were loaded; NULL: none */
+    run_trace_fn trace;
+    void *trace_arg;
+};
+
+/* ---- run_core.c ---- */
+/* An empty core in QUEUED with all nodes WAITING; shared by create and load. NULL: no memory. */
+struct run_core *run_core_new(struct workflow *workflow, uint64_t seed);
+void run_core_effect(struct run_core *core, enum run_effect_type type, struct run_node *node,
+                     enum run_eval_what what);
+/* `node` NULL: of the run. */
+void run_core_note(struct run_core *core, const char *type, struct run_node *node);
+/* Adds a call's usage to another; shared with loading. */
+void run_usage_add(struct store_usage *total, const struct store_usage *more);
+static inline struct run_node *run_node_of(const struct run_core *core, const struct step_def *def)
+{
+    return def ? &core->nodes[def->index] : NULL;
+}
+
+/* ---- run_problem.c ---- */
+struct run_problem {
+    enum pl_code code;
+    const char *detail; /* NULL or empty: the code's title */
+    unsigned attempts;
+    const struct step_result *result; /* for upstream's status and message; NULL: none */
+    const struct run_node *branch;    /* of a join: the branch it failed by; NULL: none */
+};
+/* The problem object; NULL when out of memory. The branch's own error is its cause. */
+struct pl_value *run_problem_make(const struct run_problem *problem);
+/* `error` with "step": path added; NULL when out of memory. */
+struct pl_value *run_problem_of_run(const struct pl_value *error, struct pl_str path);
+/* Its detail as text, cut to fit. */
+void run_problem_detail(const struct pl_value *error, char *out, size_t size);
+/* Its code; INTERNAL when it has none. */
+enum pl_code run_problem_code(const struct pl_value *error);
+
+/* ---- run_node.c ---- */
+/* The only way a state changes: checks the table, keeps counters, timers, notes and the queue. */
+void run_node_move(struct run_core *core, struct run_node *node, enum node_state to);
+void run_node_touch(struct run_core *core, struct run_node *node); /* its row changed */
+/* Its parent has started: it counts from now on. Nothing of it begins yet. */
+void run_node_enter(struct run_core *core, struct run_node *node);
+/* Begins it when it is entered, WAITING and nothing it depends on is open. */
+void run_node_try(struct run_core *core, struct run_node *node);
+/* It has a result: output is taken. */
+void run_node_succeed(struct run_core *core, struct run_node *node, struct pl_value *output);
+/* It failed for good: error is taken (NULL: memory is out) and on_error applies. */
+void run_node_fail(struct run_core *core, struct run_node *node, struct pl_value *error);
+/* The same with an error made from a code and a text. */
+void run_node_fail_with(struct run_core *core, struct run_node *node, enum pl_code code,
+                        const char *detail);
+void run_node_set_error(struct run_core *core, struct run_node *node, struct pl_value *error);
+/* Stops every step of [from, to) that is entered and not final. */
+void run_node_cancel_range(struct run_core *core, uint32_t from, uint32_t to,
+                           enum cancel_reason reason);
+/* A user's cancel of one step. */
+void run_node_cancel_by_user(struct run_core *core, struct run_node *node);
+/* An evaluation came back; false when the node does not wait for it. */
+bool run_node_evaluated(struct run_core *core, struct run_node *node, struct run_event *event);
+/* Its handler is over. */
+void run_node_handled(struct run_core *core, struct run_node *node, struct run_node *handler);
+/* Does a join's `accept` look at what this node gives? */
+bool run_node_is_judged(const struct run_node *node);
+static inline bool run_node_is_final(const struct run_node *node)
+{
+    return node_state_is_final(node->state);
+}
+/* FAILED unhandled, cancelled, or skipped because of such a one. */
+bool run_node_let_down(const struct run_node *node);
+
+/* ---- run_attempt.c ---- */
+/* Begins the next attempt. */
+void run_attempt_begin(struct run_core *core, struct run_node *node);
+/* False when no call is in flight. Takes the references out of `result`. */
+bool run_attempt_result(struct run_core *core, struct run_node *node, struct step_result *result);
+bool run_attempt_deferred(struct run_core *core, struct run_node *node, pl_ms until,
+                          const char *reason);
+/* The timer of a leaf: its wait is over, or its deadline has come. */
+void run_attempt_timer(struct run_core *core, struct run_node *node);
+/* A call was in flight when the process died. */
+void run_attempt_recover(struct run_core *core, struct run_node *node);
+
+/* ---- run_parallel.c ---- */
+void run_parallel_start(struct run_core *core, struct run_node *node);
+/* A branch is over. */
+void run_parallel_branch_ended(struct run_core *core, struct run_node *node,
+                               struct run_node *branch);
+/* Ends a CLOSING node when nothing inside it is open. */
+void run_parallel_try_close(struct run_core *core, struct run_node *node);
+/* The timer of a JOINING node: its join's deadline, its timeout or its deadline. */
+void run_parallel_timer(struct run_core *core, struct run_node *node);
+/* Adds a final branch to the counts. */
+void run_parallel_count(struct node_join *join, const struct run_node *branch);
+
+/* ---- run_timers.c ---- */
+/* When the node's next timer fires by its state; 0: none. */
+pl_ms run_timers_due(const struct run_node *node);
+/* Puts the node where its time says, or takes it out. */
+void run_timers_update(struct run_core *core, struct run_node *node);
+/* Fires everything due at core->now, consequences included. */
+void run_timers_fire(struct run_core *core);
+
+/* ---- run_core.c, the end of things ---- */
+/* Carries the consequences of everything on the queue. */
+void run_core_settle(struct run_core *core);
+void run_core_move(struct run_core *core, enum run_state to);
+/* The run's timeout has passed. */
+void run_core_timeout(struct run_core *core);
+
+#endif

@@ -1,0 +1,311 @@
+/* run_load.c - a run read back from its rows. Not the store's reading (storage/), not what follows
+ * a crash (RUN_EV_RECOVER). Called through run_core_load.
+ *
+ * Rows hold what cannot be derived; counters, deadlines, joins' counts and the ends of steps that
+ * have no row follow from them. run_core_check then judges the whole: rows that contradict each
+ * other break an invariant. */
+#include "base/json.h"
+#include "base/map.h"
+#include "service/run_core_private.h"
+
+#include <stdlib.h>
+
+struct loader {
+    struct run_core *core;
+    struct pl_err *err;
+};
+
+static enum pl_code corrupt(struct loader *load, const struct store_step *row, const char *what)
+{
+    return pl_err_set(load->err, PL_ERR_STORE_CORRUPT, "the row of step %.*s %s",
+                      PL_STR_ARG(row->path), what);
+}
+
+/* ---- one step ---- */
+
+static bool state_fits_kind(enum node_state state, bool is_parallel)
+{
+    if (state == NODE_JOINING)
+        return is_parallel;
+    if (state == NODE_HELD || state == NODE_CALLING || state == NODE_BACKOFF ||
+        state == NODE_STOPPING)
+        return !is_parallel;
+    return true;
+}
+
+static bool in_flight(const struct run_node *node)
+{
+    return node->state == NODE_CALLING || node->state == NODE_STOPPING;
+}
+
+static enum pl_code load_counts(struct loader *load, struct run_node *node,
+                                const struct store_step *row)
+{
+    int64_t over = row->attempts - in_flight(node);
+
+    if (row->tries < 0 || row->tries > over || row->attempts > UINT32_MAX)
+        return corrupt(load, row, "has counts of attempts that contradict each other");
+    node->attempts = (unsigned)row->attempts;
+    node->tries = (unsigned)row->tries;
+    node->free_tries = (unsigned)(over - row->tries);
+    return PL_OK;
+}
+
+static enum pl_code load_reason(struct loader *load, struct run_node *node,
+                                const struct store_step *row)
+{
+    struct run_core *core = load->core;
+
+    if (node->state == NODE_HELD) {
+        if (row->reason.len == 0)
+            return corrupt(load, row, "waits for no reason");
+        if (!core->texts)
+            core->texts = pl_arena_create(0);
+        node->held_reason = core->texts ? pl_arena_str(core->texts, row->reason).ptr : NULL;
+        return node->held_reason ? PL_OK : pl_err_set(load->err, PL_ERR_NO_MEMORY, "out of memory");
+    }
+    if (node->state == NODE_SKIPPED && pl_str_is(row->reason, "dependency_failed")) {
+        node->dependency_failed = true;
+        return PL_OK;
+    }
+    if (!cancel_reason_from_text(row->reason, &node->reason))
+        return corrupt(load, row, "has an unknown reason");
+    return PL_OK;
+}
+
+/* The code of an error that waits for something else to end. */
+static enum pl_code waiting_failure(const struct run_node *node)
+{
+    bool waits = node->state == NODE_STOPPING || node->state == NODE_DEFAULTING ||
+                 node->state == NODE_HANDLING || node->state == NODE_CLOSING;
+
+    return waits && node->error ? run_problem_code(node->error) : PL_OK;
+}
+
+static void load_values(struct run_node *node, const struct store_step *row)
+{
+    pl_ms from = node->def->kind == STEP_PARALLEL ? row->started_at : row->sent_at;
+
+    node->handled = row->handled;
+    node->counted = row->counted;
+    node->output = pl_value_ref(row->output);
+    node->error = pl_value_ref(row->error);
+    node->failure = waiting_failure(node);
+    node->usage = row->usage;
+    node->created_at = row->created_at;
+    node->started_at = row->started_at;
+    node->ended_at = row->ended_at;
+    node->wake_at = row->wake_at;
+    node->sent_at = row->sent_at;
+    node->deadline_at = from > 0 && node->def->deadline > 0 ? from + node->def->deadline : 0;
+    node->recorded = true;
+}
+
+/* How the decision stood is in the report; the counts are found again from the branches. */
+static enum pl_code load_join(struct loader *load, struct run_node *node,
+                              const struct store_step *row)
+{
+    const struct step_def *def = node->def;
+    struct node_join *join;
+    struct pl_str token;
+    struct pl_buf text;
+
+    if (def->kind != STEP_PARALLEL || !node->started_at)
+        return PL_OK;
+    node->join = join = calloc(1, sizeof(*join));
+    if (!join)
+        return pl_err_set(load->err, PL_ERR_NO_MEMORY, "out of memory");
+    join->total = (unsigned)def->n_children;
+    join->winner = -1;
+    if (row->join.len == 0)
+        return PL_OK;
+    pl_buf_init(&text, 256);
+    if (json_get(row->join, PL_STR("satisfied_by"), &token) && json_type(token) == JSON_STRING) {
+        json_decode_string(token, &text);
+        join->decided = join->satisfied = true;
+        join->by_deadline = pl_str_is(pl_buf_view(&text), "deadline");
+    }
+    pl_buf_reset(&text);
+    if (json_get(row->join, PL_STR("code"), &token) && json_type(token) == JSON_STRING) {
+        json_decode_string(token, &text);
+        join->decided = true;
+        join->code = pl_code_from_text(text.data);
+        join->by_deadline = join->code == PL_ERR_JOIN_DEADLINE;
+    }
+    pl_buf_reset(&text);
+    if (json_get(row->join, PL_STR("winner"), &token) && json_type(token) == JSON_STRING) {
+        json_decode_string(token, &text);
+        for (size_t i = 0; i < def->n_children && join->winner < 0; i++)
+            if (pl_str_eq(def->children[i]->id, pl_buf_view(&text)))
+                join->winner = (int)i;
+    }
+    pl_buf_finish(&text);
+    return PL_OK;
+}
+
+static enum pl_code load_step(struct loader *load, struct run_node *node,
+                              const struct store_step *row)
+{
+    enum pl_code code;
+
+    if (node->recorded)
+        return corrupt(load, row, "is there twice");
+    if (!pl_str_is(row->kind, step_kind_name(node->def->kind)))
+        return corrupt(load, row, "is of another kind than the step in the workflow");
+    if (!node_state_from_phase(row->phase, &node->state))
+        return corrupt(load, row, "has an unknown phase");
+    if (!state_fits_kind(node->state, node->def->kind == STEP_PARALLEL))
+        return corrupt(load, row, "has a phase that no step of its kind has");
+    code = load_counts(load, node, row);
+    if (code == PL_OK)
+        code = load_reason(load, node, row);
+    load_values(node, row);
+    return code == PL_OK ? load_join(load, node, row) : code;
+}
+
+/* ---- all steps ---- */
+
+static enum pl_code load_steps(struct loader *load, const struct store_step *steps, size_t n_steps)
+{
+    struct run_core *core = load->core;
+    struct pl_arena *arena = pl_arena_create(0);
+    struct pl_map *paths = arena ? pl_map_create(arena, core->n_nodes) : NULL;
+    enum pl_code code = PL_OK;
+
+    for (size_t i = 0; paths && i < core->n_nodes; i++)
+        pl_map_put(paths, core->nodes[i].def->path, &core->nodes[i], NULL);
+    if (!paths || pl_arena_failed(arena))
+        code = pl_err_set(load->err, PL_ERR_NO_MEMORY, "out of memory");
+    for (size_t i = 0; code == PL_OK && i < n_steps; i++) {
+        struct run_node *node = pl_map_get(paths, steps[i].path);
+
+        code = node ? load_step(load, node, &steps[i])
+                    : corrupt(load, &steps[i], "is of a step that the workflow does not have");
+    }
+    pl_arena_destroy(&arena);
+    return code;
+}
+
+static bool was_entered(const struct run_core *core, const struct run_node *node)
+{
+    const struct run_node *parent = node->parent;
+
+    if (!parent)
+        return core->started_at > 0;
+    if (!node->def->is_handler)
+        return parent->started_at > 0;
+    if (parent->state == NODE_HANDLING)
+        return true;
+    return node->recorded && (parent->state == NODE_CLOSING || run_node_is_final(parent));
+}
+
+/* A step without a row inside one that is over, or in a run that never began, ended with it. */
+static void end_with_parent(const struct run_core *core, struct run_node *node)
+{
+    const struct run_node *parent = node->parent;
+    bool run_gone = !core->started_at && run_state_is_final(core->state);
+
+    if (node->entered || node->recorded || !(run_gone || (parent && run_node_is_final(parent))))
+        return;
+    node->silent = true;
+    node->state = NODE_SKIPPED;
+    if (run_gone || parent->state == NODE_CANCELLED) {
+        node->state = NODE_CANCELLED;
+        node->reason = run_gone ? CANCEL_USER : parent->reason;
+    }
+}
+
+static void count_dependencies(const struct run_core *core, struct run_node *node)
+{
+    for (size_t i = 0; i < node->def->n_deps; i++) {
+        const struct run_node *dep = run_node_of(core, node->def->deps[i]);
+
+        if (!run_node_is_final(dep) || dep->silent)
+            continue;
+        node->open_deps--;
+        node->skipped_deps += dep->state == NODE_SKIPPED;
+        node->dependency_failed |= run_node_let_down(dep);
+    }
+}
+
+static void count_in_parent(const struct run_node *node)
+{
+    struct run_node *parent = node->parent;
+
+    if (!parent || !parent->join || node->def->is_handler)
+        return;
+    if (run_node_is_final(node))
+        run_parallel_count(parent->join, node);
+    else
+        parent->open_children++;
+}
+
+static void derive(struct run_core *core)
+{
+    for (size_t i = 0; i < core->n_nodes; i++) {
+        struct run_node *node = &core->nodes[i];
+
+        node->entered = was_entered(core, node);
+        end_with_parent(core, node);
+        core->open += node->entered && !run_node_is_final(node);
+        core->in_flight += in_flight(node);
+    }
+    for (size_t i = 0; i < core->n_nodes; i++) {
+        count_dependencies(core, &core->nodes[i]);
+        count_in_parent(&core->nodes[i]);
+    }
+    for (size_t i = 0; i < core->n_nodes; i++)
+        run_timers_update(core, &core->nodes[i]);
+}
+
+/* ---- the run ---- */
+
+static enum pl_code load_run(struct loader *load, const struct store_run *run)
+{
+    struct run_core *core = load->core;
+    struct pl_err text = {0};
+
+    if (!run_state_from_phase(run->phase, &core->state))
+        return pl_err_set(load->err, PL_ERR_STORE_CORRUPT,
+                          "the run's row has an unknown phase, %.*s", PL_STR_ARG(run->phase));
+    core->output = pl_value_ref(run->output);
+    core->error = pl_value_ref(run->error);
+    pl_err_set(&text, PL_OK, "%.*s", PL_STR_ARG(run->reason));
+    memcpy(core->reason, text.message, sizeof(core->reason));
+    core->created_at = run->created_at;
+    core->started_at = run->started_at;
+    core->ended_at = run->ended_at;
+    core->usage = run->usage;
+    core->seq = run->last_seq;
+    core->dirty = false;
+    if (core->state == RUN_RUNNING && core->workflow->timeout > 0)
+        core->timeout_at = core->started_at + core->workflow->timeout;
+    return PL_OK;
+}
+
+enum pl_code run_core_load(struct workflow *workflow, uint64_t seed, const struct store_run *run,
+                           const struct store_step *steps, size_t n_steps,
+                           struct run_core **ret_core, struct pl_err *err)
+{
+    struct run_core *core = run_core_new(workflow, seed);
+    struct loader load = {.core = core, .err = err};
+    const char *breach;
+    enum pl_code code;
+
+    if (!core)
+        return pl_err_set(err, PL_ERR_NO_MEMORY, "out of memory");
+    code = load_run(&load, run);
+    if (code == PL_OK)
+        code = load_steps(&load, steps, n_steps);
+    if (code == PL_OK) {
+        derive(core);
+        breach = run_core_check(core);
+        if (breach)
+            code = pl_err_set(err, PL_ERR_STORE_CORRUPT, "the run's rows contradict: %s", breach);
+    }
+    if (code == PL_OK)
+        *ret_core = core;
+    else
+        run_core_destroy(&core);
+    return code;
+}

@@ -1,0 +1,355 @@
+/* run_node.c - the moves of one step: how it begins, how it ends, on_error, cancel. Not its
+ * attempts (run_attempt) nor its branches (run_parallel). Called by run_core.c and by those two. */
+#include "base/limits.h"
+#include "service/run_core_private.h"
+
+#include <assert.h>
+
+/* ---- moving ---- */
+
+void run_node_touch(struct run_core *core, struct run_node *node)
+{
+    if (!pl_list_linked(&node->dirty))
+        pl_list_append(&core->dirty_nodes, &node->dirty);
+}
+
+static const char *ending_note(enum node_state state)
+{
+    if (state == NODE_SUCCEEDED)
+        return "step.succeeded";
+    if (state == NODE_FAILED)
+        return "step.failed";
+    return state == NODE_SKIPPED ? "step.skipped" : "step.cancelled";
+}
+
+/* Ends what was never entered, untold. */
+static void end_silently(struct run_core *core, uint32_t from, uint32_t to,
+                         const struct run_node *around)
+{
+    bool cancelled = around->state == NODE_CANCELLED;
+
+    for (uint32_t i = from; i < to; i++) {
+        struct run_node *node = &core->nodes[i];
+
+        if (run_node_is_final(node)) /* a user cancelled it */
+            continue;
+        node->state = cancelled ? NODE_CANCELLED : NODE_SKIPPED;
+        node->reason = cancelled ? around->reason : CANCEL_NONE;
+        node->silent = true;
+    }
+}
+
+/* What stands inside a step that ended and never was entered ends with it. */
+static void end_inside(struct run_core *core, const struct run_node *node)
+{
+    const struct step_def *def = node->def;
+    const struct run_node *handler = run_node_of(core, def->handler);
+
+    for (size_t i = 0; !node->started_at && i < def->n_children; i++)
+        end_silently(core, def->children[i]->index, run_node_of(core, def->children[i])->end, node);
+    if (handler && !handler->entered)
+        end_silently(core, def->handler->index, handler->end, node);
+}
+
+static void end(struct run_core *core, struct run_node *node)
+{
+    node->ended_at = core->now;
+    if (node->entered)
+        core->open--;
+    node->failure = PL_OK;
+    end_inside(core, node);
+    run_core_note(core, ending_note(node->state), node);
+    *core->ended_last = node;
+    core->ended_last = &node->next;
+}
+
+static bool in_flight(enum node_state state)
+{
+    return state == NODE_CALLING || state == NODE_STOPPING;
+}
+
+void run_node_move(struct run_core *core, struct run_node *node, enum node_state to)
+{
+    enum node_state from = node->state;
+
+    assert(node_state_allows(from, to));
+    if (core->trace)
+        core->trace(core->trace_arg, node, node_state_phase(from), node_state_phase(to));
+    core->in_flight += (unsigned)in_flight(to) - (unsigned)in_flight(from);
+    node->state = to;
+    if (!node->created_at)
+        node->created_at = core->now;
+    if (to != NODE_HELD && to != NODE_BACKOFF) {
+        node->wake_at = 0;
+        node->held_reason = NULL;
+    }
+    run_node_touch(core, node);
+    run_timers_update(core, node);
+    if (run_node_is_final(node))
+        end(core, node);
+}
+
+void run_node_set_error(struct run_core *core, struct run_node *node, struct pl_value *error)
+{
+    if (!error)
+        core->out_of_memory = true;
+    pl_value_unref(&node->error);
+    node->error = error;
+}
+
+static void clear_error(struct run_node *node)
+{
+    pl_value_unref(&node->error);
+    node->failure = PL_OK;
+}
+
+static void set_output(struct run_node *node, struct pl_value *output)
+{
+    pl_value_unref(&node->output);
+    node->output = output;
+}
+
+/* ---- beginning ---- */
+
+bool run_node_let_down(const struct run_node *node)
+{
+    return (node->state == NODE_FAILED && !node->handled) || node->state == NODE_CANCELLED ||
+           (node->state == NODE_SKIPPED && node->dependency_failed);
+}
+
+void run_node_enter(struct run_core *core, struct run_node *node)
+{
+    node->entered = true;
+    if (!run_node_is_final(node))
+        core->open++;
+}
+
+static void begin(struct run_core *core, struct run_node *node)
+{
+    if (node->def->kind == STEP_PARALLEL)
+        run_parallel_start(core, node);
+    else
+        run_attempt_begin(core, node);
+}
+
+void run_node_try(struct run_core *core, struct run_node *node)
+{
+    const struct step_def *def = node->def;
+
+    if (!node->entered || node->state != NODE_WAITING || node->open_deps > 0)
+        return;
+    if (node->dependency_failed ||
+        (def->n_deps > 0 && node->skipped_deps == def->n_deps && !def->when)) {
+        run_node_move(core, node, NODE_SKIPPED);
+    } else if (def->when) {
+        run_node_move(core, node, NODE_DECIDING);
+        run_core_effect(core, RUN_FX_EVAL, node, RUN_EVAL_WHEN);
+    } else {
+        begin(core, node);
+    }
+}
+
+/* ---- success ---- */
+
+bool run_node_is_judged(const struct run_node *node)
+{
+    return node->parent && !node->def->is_handler && node->parent->def->join.accept &&
+           node->parent->state == NODE_JOINING;
+}
+
+void run_node_succeed(struct run_core *core, struct run_node *node, struct pl_value *output)
+{
+    clear_error(node);
+    set_output(node, output);
+    node->reason = CANCEL_NONE;
+    if (run_node_is_judged(node)) {
+        run_node_move(core, node, NODE_ACCEPTING);
+        run_core_effect(core, RUN_FX_EVAL, node, RUN_EVAL_ACCEPT);
+    } else {
+        run_node_move(core, node, NODE_SUCCEEDED);
+    }
+}
+
+/* ---- failure ---- */
+
+static void handle(struct run_core *core, struct run_node *node)
+{
+    struct run_node *handler = run_node_of(core, node->def->handler);
+
+    run_node_move(core, node, NODE_HANDLING);
+    run_node_enter(core, handler);
+    if (run_node_is_final(handler)) /* a user cancelled it before it was needed */
+        run_node_handled(core, node, handler);
+    else
+        run_node_try(core, handler);
+}
+
+void run_node_fail(struct run_core *core, struct run_node *node, struct pl_value *error)
+{
+    run_node_set_error(core, node, error);
+    node->failure = run_problem_code(error);
+    switch (node->def->on_error) {
+    case ON_ERROR_FAIL:
+        break;
+    case ON_ERROR_CONTINUE:
+        node->handled = true;
+        set_output(node, pl_value_null());
+        break;
+    case ON_ERROR_DEFAULT:
+        run_node_move(core, node, NODE_DEFAULTING);
+        run_core_effect(core, RUN_FX_EVAL, node, RUN_EVAL_DEFAULT);
+        return;
+    case ON_ERROR_STEP:
+        handle(core, node);
+        return;
+    }
+    run_node_move(core, node, NODE_FAILED);
+}
+
+static struct pl_value *make_error(const struct run_node *node, enum pl_code code,
+                                   const char *detail)
+{
+    return run_problem_make(
+        &(struct run_problem){.code = code, .detail = detail, .attempts = node->attempts});
+}
+
+void run_node_fail_with(struct run_core *core, struct run_node *node, enum pl_code code,
+                        const char *detail)
+{
+    run_node_fail(core, node, make_error(node, code, detail));
+}
+
+/* It failed and on_error is over: no way leads on from here. */
+static void fail_for_good(struct run_core *core, struct run_node *node, struct pl_value *error)
+{
+    if (error)
+        run_node_set_error(core, node, error);
+    run_node_move(core, node, NODE_FAILED);
+}
+
+void run_node_handled(struct run_core *core, struct run_node *node, struct run_node *handler)
+{
+    if (node->state == NODE_CLOSING)
+        run_parallel_try_close(core, node);
+    if (node->state != NODE_HANDLING)
+        return;
+    if (handler->state == NODE_SUCCEEDED || handler->handled) {
+        node->handled = true;
+        set_output(node, pl_value_ref(handler->output));
+        fail_for_good(core, node, NULL);
+    } else if (handler->state == NODE_FAILED) {
+        fail_for_good(core, node, pl_value_ref(handler->error));
+    } else {
+        fail_for_good(core, node, NULL);
+    }
+}
+
+/* ---- evaluations ---- */
+
+static void decided(struct run_core *core, struct run_node *node, const struct run_event *event)
+{
+    if (event->err.code != PL_OK)
+        run_node_fail_with(core, node, event->err.code, event->err.message);
+    else if (event->truth)
+        begin(core, node);
+    else
+        run_node_move(core, node, NODE_SKIPPED);
+}
+
+static void judged(struct run_core *core, struct run_node *node, const struct run_event *event)
+{
+    if (event->err.code != PL_OK)
+        fail_for_good(core, node, make_error(node, event->err.code, event->err.message));
+    else if (event->truth)
+        run_node_move(core, node, NODE_SUCCEEDED);
+    else
+        fail_for_good(
+            core, node,
+            make_error(node, PL_ERR_NOT_ACCEPTED, "the join's `accept` is false for its result"));
+}
+
+static void defaulted(struct run_core *core, struct run_node *node, struct run_event *event)
+{
+    if (event->err.code != PL_OK) {
+        fail_for_good(core, node, make_error(node, event->err.code, event->err.message));
+        return;
+    }
+    node->handled = true;
+    set_output(node, event->value ? event->value : pl_value_null());
+    event->value = NULL;
+    fail_for_good(core, node, NULL);
+}
+
+bool run_node_evaluated(struct run_core *core, struct run_node *node, struct run_event *event)
+{
+    if (event->what == RUN_EVAL_WHEN && node->state == NODE_DECIDING)
+        decided(core, node, event);
+    else if (event->what == RUN_EVAL_ACCEPT && node->state == NODE_ACCEPTING)
+        judged(core, node, event);
+    else if (event->what == RUN_EVAL_DEFAULT && node->state == NODE_DEFAULTING)
+        defaulted(core, node, event);
+    else
+        return false;
+    return true;
+}
+
+/* ---- cancel ---- */
+
+/* What was decided is void: the step as a whole is stopped. */
+static void void_join(struct node_join *join)
+{
+    if (!join)
+        return;
+    join->decided = join->satisfied = join->by_deadline = false;
+    join->code = PL_OK;
+    join->winner = -1;
+}
+
+static void cancel_one(struct run_core *core, struct run_node *node, enum cancel_reason reason)
+{
+    if (node->state == NODE_ACCEPTING) { /* its result was paid for */
+        run_node_move(core, node, NODE_SUCCEEDED);
+        return;
+    }
+    if (node->reason != CANCEL_NONE) /* it is being stopped: the first reason stays */
+        return;
+    node->reason = reason;
+    clear_error(node);
+    if (node->state == NODE_STOPPING) {
+        run_node_touch(core, node);
+    } else if (node->state == NODE_CALLING) {
+        run_node_move(core, node, NODE_STOPPING);
+        run_core_effect(core, RUN_FX_ABORT, node, 0);
+    } else if (node->state == NODE_JOINING || node->state == NODE_HANDLING) {
+        run_node_move(core, node, NODE_CLOSING); /* ended by the last one inside it */
+        void_join(node->join);
+    } else if (node->state == NODE_CLOSING) {
+        void_join(node->join);
+        run_node_touch(core, node);
+    } else {
+        run_node_move(core, node, NODE_CANCELLED);
+    }
+}
+
+/* A step stands before those inside it, so what is inside is stopped before its end can close it.
+ */
+void run_node_cancel_range(struct run_core *core, uint32_t from, uint32_t to,
+                           enum cancel_reason reason)
+{
+    for (uint32_t i = from; i < to; i++) {
+        struct run_node *node = &core->nodes[i];
+
+        if (node->entered && !run_node_is_final(node))
+            cancel_one(core, node, reason);
+    }
+}
+
+void run_node_cancel_by_user(struct run_core *core, struct run_node *node)
+{
+    if (run_node_is_final(node))
+        return;
+    if (node->entered)
+        run_node_cancel_range(core, node->def->index, node->end, CANCEL_USER);
+    else
+        cancel_one(core, node, CANCEL_USER);
+}

@@ -1,0 +1,107 @@
+/* run_problem.c - errors of steps and runs as problem objects. Not the table of codes (base/err)
+ * and not HTTP replies. Called by run_core*.c. */
+#include "base/json.h"
+#include "base/limits.h"
+#include "service/run_core_private.h"
+
+#include <stdio.h>
+
+/* A chain of causes is cut before it grows without end. */
+enum { CAUSE_BYTES_MAX = 64 << 10, PROBLEM_BYTES_MAX = 2 * CAUSE_BYTES_MAX };
+
+static void add_upstream(struct pl_buf *out, const struct step_result *result)
+{
+    if (!result)
+        return;
+    if (result->upstream_status > 0)
+        json_add_int(out, "upstream_status", result->upstream_status);
+    if (result->upstream)
+        json_add_raw(out, "upstream", pl_value_text(result->upstream));
+}
+
+static void add_branch(struct pl_buf *out, const struct run_node *branch)
+{
+    struct pl_str cause;
+
+    if (!branch)
+        return;
+    json_add_string(out, "branch", branch->def->path);
+    cause = pl_value_text(branch->error);
+    if (branch->error && cause.len <= CAUSE_BYTES_MAX)
+        json_add_raw(out, "cause", cause);
+}
+
+struct pl_value *run_problem_make(const struct run_problem *problem)
+{
+    const char *title = pl_code_title(problem->code);
+    const char *detail = problem->detail && *problem->detail ? problem->detail : title;
+    struct pl_value *value;
+    struct pl_buf out;
+
+    pl_buf_init(&out, PROBLEM_BYTES_MAX + PL_LIMIT_STEP_OUTPUT_BYTES);
+    json_object_begin(&out);
+    json_add_string(&out, "code", pl_str(pl_code_text(problem->code)));
+    json_add_string(&out, "title", pl_str(title));
+    json_add_string(&out, "detail", pl_str(detail));
+    json_add_bool(&out, "retryable", pl_code_retry_class(problem->code) != PL_RETRY_NEVER);
+    json_add_int(&out, "attempts", problem->attempts);
+    add_upstream(&out, problem->result);
+    add_branch(&out, problem->branch);
+    json_object_end(&out);
+    value = pl_value_take(&out);
+    pl_buf_finish(&out);
+    return value;
+}
+
+struct pl_value *run_problem_of_run(const struct pl_value *error, struct pl_str path)
+{
+    struct pl_str text = pl_value_text(error);
+    struct pl_value *value;
+    struct pl_buf out;
+
+    while (text.len && text.ptr[text.len - 1] != '}')
+        text.len--;
+    pl_buf_init(&out, text.len + path.len * 6 + 64);
+    pl_buf_append(&out, text.ptr, text.len ? text.len - 1 : 0);
+    json_add_string(&out, "step", path);
+    json_object_end(&out);
+    value = pl_value_take(&out);
+    pl_buf_finish(&out);
+    return value;
+}
+
+static struct pl_str problem_string(const struct pl_value *error, const char *key,
+                                    struct pl_buf *out)
+{
+    struct pl_str token;
+
+    if (error && json_get(pl_value_text(error), pl_str(key), &token) &&
+        json_type(token) == JSON_STRING)
+        json_decode_string(token, out);
+    return pl_buf_view(out);
+}
+
+void run_problem_detail(const struct pl_value *error, char *out, size_t size)
+{
+    struct pl_err cut = {0};
+    struct pl_str text;
+    struct pl_buf buf;
+
+    pl_buf_init(&buf, PROBLEM_BYTES_MAX);
+    text = problem_string(error, "detail", &buf);
+    pl_err_set(&cut, PL_ERR_INTERNAL, "%.*s", PL_STR_ARG(text));
+    snprintf(out, size, "%s", cut.message);
+    pl_buf_finish(&buf);
+}
+
+enum pl_code run_problem_code(const struct pl_value *error)
+{
+    enum pl_code code = PL_ERR_INTERNAL;
+    struct pl_buf buf;
+
+    pl_buf_init(&buf, 256);
+    if (problem_string(error, "code", &buf).len)
+        code = pl_code_from_text(buf.data);
+    pl_buf_finish(&buf);
+    return code;
+}

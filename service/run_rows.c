@@ -1,0 +1,85 @@
+/* run_rows.c - the rows of a run as its core knows them. Not the reading back (run_load.c) nor the
+ * storing (storage/). Called by the executor, the scenarios and the simulator. */
+#include "service/run_core_private.h"
+#include "service/run_join.h"
+
+struct run_node *run_core_take_dirty(struct run_core *core)
+{
+    struct pl_list *link = core->out_of_memory ? NULL : pl_list_pop(&core->dirty_nodes);
+    struct run_node *node;
+
+    if (!link)
+        return NULL;
+    node = pl_container_of(link, struct run_node, dirty);
+    node->recorded = true;
+    return node;
+}
+
+bool run_core_take_run_dirty(struct run_core *core)
+{
+    bool dirty = core->dirty && !core->out_of_memory;
+
+    core->dirty = false;
+    return dirty;
+}
+
+static const char *step_reason(const struct run_node *node)
+{
+    if (node->state == NODE_HELD)
+        return node->held_reason;
+    if (node->state == NODE_SKIPPED && node->dependency_failed)
+        return "dependency_failed";
+    return cancel_reason_text(node->reason);
+}
+
+static struct pl_str step_model(const struct step_def *def)
+{
+    if (def->kind != STEP_LLM || !def->config.llm)
+        return pl_str_n(NULL, 0);
+    return def->config.llm->model;
+}
+
+void run_core_step_row(const struct run_core *core, const struct run_node *node,
+                       struct pl_arena *arena, struct store_step *ret_row)
+{
+    (void)core;
+    *ret_row = (struct store_step){
+        .path = node->def->path,
+        .kind = pl_str(step_kind_name(node->def->kind)),
+        .status = pl_str(node_state_status(node->state)),
+        .phase = pl_str(node_state_phase(node->state)),
+        .attempts = node->attempts,
+        .tries = node->tries,
+        .handled = node->handled,
+        .counted = node->counted,
+        .model = step_model(node->def),
+        .output = node->output,
+        .error = node->error,
+        .reason = pl_str(step_reason(node)),
+        .usage = node->usage,
+        .created_at = node->created_at,
+        .started_at = node->started_at,
+        .ended_at = node->ended_at,
+        .wake_at = node->wake_at,
+        .sent_at = node->sent_at,
+    };
+    /* while it is open there is nothing in it that the branches' rows do not say */
+    if (node->join && node->state != NODE_JOINING)
+        ret_row->join = run_join_report(node, arena);
+}
+
+void run_core_run_row(const struct run_core *core, struct pl_arena *arena,
+                      struct store_run *ret_row)
+{
+    (void)arena;
+    ret_row->status = pl_str(run_state_status(core->state));
+    ret_row->phase = pl_str(run_state_phase(core->state));
+    ret_row->output = core->output;
+    ret_row->error = core->error;
+    ret_row->reason = pl_str(core->reason);
+    ret_row->created_at = core->created_at;
+    ret_row->started_at = core->started_at;
+    ret_row->ended_at = core->ended_at;
+    ret_row->usage = core->usage;
+    ret_row->last_seq = core->seq;
+}

@@ -1,0 +1,108 @@
+/* run_timers.c - when the next step wants to be woken: a binary heap with one time for each node,
+ * that knows where each node stands. Not clocks and not what happens then (run_attempt,
+ * run_parallel). Called by run_node_move and by TICK.
+ *
+ * A node has at most one entry: the earliest of the times its state waits for. Room for all nodes
+ * is there from the start, so setting a timer cannot fail. */
+#include "service/run_core_private.h"
+
+/* The earlier of two times, 0 being none. */
+static pl_ms earlier(pl_ms a, pl_ms b)
+{
+    if (a == 0 || b == 0)
+        return a + b;
+    return a < b ? a : b;
+}
+
+pl_ms run_timers_due(const struct run_node *node)
+{
+    pl_ms due = 0;
+
+    if (node->state == NODE_CALLING)
+        return node->deadline_at;
+    if (node->state == NODE_BACKOFF || node->state == NODE_HELD)
+        return earlier(node->wake_at, node->deadline_at);
+    if (node->state == NODE_JOINING) {
+        due = node->deadline_at;
+        if (node->def->timeout > 0)
+            due = earlier(due, node->started_at + node->def->timeout);
+        if (node->def->join.deadline > 0)
+            due = earlier(due, node->started_at + node->def->join.deadline);
+    }
+    return due;
+}
+
+/* Of two at one time the step written first fires first: the order is the same after loading. */
+static bool before(const struct run_timer *a, const struct run_timer *b)
+{
+    return a->at != b->at ? a->at < b->at : a->node->def->index < b->node->def->index;
+}
+
+static void place(struct run_core *core, size_t slot, struct run_timer timer)
+{
+    core->timers[slot] = timer;
+    timer.node->timer_slot = (uint32_t)slot;
+}
+
+static void sift(struct run_core *core, size_t slot, struct run_timer timer)
+{
+    size_t child;
+
+    for (; slot > 1 && before(&timer, &core->timers[slot / 2]); slot /= 2)
+        place(core, slot, core->timers[slot / 2]);
+    while ((child = slot * 2) <= core->n_timers) {
+        if (child < core->n_timers && before(&core->timers[child + 1], &core->timers[child]))
+            child++;
+        if (!before(&core->timers[child], &timer))
+            break;
+        place(core, slot, core->timers[child]);
+        slot = child;
+    }
+    place(core, slot, timer);
+}
+
+void run_timers_update(struct run_core *core, struct run_node *node)
+{
+    struct run_timer timer = {.at = run_timers_due(node), .node = node};
+    size_t slot = node->timer_slot;
+
+    if (slot && core->timers[slot].at == timer.at)
+        return;
+    if (timer.at) {
+        sift(core, slot ? slot : ++core->n_timers, timer);
+    } else if (slot) {
+        struct run_timer last = core->timers[core->n_timers--];
+
+        node->timer_slot = 0;
+        if (last.node != node)
+            sift(core, slot, last);
+    }
+}
+
+static void fire(struct run_core *core, struct run_node *node)
+{
+    if (node->state == NODE_JOINING)
+        run_parallel_timer(core, node);
+    else
+        run_attempt_timer(core, node);
+}
+
+/* Each timer with all its consequences before the next: what two of them decide depends on their
+ * times, not on how late the tick came. Firing always moves the node on, so this ends. */
+void run_timers_fire(struct run_core *core)
+{
+    for (;;) {
+        pl_ms first = core->n_timers ? core->timers[1].at : 0;
+        bool timeout = core->timeout_at && (first == 0 || core->timeout_at < first);
+
+        if (core->out_of_memory)
+            return;
+        if (timeout && core->timeout_at <= core->now)
+            run_core_timeout(core);
+        else if (!timeout && first && first <= core->now)
+            fire(core, core->timers[1].node);
+        else
+            return;
+        run_core_settle(core);
+    }
+}
