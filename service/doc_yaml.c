@@ -101,6 +101,23 @@ static struct doc_pos position_of_byte(struct pl_str text, size_t offset)
 
 /* ---- syntax errors ---- */
 
+/* An unquoted scalar in which an expression begins but does not end. */
+static bool has_open_expression(struct pl_str raw)
+{
+    size_t at = 0, close;
+    bool escaped;
+
+    while (expr_scan_open(raw, at, &at, &escaped)) {
+        if (escaped)
+            at += 3;
+        else if (!expr_scan_close(raw, at, &close))
+            return true;
+        else
+            at = close + 1;
+    }
+    return false;
+}
+
 /* True when an expression that began on this line was open, or just opening, where YAML gave up. */
 static bool stopped_in_expression(struct reader *reader, size_t offset, struct doc_pos *pos)
 {
@@ -132,20 +149,54 @@ static bool stopped_in_expression(struct reader *reader, size_t offset, struct d
 /* What helps with libyaml's commonest messages; "" for the others. */
 static const char *advice(const struct reader *reader, size_t offset)
 {
-    const char *problem = reader->parser.problem;
+    struct pl_str problem = pl_str(reader->parser.problem);
 
-    if (!strncmp(problem, "mapping values are not allowed", 30))
+    if (pl_str_starts(problem, PL_STR("mapping values are not allowed")))
         return "; check the indentation, or put text that has ': ' in it in quotes";
-    if (!strncmp(problem, "found character that cannot start", 33)) {
+    if (pl_str_starts(problem, PL_STR("found character that cannot start"))) {
         if (offset < reader->text.len && reader->text.ptr[offset] == '\t')
             return "; indent with spaces, not with tabs";
         return "; put text that begins with this character in quotes";
     }
-    if (!strncmp(problem, "could not find expected ':'", 27))
+    if (pl_str_starts(problem, PL_STR("could not find expected ':'")))
         return "; write 'key: value', with a space after the colon";
-    if (!strncmp(problem, "did not find expected key", 25))
+    if (pl_str_starts(problem, PL_STR("did not find expected <document start>")))
+        return "; the document ended before this line: check its indentation";
+    if (pl_str_starts(problem, PL_STR("did not find expected key")))
         return "; check the indentation of this line";
     return "";
+}
+
+/* The value that YAML took for finished where an expression went on; NULL when that is not known.
+ */
+static const struct doc_node *cut_value(struct doc_builder *builder)
+{
+    const struct doc_frame *frame = doc_builder_frame(builder);
+    const struct doc_node *last;
+
+    if (!frame || builder->n_pending == frame->base)
+        return NULL;
+    last = builder->pending[builder->n_pending - 1];
+    if (last->type != DOC_STRING || last->text.len == 0)
+        return NULL;
+    if (last->text.ptr[last->text.len - 1] == '$' || has_open_expression(last->text))
+        return last;
+    return NULL;
+}
+
+static void unquoted_error(struct reader *reader, struct doc_pos pos)
+{
+    struct doc_builder *builder = &reader->builder;
+    const struct doc_node *cut = cut_value(builder);
+
+    reader->unquoted = true;
+    if (cut) {
+        builder->code = PL_ERR_INVALID_YAML;
+        doc_problem_add(builder->problems, pos.line, pos.column, doc_pointer(builder->arena, cut),
+                        QUOTE_IT);
+    } else {
+        doc_builder_fail(builder, PL_ERR_INVALID_YAML, pos, QUOTE_IT);
+    }
 }
 
 static void syntax_error(struct reader *reader)
@@ -168,8 +219,7 @@ static void syntax_error(struct reader *reader)
     pos = position_of(reader, parser->problem_mark);
     offset = reader->offset;
     if (stopped_in_expression(reader, offset, &pos)) {
-        reader->unquoted = true;
-        doc_builder_fail(builder, PL_ERR_INVALID_YAML, pos, QUOTE_IT);
+        unquoted_error(reader, pos);
     } else if (parser->context && parser->context_mark.line != parser->problem_mark.line) {
         doc_builder_fail(builder, PL_ERR_INVALID_YAML, pos, "%s, %s that begins on line %zu%s",
                          parser->problem, parser->context, parser->context_mark.line + 1,
@@ -256,23 +306,6 @@ struct scalar {
     struct pl_str raw;  /* as decoded by YAML; in the arena */
     bool refused;
 };
-
-/* An unquoted scalar in which an expression begins but does not end. */
-static bool has_open_expression(struct pl_str raw)
-{
-    size_t at = 0, close;
-    bool escaped;
-
-    while (expr_scan_open(raw, at, &at, &escaped)) {
-        if (escaped)
-            at += 3;
-        else if (!expr_scan_close(raw, at, &close))
-            return true;
-        else
-            at = close + 1;
-    }
-    return false;
-}
 
 static bool comment_follows(struct reader *reader, const yaml_event_t *event)
 {

@@ -1,0 +1,106 @@
+/* fuzz_expr.c - expressions and templates: any text must compile or give a problem, and what
+ * compiles must render to strict JSON that says the same as its text. */
+#include "base/json.h"
+#include "service/expr.h"
+#include "tests/fuzz/fuzz.h"
+
+#include <stdlib.h>
+
+static void must(bool fact)
+{
+    if (!fact)
+        abort();
+}
+
+static struct pl_str root_value(void *arg, enum expr_root root)
+{
+    (void)arg;
+    if (root == EXPR_ROOT_INPUT)
+        return PL_STR("{\"a\": [1, -2.50, {\"b\": \"x\\\"y\\\\\\u00e9\\n\"}, [], {}], \"\": null, "
+                      "\"s\": \"\\ud83d\\ude00\", \"big\": 12345678901234567890}");
+    return root == EXPR_ROOT_RUN ? PL_STR("{\"id\":\"r\",\"metadata\":{\"k\":[true,false]}}")
+                                 : (struct pl_str){0};
+}
+
+static struct pl_str step_value(void *arg, const struct step_def *step, enum expr_step_field field)
+{
+    (void)arg;
+    (void)step;
+    return field == EXPR_STEP_OUTPUT ? PL_STR("\"line\\n\\ttab \\\\ \\u0001\"")
+                                     : PL_STR(" { \"k\" : [ 1 , 2 ] } ");
+}
+
+/* A string in the JSON must be the text; another value the text's JSON, null nothing. */
+static void compare(struct pl_str json, struct pl_str text)
+{
+    struct pl_buf decoded;
+
+    must(json_check(json, 128, NULL, NULL) == PL_OK);
+    if (json_type(json) == JSON_NULL) {
+        must(text.len == 0);
+    } else if (json_type(json) == JSON_STRING) {
+        pl_buf_init(&decoded, (size_t)64 << 20);
+        json_decode_string(json, &decoded);
+        must(pl_str_eq(pl_buf_view(&decoded), text));
+        pl_buf_finish(&decoded);
+    } else {
+        must(json_equal(json, text));
+    }
+}
+
+static void render(const struct template *template)
+{
+    const struct expr_scope scope = {.root = root_value, .step = step_value};
+    struct pl_buf json, text;
+    struct pl_err err;
+    enum pl_code code;
+
+    pl_buf_init(&json, (size_t)16 << 20);
+    pl_buf_init(&text, (size_t)16 << 20);
+    code = template_write_json(template, &scope, &json, &err);
+    must(code == PL_OK || code == PL_ERR_EXPRESSION_ERROR);
+    must(template_write_text(template, &scope, &text, &err) == code);
+    if (code == PL_OK)
+        compare(pl_buf_view(&json), pl_buf_view(&text));
+    pl_buf_finish(&json);
+    pl_buf_finish(&text);
+}
+
+static void check(struct pl_str document, enum doc_format format)
+{
+    struct pl_arena *arena = pl_arena_create(0);
+    struct doc_problems problems;
+    struct doc_node *root = NULL;
+    struct template *template;
+    struct expr_sink sink;
+    enum pl_code code;
+    size_t before;
+
+    doc_problems_init(&problems, arena);
+    expr_sink_init(&sink);
+    code = doc_parse(arena, document, format, &root, &problems);
+    before = problems.total;
+    if (root) {
+        template = template_compile(arena, root, 0x3f, &sink, &problems);
+        must(template ? problems.total == before : problems.total > 0);
+        if (template && code == PL_OK)
+            render(template);
+        (void)expr_compile(arena, root, 1u << EXPR_ROOT_INPUT, &sink, &problems);
+    }
+    must(root || code != PL_OK);
+    pl_arena_destroy(&arena);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    struct pl_buf string;
+
+    if (size > 16384)
+        return 0;
+    pl_buf_init(&string, (size_t)1 << 20);
+    json_write_string(&string, pl_str_n((const char *)data, size));
+    check(pl_buf_view(&string), DOC_JSON);
+    pl_buf_finish(&string);
+    check(pl_str_n((const char *)data, size), DOC_AUTO);
+    return 0;
+}
