@@ -10,7 +10,8 @@ add_library(plait_flags INTERFACE)
 target_compile_options(plait_flags INTERFACE
   -Wall -Wextra -Wshadow -Wconversion -Wsign-conversion -Wstrict-prototypes -Wmissing-prototypes
   -Wpointer-arith -Wcast-qual -Wwrite-strings -Wformat=2 -Wundef -Wvla -Wswitch-enum
-  -fno-strict-aliasing -fno-common -fstack-protector-strong)
+  -fno-strict-aliasing -fno-common -fstack-protector-strong
+  $<$<NOT:$<CONFIG:Release,MinSizeRel>>:-UNDEBUG>) # assertions stay on wherever they can be paid for
 target_compile_definitions(plait_flags INTERFACE _GNU_SOURCE PLAIT_VERSION="${PROJECT_VERSION}")
 target_include_directories(plait_flags INTERFACE ${PROJECT_SOURCE_DIR} ${PROJECT_BINARY_DIR})
 if(PLAIT_WERROR)

@@ -1,0 +1,327 @@
+#!/bin/sh
+# run.sh - every test of Plait, in stages: installs what is missing (apt), builds, tests, counts. Not a test itself; what
+# is tested stands in the folders beside it. Called by people and by .ci/run.
+#
+#   sh tests/run.sh                     everything (about 20 minutes on 2 cores)
+#   sh tests/run.sh --quick             everything, with short fuzzing and simulation
+#   sh tests/run.sh --stage NAME ...    one stage; may be repeated
+#   sh tests/run.sh --list              the stages
+#
+# The last line is "N passed, N failed": one for each build, ctest test, black-box test, lint check and fuzz target. The exit
+# status is 1 when anything failed. Logs: build-test-logs/. Builds: build-test-*/, kept for the next time.
+set -u
+
+top=$(cd "$(dirname "$0")/.." && pwd)
+cd "$top" || exit 1
+logs=$top/build-test-logs
+all_stages="lint gcc clang asan tsan cli sim fuzz docs"
+stages=
+quick=
+jobs=$(nproc 2>/dev/null || echo 2)
+
+usage() { sed -n '/^#   sh /s/^# *//p' "$0"; }
+
+while [ $# -gt 0 ]; do
+    case $1 in
+    --quick) quick=1 ;;
+    --stage)
+        [ $# -ge 2 ] || { usage >&2; exit 2; }
+        case " $all_stages " in
+        *" $2 "*) stages="$stages $2" ;;
+        *) echo "run.sh: no stage '$2'; the stages: $all_stages" >&2; exit 2 ;;
+        esac
+        shift
+        ;;
+    --list) echo "$all_stages" | tr ' ' '\n'; exit 0 ;;
+    -h | --help) usage; exit 0 ;;
+    *) usage >&2; exit 2 ;;
+    esac
+    shift
+done
+stages=${stages:-$all_stages}
+
+sim_steps=1000000
+fuzz_seconds=45
+if [ -n "$quick" ]; then
+    sim_steps=100000
+    fuzz_seconds=5
+fi
+
+# A developer's own settings must not reach the tests.
+unset OPENAI_API_KEY OPENAI_BASE_URL OPENAI_MODEL ANTHROPIC_API_KEY GEMINI_API_KEY MAKEFLAGS CMAKE_GENERATOR CC CFLAGS LDFLAGS
+unset http_proxy https_proxy all_proxy HTTP_PROXY HTTPS_PROXY ALL_PROXY
+export LC_ALL=C.UTF-8 CTEST_OUTPUT_ON_FAILURE=1
+export ASAN_OPTIONS=detect_leaks=1:detect_stack_use_after_return=1:strict_string_checks=1
+export UBSAN_OPTIONS=print_stacktrace=1
+export TSAN_OPTIONS=second_deadlock_stack=1:history_size=4
+rm -rf "$logs"
+mkdir -p "$logs"
+
+# ---- counting -------------------------------------------------------------------------------------------------------
+
+passed=0 failed=0             # of all stages
+stage_passed=0 stage_failed=0 # of this one
+
+pass() { stage_passed=$((stage_passed + ${1:-1})); }
+fail() { # fail WHAT [COUNT]
+    echo "FAILED $stage: $1"
+    echo "$stage: $1" >>"$logs/failed"
+    stage_failed=$((stage_failed + ${2:-1}))
+}
+now() { date +%s; }
+
+run_stage() {
+    stage=$1
+    stage_passed=0 stage_failed=0
+    began=$(now)
+    echo
+    echo "== $stage: $2"
+    "stage_$stage"
+    echo "-- $stage: $stage_passed passed, $stage_failed failed, $(($(now) - began)) s"
+    passed=$((passed + stage_passed))
+    failed=$((failed + stage_failed))
+}
+
+# check NAME LIMIT COMMAND...: one check that passes when the command does. Its output is shown when it fails.
+check() {
+    name=$1 limit=$2
+    shift 2
+    log=$logs/$stage-$(echo "$name" | tr '/ ' '__').log
+    if timeout -k 10 "$limit" "$@" >"$log" 2>&1 </dev/null; then
+        pass
+        return 0
+    fi
+    status=$?
+    [ "$status" -ne 124 ] || echo "(stopped after $limit s)" >>"$log"
+    tail -n 200 "$log"
+    fail "$name (the whole output: $log)"
+    return 1
+}
+
+# ---- builds -----------------------------------------------------------------------------------------------------------
+
+# build NAME CMAKE_ARGUMENT...: configures and builds build-test-NAME; counts as one. Nothing to do when it is up to date.
+targets=all
+build() {
+    build_name=$1
+    shift
+    dir=build-test-$build_name
+    check "configure $build_name" 120 cmake -S . -B "$dir" -G Ninja "$@" || return 1
+    stage_passed=$((stage_passed - 1)) # a configuration is no test
+    # shellcheck disable=SC2086 # a list of names
+    check "build $build_name" 1500 cmake --build "$dir" -j "$jobs" --target $targets
+}
+
+build_gcc() { build gcc -DCMAKE_C_COMPILER=gcc -DCMAKE_BUILD_TYPE=RelWithDebInfo; }
+build_asan() {
+    build asan -DCMAKE_C_COMPILER=clang -DCMAKE_BUILD_TYPE=Debug "-DCMAKE_C_FLAGS_DEBUG=-O1 -g" -DPLAIT_SANITIZE=address,undefined -DPLAIT_ARENA_MALLOC=ON
+}
+build_tsan() { build tsan -DCMAKE_C_COMPILER=clang -DCMAKE_BUILD_TYPE=RelWithDebInfo -DPLAIT_SANITIZE=thread; }
+
+# Other stages stand on the gcc build: made when it is not there (or old), counted only by stage gcc.
+need_gcc() {
+    [ -z "${gcc_done:-}" ] || return "$gcc_status"
+    build_gcc
+    gcc_status=$? gcc_done=1
+    [ "$gcc_status" -ne 0 ] || [ "$stage" = gcc ] || stage_passed=$((stage_passed - 1))
+    return "$gcc_status"
+}
+
+# Where addresses are randomized too widely for this compiler's sanitizers, they run with it switched off.
+fixed=
+find_fixed() { # find_fixed SANITIZER
+    probe=$logs/probe-$1
+    printf '#include <stdlib.h>\nint main(void){for(int i=0;i<9;i++){char*p=malloc(1<<20);p[9]=1;free(p);}return 0;}\n' >"$probe.c"
+    clang -g "-fsanitize=$1" -o "$probe" "$probe.c" 2>"$probe.log" || return 0 # the build will say more
+    for _ in 1 2 3 4 5 6 7 8; do
+        # shellcheck disable=SC2086 # empty or three words
+        $fixed "$probe" >>"$probe.log" 2>&1 || {
+            fixed="setarch $(uname -m) -R"
+            echo "(addresses fixed for the sanitizer: $fixed)"
+            return 0
+        }
+    done
+}
+
+# ---- kinds of tests ---------------------------------------------------------------------------------------------------
+
+# run_ctest NAME [CTEST_ARGUMENT...]: the tests of build-test-NAME; one for each.
+run_ctest() {
+    ctest_name=$1
+    shift
+    log=$logs/$stage-ctest.log
+    junit=$logs/$stage-ctest.xml
+    # shellcheck disable=SC2086
+    timeout -k 10 1200 $fixed ctest --test-dir "build-test-$ctest_name" -j "$jobs" --timeout 300 --no-tests=error \
+        --output-junit "$junit" "$@" >"$log" 2>&1 </dev/null
+    status=$?
+    if [ ! -s "$junit" ]; then
+        tail -n 50 "$log"
+        fail "ctest did not finish ($log)"
+        return
+    fi
+    count=$(grep -c '<testcase .*status="run"' "$junit")
+    bad=$(sed -n 's/.*<testcase name="\([^"]*\)".*status="\(fail\|notrun\|disabled\)".*/\1/p' "$junit")
+    pass "$count"
+    if [ -n "$bad" ]; then
+        grep -vE '^ *[0-9]+/[0-9]+ Test .* Passed |^ +Start +[0-9]+:' "$log" | tail -n 400
+        for test in $bad; do
+            fail "$test"
+        done
+    elif [ "$status" -ne 0 ]; then
+        tail -n 50 "$log"
+        fail "ctest ended with $status ($log)"
+    fi
+}
+
+# run_node NAME FILE...: black-box tests against the programs of build-test-NAME; one for each.
+run_node() {
+    node_name=$1
+    shift
+    log=$logs/$stage-node.log
+    slow=
+    case $node_name in asan | tsan) slow=1 ;; esac
+    # PLAIT_SLOW: the programs are instrumented; tests of speed leave their figures alone.
+    # shellcheck disable=SC2086
+    PLAIT=$top/build-test-$node_name/plait FAKE_MODEL=$top/build-test-$node_name/tests/fake_model/fake_model \
+        PLAIT_SLOW=$slow timeout -k 10 1200 $fixed node --test --test-reporter=tap "$@" >"$log" 2>&1 </dev/null
+    status=$?
+    good=$(sed -n 's/^# pass \([0-9]*\)$/\1/p' "$log" | tail -n 1)
+    bad=$(awk '/^# (fail|cancelled) [0-9]+$/ {n += $3} END {print n + 0}' "$log")
+    pass "${good:-0}"
+    if [ "$bad" -gt 0 ]; then
+        grep -E '^ *not ok ' -A 40 "$log" | head -n 400
+        fail "black-box tests ($log)" "$bad"
+    elif [ "$status" -ne 0 ] || [ "${good:-0}" -eq 0 ]; then
+        tail -n 60 "$log"
+        fail "node ended with $status ($log)"
+    fi
+}
+
+# ---- stages -----------------------------------------------------------------------------------------------------------
+
+stage_lint() {
+    for script in tests/lint/*.sh; do
+        case $script in */docs.sh) continue ;; esac # needs the program: stage docs
+        check "$(basename "$script" .sh)" 300 sh "$script"
+    done
+    # shellcheck disable=SC2046 # our own file names
+    check shellcheck 120 shellcheck .ci/run $(find tests deploy -name '*.sh')
+}
+
+stage_gcc() { need_gcc && run_ctest gcc -E '^sim/'; }
+
+# Release: without assertions, so that nothing depends on one.
+stage_clang() {
+    build clang -DCMAKE_C_COMPILER=clang -DCMAKE_BUILD_TYPE=Release && run_ctest clang -E '^sim/'
+}
+
+stage_asan() {
+    find_fixed address
+    build_asan || return
+    run_ctest asan -E '^sim/planted'
+    run_node asan tests/cli/*.test.mjs
+}
+
+stage_tsan() {
+    find_fixed thread
+    build_tsan || return
+    run_ctest tsan -E '^(sim|fuzz)/'
+    run_node tsan tests/cli/*.test.mjs
+}
+
+stage_cli() { need_gcc && run_node gcc tests/cli/*.test.mjs; }
+
+stage_sim() {
+    need_gcc || return
+    if check simulator 900 build-test-gcc/tests/sim/plait_sim --steps "$sim_steps"; then
+        tail -n 2 "$logs/sim-simulator.log"
+    fi
+    run_ctest gcc -R '^sim/(determinism|planted)'
+    grep -E 'caught' "$logs/sim-ctest.xml"
+}
+
+fuzz_one() { # fuzz_one PROGRAM: from its corpus, new inputs into a folder of their own
+    target=$(basename "$1")
+    corpus=tests/fuzz/corpus/${target#fuzz_}
+    mkdir -p "$logs/$target"
+    if timeout -k 10 $((fuzz_seconds + 120)) "$1" -max_total_time="$fuzz_seconds" -timeout=10 -rss_limit_mb=3072 -print_final_stats=1 \
+        -artifact_prefix="$logs/$target-" "$logs/$target" "$corpus" >"$logs/fuzz-$target.log" 2>&1 </dev/null; then
+        echo ok >"$logs/fuzz-$target.status"
+    else
+        echo failed >"$logs/fuzz-$target.status"
+    fi
+    rm -rf "${logs:?}/$target"
+}
+
+stage_fuzz() {
+    targets=$(for source in tests/fuzz/fuzz_*.c; do basename "$source" .c; done)
+    build fuzz -DCMAKE_C_COMPILER=clang -DCMAKE_BUILD_TYPE=RelWithDebInfo -DPLAIT_SANITIZE=address,undefined -DPLAIT_FUZZ=ON || return
+    running=0
+    for program in build-test-fuzz/tests/fuzz/fuzz_*; do
+        if [ ! -f "$program" ] || [ ! -x "$program" ]; then
+            continue
+        fi
+        fuzz_one "$program" &
+        running=$((running + 1))
+        if [ $((running % jobs)) -eq 0 ]; then
+            wait
+        fi
+    done
+    wait
+    [ "$running" -gt 0 ] || fail "there is no fuzz target"
+    for file in "$logs"/fuzz-fuzz_*.status; do
+        [ -e "$file" ] || continue
+        log=${file%.status}.log
+        if [ "$(cat "$file")" = ok ]; then
+            pass
+            echo "$(basename "$log" .log | sed 's/^fuzz-//'): $(sed -n 's/^Done \(.*\)$/\1/p' "$log" | tail -n 1)"
+        else
+            tail -n 60 "$log"
+            fail "$(basename "$log" .log) (inputs that break it: $logs)"
+        fi
+    done
+}
+
+stage_docs() {
+    need_gcc || return
+    check docs-match-program 60 sh tests/lint/docs.sh build-test-gcc/plait
+    check examples-in-docs 300 sh tests/docs/examples_test.sh build-test-gcc/plait
+    check readme-commands 300 sh tests/docs/readme_test.sh build-test-gcc/plait
+}
+
+describe() {
+    case $1 in
+    lint) echo "layers, banned calls, sizes, headers, layout, shell" ;;
+    gcc) echo "gcc, assertions on: build, unit and scenario tests" ;;
+    clang) echo "clang, release: build, unit and scenario tests" ;;
+    asan) echo "address and undefined behaviour sanitizers: build, all tests" ;;
+    tsan) echo "thread sanitizer: build, all tests" ;;
+    cli) echo "the program as its users see it, against a stand-in model server" ;;
+    sim) echo "random workflows in a random world, and planted bugs" ;;
+    fuzz) echo "parsers against mutated input, $fuzz_seconds s a target" ;;
+    docs) echo "documents against the program, README's commands" ;;
+    esac
+}
+
+began_all=$(now)
+sh deploy/install.sh tests >"$logs/install.log" 2>&1 </dev/null || {
+    tail -n 40 "$logs/install.log"
+    echo "run.sh: cannot install what the tests need"
+    echo "0 passed, 1 failed"
+    exit 1
+}
+echo "tools ready after $(($(now) - began_all)) s; $jobs jobs; logs in $logs"
+for each in $stages; do
+    fixed=
+    run_stage "$each" "$(describe "$each")"
+done
+
+echo
+echo "all stages: $(($(now) - began_all)) s"
+if [ -s "$logs/failed" ]; then
+    echo "failed:"
+    sed 's/^/  /' "$logs/failed"
+fi
+echo "$passed passed, $failed failed"
+[ "$failed" -eq 0 ] && [ "$passed" -gt 0 ]
