@@ -118,14 +118,17 @@ static void fill_outcome(const struct http_call *call, CURLcode result,
 static void finish(struct http_call *call, CURLcode result)
 {
     struct http_outcome outcome;
+    struct loop *loop = call->loop;
 
     fill_outcome(call, result, &outcome);
     leave_multi(call);
-    loop_timer_clear(call->loop, &call->timer);
+    loop_timer_clear(loop, &call->timer);
     http_easy_give_back(http_multis_easies(call->multis), call->easy);
     call->easy = NULL;
+    loop_hold(loop); /* what `done` begins follows without a gap in which the loop could end */
+    loop_transfer_ended(loop);
     call->handler.done(call->arg, call, &outcome);
-    loop_transfer_ended(call->loop);
+    loop_release(loop);
     pl_buf_finish(&call->headers);
     free(call->err);
     free(call);
@@ -471,6 +474,11 @@ void http_call_abort(struct http_call *call)
     call->code = PL_OK;
     fail(call, PL_ERR_CANCELLED, "the call was cancelled");
     close_call(call);
+}
+
+struct pl_str http_call_header_lines(const struct http_call *call)
+{
+    return pl_buf_view(&call->headers);
 }
 
 struct pl_str http_call_header(const struct http_call *call, const char *name)

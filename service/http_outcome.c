@@ -110,7 +110,10 @@ void http_outcome_of(const struct http_ending *ending, struct pl_err *err)
 #pragma GCC diagnostic ignored "-Wswitch-enum" /* curl's codes for other protocols */
     switch (ending->result) {
     case CURLE_OK:
-        *err = (struct pl_err){.code = PL_OK};
+        if (ending->head)
+            *err = (struct pl_err){.code = PL_OK};
+        else /* closed in good order in the middle of the headers, which curl takes for an end */
+            broken(ending, host, err);
         break;
     case CURLE_URL_MALFORMAT:
     case CURLE_LOGIN_DENIED:
