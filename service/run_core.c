@@ -354,7 +354,7 @@ static void recover(struct run_core *core)
         return;
     }
     for (size_t i = 0; i < core->n_nodes; i++) {
-        if (core->nodes[i].entered)
+        if (core->nodes[i].recorded) /* not a handler that has begun just now */
             recover_node(core, &core->nodes[i]);
     }
     if (core->state == RUN_OUTPUT)

@@ -171,11 +171,11 @@ void run_parallel_branch_ended(struct run_core *core, struct run_node *node,
         if (join->satisfied && node->def->join.kind == JOIN_ANY)
             join->winner = branch_position(node, branch);
         decided(core, node, branch, node->def->join.drain);
-    } else if (node->state == NODE_CLOSING) {
-        run_parallel_try_close(core, node);
-    } else if (node->open_children == 0) {
-        run_node_touch(core, node); /* the last one was drained: the report is complete */
+        return;
     }
+    run_node_touch(core, node); /* the report in its row counts this branch too */
+    if (node->state == NODE_CLOSING)
+        run_parallel_try_close(core, node);
 }
 
 /* ---- the beginning ---- */
