@@ -73,19 +73,34 @@ enum pl_code sqlite_db_prepare(sqlite3 *db, const char *sql, sqlite3_stmt **stat
 
 /* ---- errors ---- */
 
-static bool disk_is_full(sqlite3 *db, int rc)
+/* The errno behind an I/O error: SQLite keeps it by file, and by connection only for some calls. 0:
+ * unknown. */
+static int errno_of(sqlite3 *db)
 {
+    static const int pointers[] = {SQLITE_FCNTL_FILE_POINTER, SQLITE_FCNTL_JOURNAL_POINTER};
     int number = db ? sqlite3_system_errno(db) : 0;
 
+    for (size_t i = 0; i < PL_ARRAY_LEN(pointers) && db && number == 0; i++) {
+        sqlite3_file *file = NULL; /* the second time: the WAL */
+
+        if (sqlite3_file_control(db, "main", pointers[i], &file) == SQLITE_OK && file &&
+            file->pMethods)
+            (void)file->pMethods->xFileControl(file, SQLITE_FCNTL_LAST_ERRNO, &number);
+    }
+    return number;
+}
+
+static bool disk_is_full(int rc, int number)
+{
     if ((rc & 0xff) == SQLITE_FULL || rc == SQLITE_IOERR_SHMSIZE)
         return true;
     /* A quota or a file size limit reaches us as a plain I/O error. */
     return (rc & 0xff) == SQLITE_IOERR && (number == ENOSPC || number == EDQUOT || number == EFBIG);
 }
 
-static enum pl_code code_of(sqlite3 *db, int rc)
+static enum pl_code code_of(int rc, int number)
 {
-    if (disk_is_full(db, rc))
+    if (disk_is_full(rc, number))
         return PL_ERR_NO_SPACE;
     if (rc == SQLITE_IOERR_NOMEM)
         return PL_ERR_NO_MEMORY;
@@ -115,8 +130,8 @@ static enum pl_code code_of(sqlite3 *db, int rc)
 
 enum pl_code sqlite_db_fail(sqlite3 *db, int rc, struct pl_err *err)
 {
-    enum pl_code code = code_of(db, rc);
-    int number = db ? sqlite3_system_errno(db) : 0;
+    int number = errno_of(db);
+    enum pl_code code = code_of(rc, number);
 
     if (code == PL_ERR_NO_SPACE)
         return pl_err_set(err, code, "the disk of the database is full");
