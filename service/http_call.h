@@ -68,6 +68,10 @@ void http_call_abort(struct http_call *call);
 /* A response header by name, any case; absent: empty. From head on, borrowed until done returns. */
 struct pl_str http_call_header(const struct http_call *call, const char *name);
 
+/* All response headers that were kept: lines as they came (`Name: value`), each ending in LF. From head on, borrowed until
+ * done returns. */
+struct pl_str http_call_header_lines(const struct http_call *call);
+
 /* True for a header name that is a token and a value without CR, LF, NUL or other controls; and a name that callers may set
  * (not Host, Content-Length, Transfer-Encoding, Connection, ...). */
 bool http_header_ok(struct pl_str name, struct pl_str value);

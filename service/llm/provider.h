@@ -1,8 +1,9 @@
-/* provider.h - model providers: what one is, the table of kinds, and the configured set. Not the llm step (steps/llm.c
- * renders the request) and not retries (run_core). A new provider is one row in providers.c and one file.
+/* provider.h - model providers: what one is, the table of kinds, and the configured set. Not the
+ * llm step (steps/llm.c renders the request) and not retries (run_core). A new provider is one row
+ * in providers.c and one file.
  *
- * Most providers speak HTTP: they fill the codec slots and llm_http.c carries the request. `sim` answers from the
- * loop's timers and fills start and abort instead. */
+ * Most providers speak HTTP: they fill the codec slots and llm_http.c carries the request. `sim`
+ * answers from the loop's timers and fills start and abort instead. */
 #ifndef PLAIT_SERVICE_LLM_PROVIDER_H
 #define PLAIT_SERVICE_LLM_PROVIDER_H
 
@@ -18,17 +19,20 @@ struct provider;
 
 /* One model call, rendered. Lives in the step call's arena. */
 struct llm_request {
-    struct pl_str model;        /* without "provider/", options of sim included */
-    struct pl_str system;       /* text; empty ptr: none */
-    struct pl_str messages;     /* JSON list in the OpenAI shape, the prompt as last user turn included */
-    struct pl_str temperature;  /* JSON number or empty */
-    int64_t max_tokens;         /* 0: not given */
-    struct pl_str seed, stop;   /* JSON or empty */
-    struct pl_str extra;        /* JSON object whose members go into the request body, or empty */
+    struct pl_str model;  /* without "provider/", options of sim included */
+    struct pl_str system; /* text; empty ptr: none */
+    struct pl_str
+        messages; /* JSON list in the OpenAI shape, the prompt as last user turn included */
+    struct pl_str temperature; /* JSON number or empty */
+    int64_t max_tokens;        /* 0: not given */
+    struct pl_str seed, stop;  /* JSON or empty */
+    struct pl_str extra;       /* JSON object whose members go into the request body, or empty */
     bool stream;
-    unsigned attempt;           /* from 1, for sim's fail=...&times=n */
-    struct pl_str identity;     /* "run path": what makes two equal calls of one run differ (not used for the answer's text) */
-    pl_ms timeout;              /* of the attempt, 0: PL_LIMIT_ATTEMPT_MS */
+    unsigned attempt;       /* from 1, for sim's fail=...&times=n */
+    struct pl_str identity; /* the step's path: what makes two equal calls of one run differ, and
+                               the same from run to run (not used for the answer's text) */
+    pl_ms timeout;          /* of the attempt, 0: PL_LIMIT_ATTEMPT_MS */
+    size_t max_output;      /* bytes of text the answer may have, 0: PL_LIMIT_STEP_OUTPUT_BYTES */
 };
 
 /* Where a provider's parser reports. */
@@ -39,21 +43,34 @@ struct llm_sink {
 
 /* The vtable, one row a kind in providers.c. */
 struct provider_ops {
-    const char *kind;             /* "openai" */
-    size_t parser_size;           /* bytes of parser state, zeroed before use; 0 with start */
+    const char *kind;   /* "openai" */
+    size_t parser_size; /* bytes of parser state, zeroed before use; 0 with start */
 
-    /* HTTP providers: mandatory. Loop thread. Fills method, url, headers, body from the request; memory from `arena`. */
+    /* Optional. Before threads. Makes what is the same for every request (url, headers) from
+     * base_url and api_key; memory from `arena`. Errors: INVALID_CONFIG. */
+    enum pl_code (*configure)(struct provider *provider, struct pl_arena *arena,
+                              struct pl_err *err);
+    /* HTTP providers: mandatory. Loop thread. Fills method, url, headers, body from the request;
+     * memory from `arena`. */
     enum pl_code (*build)(const struct provider *provider, const struct llm_request *request,
-                          struct pl_arena *arena, struct http_request *ret_http, struct pl_err *err);
-    /* HTTP providers: mandatory. The head of a 2xx answer is there: is it a stream? Pieces follow. */
+                          struct pl_arena *arena, struct http_request *ret_http,
+                          struct pl_err *err);
+    /* HTTP providers: mandatory. The head of a 2xx answer is there: is it a stream? Pieces follow.
+     */
     void (*begin)(void *parser, const struct llm_request *request, struct pl_str content_type);
-    enum pl_code (*feed)(void *parser, struct pl_str piece, const struct llm_sink *sink, struct pl_err *err);
-    /* The whole 2xx answer arrived: fills output, usage, or the error (TRUNCATED when the end marker is missing, ...). */
+    enum pl_code (*feed)(void *parser, struct pl_str piece, const struct llm_sink *sink,
+                         struct pl_err *err);
+    /* The end marker, or an error in the answer itself, was seen: nothing that may follow counts,
+     * finish can be called. */
+    bool (*ended)(const void *parser);
+    /* The whole 2xx answer arrived: fills output, usage, or the error (TRUNCATED when the end
+     * marker is missing, ...). */
     void (*finish)(void *parser, const struct llm_sink *sink, struct step_result *result);
     /* Usage seen so far by an answer that did not end. */
     void (*usage)(const void *parser, struct store_usage *usage);
     void (*cleanup)(void *parser);
-    /* Classifies an answer that is not 2xx: code, upstream message, no_retry. retry_after is filled already. */
+    /* Classifies an answer that is not 2xx: code, upstream message, no_retry. retry_after is filled
+     * already. */
     void (*error)(int status, struct pl_str body, struct step_result *result);
 
     /* Providers without HTTP: both mandatory. As step_kind_ops start and abort. */
@@ -63,13 +80,19 @@ struct provider_ops {
     bool (*model_ok)(const struct provider *provider, struct pl_str model, struct pl_err *err);
 };
 
+enum { PROVIDER_HEADERS = 4 };
+
 /* One configured provider. Set once, read by all threads. */
 struct provider {
     const struct provider_ops *ops;
-    struct pl_str name;       /* "openai": what stands before the slash */
-    struct pl_str base_url;   /* no slash at the end */
-    struct pl_str api_key;    /* a secret: only build may read it; may be empty */
-    struct lane *lane;        /* its admission; see limits.h */
+    struct pl_str name;     /* "openai": what stands before the slash */
+    struct pl_str base_url; /* no slash at the end */
+    struct pl_str api_key;  /* a secret: only configure may read it (and llm_http, to keep it out of
+                               errors); may be empty */
+    struct pl_str url;      /* made by configure: where calls go, NUL behind */
+    struct http_header headers[PROVIDER_HEADERS]; /* made by configure: sent with every call */
+    size_t n_headers;
+    struct lane *lane;                      /* its admission; see limits.h */
     pl_ms first_byte_timeout, idle_timeout; /* 0: defaults */
 };
 
@@ -84,13 +107,17 @@ struct provider_options {
 /* The set with `sim` alone. NULL when out of memory. */
 struct providers *providers_create(void);
 void providers_destroy(struct providers **providers);
-/* Adds one, replacing one of the same name. Errors: INVALID_CONFIG (kind, URL), NO_MEMORY. Before threads. */
+/* Adds one, replacing one of the same name. Errors: INVALID_CONFIG (kind, URL), NO_MEMORY. Before
+ * threads. */
 enum pl_code providers_add(struct providers *providers, const struct provider_options *options,
                            struct pl_err *err) PL_MUST_CHECK;
-/* Adds what the environment names: OPENAI_API_KEY (+ OPENAI_BASE_URL; a base URL alone suffices). Errors: as providers_add. */
-enum pl_code providers_add_environment(struct providers *providers, struct pl_err *err) PL_MUST_CHECK;
+/* Adds what the environment names: OPENAI_API_KEY (+ OPENAI_BASE_URL; a base URL alone suffices).
+ * Errors: as providers_add. */
+enum pl_code providers_add_environment(struct providers *providers,
+                                       struct pl_err *err) PL_MUST_CHECK;
 
-/* Splits "provider/model" and finds the provider; *ret_model is the rest. Errors: PROVIDER_UNKNOWN with what to set
+/* Splits "provider/model" and finds the provider; *ret_model is the rest. Errors: PROVIDER_UNKNOWN
+ * with what to set
  * ("set OPENAI_API_KEY ..., or try sim/echo"), INVALID_ARGUMENT. */
 enum pl_code providers_find(const struct providers *providers, struct pl_str name,
                             const struct provider **ret_provider, struct pl_str *ret_model,

@@ -1,0 +1,349 @@
+/* openai.c - POST {base}/chat/completions: the request as JSON, and the life of the parser that
+ * reads the answer, whichever of the two forms it comes in. Not HTTP (llm_http.c) and not the
+ * reading itself (openai_answer.c, openai_stream.c). A row of providers.c. */
+#include "service/llm/openai.h"
+
+#include "base/json.h"
+#include "base/limits.h"
+#include "service/llm/llm_errors.h"
+
+#include <strings.h>
+
+enum { BODY_MAX = PL_LIMIT_PROMPT_BYTES + (1 << 20), BYTES_A_TOKEN = 4 };
+
+/* ---- once ---- */
+
+static enum pl_code openai_configure(struct provider *provider, struct pl_arena *arena,
+                                     struct pl_err *err)
+{
+    struct http_header *headers = provider->headers;
+    const char *url =
+        pl_arena_printf(arena, "%.*s/chat/completions", PL_STR_ARG(provider->base_url));
+
+    provider->url = pl_str(url);
+    headers[0] = (struct http_header){PL_STR("content-type"), PL_STR("application/json")};
+    headers[1] =
+        (struct http_header){PL_STR("accept"), PL_STR("application/json, text/event-stream")};
+    provider->n_headers = 2;
+    if (provider->api_key.len) {
+        const char *bearer = pl_arena_printf(arena, "Bearer %.*s", PL_STR_ARG(provider->api_key));
+
+        headers[2] = (struct http_header){PL_STR("authorization"), pl_str(bearer)};
+        provider->n_headers = 3;
+        if (bearer && !http_header_ok(headers[2].name, headers[2].value))
+            return pl_err_set(err, PL_ERR_INVALID_CONFIG,
+                              "the API key of '%.*s' has characters no header can hold; is there a "
+                              "line break in it?",
+                              PL_STR_ARG(provider->name));
+    }
+    if (pl_arena_failed(arena))
+        return pl_err_set(err, PL_ERR_NO_MEMORY, "out of memory");
+    return PL_OK;
+}
+
+/* OpenAI itself has renamed the field, and its newer models refuse the old name; the others know
+ * only the old one. */
+static const char *max_tokens_key(const struct provider *provider)
+{
+    return pl_str_starts(provider->base_url, PL_STR("https://api.openai.com/"))
+               ? "max_completion_tokens"
+               : "max_tokens";
+}
+
+/* ---- the request ---- */
+
+static bool is_set(const struct llm_request *request, const char *key)
+{
+    struct pl_str value;
+
+    return request->extra.len && json_get(request->extra, pl_str(key), &value);
+}
+
+/* Adds a member unless `extra` has one of the same name: extra wins. */
+static void add_raw(struct pl_buf *out, const struct llm_request *request, const char *key,
+                    struct pl_str json)
+{
+    if (json.len && !is_set(request, key))
+        json_add_raw(out, key, json);
+}
+
+static void write_messages(struct pl_buf *out, const struct llm_request *request)
+{
+    json_key(out, "messages");
+    if (!request->system.ptr) {
+        pl_buf_str(out, request->messages);
+        return;
+    }
+    json_array_begin(out);
+    json_object_begin(out);
+    json_add_string(out, "role", PL_STR("system"));
+    json_add_string(out, "content", request->system);
+    json_object_end(out);
+    if (json_count(request->messages)) {
+        /* the list's elements, without its own opening bracket */
+        const char *open = memchr(request->messages.ptr, '[', request->messages.len);
+
+        pl_buf_char(out, ',');
+        pl_buf_append(out, open + 1,
+                      request->messages.len - (size_t)(open + 1 - request->messages.ptr));
+    } else {
+        json_array_end(out);
+    }
+}
+
+/* A name in `extra` is written as a token; names with escapes are never ours. */
+static enum pl_code write_extra(struct pl_buf *out, const struct llm_request *request,
+                                struct pl_err *err)
+{
+    static const char *const own[] = {"\"model\"", "\"messages\"", "\"stream\""};
+    struct json_iter it;
+
+    if (!request->extra.len)
+        return PL_OK;
+    for (json_iter_init(&it, request->extra); json_iter_next(&it);) {
+        for (size_t i = 0; i < PL_ARRAY_LEN(own); i++) {
+            if (pl_str_is(it.key, own[i]))
+                return pl_err_set(err, PL_ERR_INVALID_ARGUMENT,
+                                  "'extra' may not set %s; the step has its own", own[i]);
+        }
+        json_comma(out);
+        pl_buf_str(out, it.key);
+        pl_buf_char(out, ':');
+        pl_buf_str(out, it.value);
+    }
+    return PL_OK;
+}
+
+static enum pl_code write_body(struct pl_buf *out, const struct provider *provider,
+                               const struct llm_request *request, struct pl_err *err)
+{
+    enum pl_code code;
+
+    json_object_begin(out);
+    json_add_string(out, "model", request->model);
+    write_messages(out, request);
+    add_raw(out, request, "temperature", request->temperature);
+    if (request->max_tokens > 0 && !is_set(request, "max_tokens") &&
+        !is_set(request, "max_completion_tokens"))
+        json_add_int(out, max_tokens_key(provider), request->max_tokens);
+    add_raw(out, request, "seed", request->seed);
+    add_raw(out, request, "stop", request->stop);
+    if (request->stream) {
+        json_add_bool(out, "stream", true);
+        add_raw(out, request, "stream_options", PL_STR("{\"include_usage\":true}"));
+    }
+    code = write_extra(out, request, err);
+    json_object_end(out);
+    return code;
+}
+
+static enum pl_code openai_build(const struct provider *provider, const struct llm_request *request,
+                                 struct pl_arena *arena, struct http_request *ret_http,
+                                 struct pl_err *err)
+{
+    struct pl_buf body;
+    enum pl_code code;
+
+    pl_buf_init(&body, BODY_MAX);
+    code = write_body(&body, provider, request, err);
+    if (code == PL_OK && pl_buf_failed(&body))
+        code = body.too_large ? pl_err_set(err, PL_ERR_TOO_LARGE,
+                                           "the request is larger than %d bytes", BODY_MAX)
+                              : pl_err_set(err, PL_ERR_NO_MEMORY, "out of memory");
+    if (code == PL_OK) {
+        *ret_http = (struct http_request){
+            .method = PL_STR("POST"),
+            .url = provider->url,
+            .headers = provider->headers,
+            .n_headers = provider->n_headers,
+            .body = pl_arena_str(arena, pl_buf_view(&body)),
+            .has_body = true,
+            .stream = request->stream,
+            .first_byte_timeout = provider->first_byte_timeout,
+            .idle_timeout = provider->idle_timeout,
+            .total_timeout = request->timeout,
+            .max_body = request->stream ? PL_LIMIT_STREAM_BYTES : PL_LIMIT_RESPONSE_BYTES,
+        };
+        if (pl_arena_failed(arena))
+            code = pl_err_set(err, PL_ERR_NO_MEMORY, "out of memory");
+    }
+    pl_buf_finish(&body);
+    return code;
+}
+
+/* ---- the answer ---- */
+
+static bool type_is(struct pl_str type, const char *want)
+{
+    const size_t len = strlen(want);
+
+    return type.len >= len && strncasecmp(type.ptr, want, len) == 0 &&
+           (type.len == len || type.ptr[len] == ';' || type.ptr[len] == ' ');
+}
+
+static enum openai_type type_of(struct pl_str type)
+{
+    if (!type.len)
+        return OPENAI_TYPE_NONE;
+    if (type_is(type, "application/json"))
+        return OPENAI_TYPE_JSON;
+    return type_is(type, "text/event-stream") ? OPENAI_TYPE_STREAM : OPENAI_TYPE_OTHER;
+}
+
+static void openai_begin(void *state, const struct llm_request *request, struct pl_str content_type)
+{
+    struct openai_parser *parser = state;
+    const size_t max = request->max_output ? request->max_output : PL_LIMIT_STEP_OUTPUT_BYTES;
+
+    parser->request = request;
+    parser->type = type_of(content_type);
+    pl_buf_init(&parser->body, PL_LIMIT_STREAM_BYTES);
+    pl_buf_init(&parser->text, max);
+    pl_buf_init(&parser->refusal, max);
+    sse_init(&parser->sse);
+    step_result_init(&parser->failure);
+    parser->usage.calls = 1;
+}
+
+/* The line an event stream begins with, where no content type says that it is one. -1: too short to
+ * tell. */
+static int looks_like_events(struct pl_str text)
+{
+    static const char *const starts[] = {":", "data:", "event:", "id:", "retry:", "\xEF\xBB\xBF"};
+
+    for (size_t i = 0; i < PL_ARRAY_LEN(starts); i++) {
+        const size_t len = strlen(starts[i]);
+
+        if (text.len >= len && memcmp(text.ptr, starts[i], len) == 0)
+            return 1;
+        if (text.len < len && memcmp(text.ptr, starts[i], text.len) == 0)
+            return -1;
+    }
+    return 0;
+}
+
+/* Servers answer JSON to a stream request, streams to a plain one, and some name no type or a wrong
+ * one. The first bytes tell: no line of an event stream begins with a bracket. `last`: nothing more
+ * comes. */
+static void decide_mode(struct openai_parser *parser, bool last)
+{
+    struct pl_str text = pl_buf_view(&parser->body);
+    int events;
+
+    while (text.len && (text.ptr[0] == ' ' || text.ptr[0] == '\n' || text.ptr[0] == '\r' ||
+                        text.ptr[0] == '\t')) {
+        text.ptr++;
+        text.len--;
+    }
+    if (!text.len)
+        return;
+    events = looks_like_events(text);
+    if (text.ptr[0] == '{' || text.ptr[0] == '[' || parser->type == OPENAI_TYPE_JSON)
+        parser->mode = OPENAI_WHOLE;
+    else if (parser->type == OPENAI_TYPE_STREAM || events > 0)
+        parser->mode = OPENAI_STREAM;
+    else if (events == 0 || last)
+        parser->mode = OPENAI_OTHER;
+}
+
+static enum pl_code keep_body(struct openai_parser *parser, struct pl_str piece, struct pl_err *err)
+{
+    pl_buf_str(&parser->body, piece);
+    if (!pl_buf_failed(&parser->body))
+        return PL_OK;
+    if (!parser->body.too_large)
+        return pl_err_set(err, PL_ERR_NO_MEMORY, "out of memory while an answer was read");
+    return pl_err_set(err, PL_ERR_RESPONSE_TOO_LARGE, "the answer is larger than %zu bytes",
+                      parser->body.max);
+}
+
+static enum pl_code openai_feed(void *state, struct pl_str piece, const struct llm_sink *sink,
+                                struct pl_err *err)
+{
+    struct openai_parser *parser = state;
+    enum pl_code code;
+
+    if (parser->mode == OPENAI_STREAM)
+        return openai_stream_feed(parser, piece, sink, err);
+    code = keep_body(parser, piece, err);
+    if (code != PL_OK || parser->mode != OPENAI_UNDECIDED)
+        return code;
+    decide_mode(parser, false);
+    if (parser->mode != OPENAI_STREAM)
+        return PL_OK;
+    code = openai_stream_feed(parser, pl_buf_view(&parser->body), sink, err);
+    pl_buf_finish(&parser->body);
+    return code;
+}
+
+static bool openai_ended(const void *state)
+{
+    const struct openai_parser *parser = state;
+
+    return parser->mode == OPENAI_STREAM && (parser->done || parser->failed);
+}
+
+/* What the server counted; where it did not say, an estimate that is better than nothing. */
+static void openai_usage(const void *state, struct store_usage *usage)
+{
+    const struct openai_parser *parser = state;
+
+    *usage = parser->usage;
+    if (parser->has_usage || !parser->request)
+        return;
+    usage->input_tokens =
+        (int64_t)((parser->request->messages.len + parser->request->system.len) / BYTES_A_TOKEN);
+    usage->output_tokens = (int64_t)((parser->text.len + BYTES_A_TOKEN - 1) / BYTES_A_TOKEN);
+}
+
+static void openai_finish(void *state, const struct llm_sink *sink, struct step_result *result)
+{
+    struct openai_parser *parser = state;
+    struct llm_sink whole = *sink;
+
+    if (!parser->request->stream)
+        whole.delta = NULL;
+    if (parser->mode == OPENAI_UNDECIDED)
+        decide_mode(parser, true);
+    if (parser->mode == OPENAI_STREAM ||
+        (parser->mode == OPENAI_UNDECIDED && parser->type == OPENAI_TYPE_STREAM))
+        openai_finish_stream(parser, sink, result);
+    else
+        openai_finish_whole(parser, &whole, result);
+    openai_usage(parser, &result->usage);
+}
+
+static void openai_cleanup(void *state)
+{
+    struct openai_parser *parser = state;
+
+    pl_buf_finish(&parser->body);
+    pl_buf_finish(&parser->text);
+    pl_buf_finish(&parser->refusal);
+    sse_finish(&parser->sse);
+    step_result_finish(&parser->failure);
+}
+
+static void openai_error(int status, struct pl_str body, struct step_result *result)
+{
+    struct llm_fault fault = {.status = status, .message = body};
+
+    if (json_check(body, PL_LIMIT_JSON_DEPTH, NULL, NULL) == PL_OK &&
+        openai_read_error(body, status, PL_ERR_PROVIDER_ERROR, result))
+        return;
+    llm_fault_result(&fault, PL_ERR_PROVIDER_ERROR, result);
+}
+
+const struct provider_ops openai_ops = {
+    .kind = "openai",
+    .parser_size = sizeof(struct openai_parser),
+    .configure = openai_configure,
+    .build = openai_build,
+    .begin = openai_begin,
+    .feed = openai_feed,
+    .ended = openai_ended,
+    .finish = openai_finish,
+    .usage = openai_usage,
+    .cleanup = openai_cleanup,
+    .error = openai_error,
+};

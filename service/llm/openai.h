@@ -1,0 +1,69 @@
+/* openai.h - the provider row of OpenAI Chat Completions and of every server that speaks like it,
+ * and what its files share: openai.c (requests, the parser's life), openai_answer.c (whole answers,
+ * errors, usage), openai_stream.c (events). Only providers.c and tests look at the row, nobody else
+ * at the rest. */
+#ifndef PLAIT_SERVICE_LLM_OPENAI_H
+#define PLAIT_SERVICE_LLM_OPENAI_H
+
+#include "service/llm/provider.h"
+#include "service/llm/sse_parse.h"
+
+extern const struct provider_ops openai_ops;
+
+enum openai_mode {
+    OPENAI_UNDECIDED, /* no byte yet that tells */
+    OPENAI_WHOLE,     /* one JSON object */
+    OPENAI_STREAM,    /* events */
+    OPENAI_OTHER,     /* something else: kept for the message only */
+};
+
+enum openai_type { OPENAI_TYPE_NONE, OPENAI_TYPE_JSON, OPENAI_TYPE_STREAM, OPENAI_TYPE_OTHER };
+
+enum openai_finish {
+    OPENAI_FINISH_NONE, /* not told */
+    OPENAI_FINISH_STOP, /* also a word that is not known */
+    OPENAI_FINISH_LENGTH,
+    OPENAI_FINISH_FILTER,
+    OPENAI_FINISH_TOOLS,
+};
+
+/* One answer being read. Zeroed before begin. */
+struct openai_parser {
+    const struct llm_request *request;
+    enum openai_type type;
+    enum openai_mode mode;
+    struct pl_buf body;          /* WHOLE, OTHER */
+    struct sse_parser sse;       /* STREAM */
+    struct pl_buf text, refusal; /* STREAM: what the deltas add up to */
+    enum openai_finish finish;
+    bool done;   /* [DONE] was there */
+    bool failed; /* the answer itself reports an error, in `failure` */
+    struct step_result failure;
+    bool has_usage;
+    struct store_usage usage;
+};
+
+/* The object's usage, if it has one that is not null. */
+void openai_read_usage(struct pl_str object, struct openai_parser *parser);
+/* True when the object reports an error instead of an answer: fills the result (llm_fault_result).
+ * `status` is the HTTP status, 0 inside an answer; `fallback` the code when the error says no more.
+ */
+bool openai_read_error(struct pl_str object, int status, enum pl_code fallback,
+                       struct step_result *result);
+enum openai_finish openai_read_finish(struct pl_str word);
+/* Appends the text of a message's content: a string, or a list of parts. */
+void openai_read_content(struct pl_str content, struct pl_buf *out);
+
+/* The ends. All fill the result, usage included. */
+void openai_finish_whole(struct openai_parser *parser, const struct llm_sink *sink,
+                         struct step_result *result);
+void openai_finish_stream(struct openai_parser *parser, const struct llm_sink *sink,
+                          struct step_result *result);
+/* Judges a complete answer: true when it stands; else the result has the error. */
+bool openai_answer_stands(const struct openai_parser *parser, struct pl_str refusal, bool empty,
+                          struct step_result *result);
+
+enum pl_code openai_stream_feed(struct openai_parser *parser, struct pl_str piece,
+                                const struct llm_sink *sink, struct pl_err *err) PL_MUST_CHECK;
+
+#endif

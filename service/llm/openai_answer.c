@@ -1,0 +1,266 @@
+/* openai_answer.c - what the JSON objects of OpenAI-compatible servers say: whole answers, errors
+ * in their several shapes, usage. Not requests and not events. Called by openai.c and
+ * openai_stream.c. */
+#include "service/llm/openai.h"
+
+#include "base/json.h"
+#include "base/limits.h"
+#include "base/utf8.h"
+#include "service/llm/llm_errors.h"
+
+enum { SHOWN = 120, WORD_MAX = 200, ERROR_TEXT_MAX = 64 << 10 };
+
+/* ---- usage ---- */
+
+static int64_t count_member(struct pl_str object, const char *key)
+{
+    struct pl_str value;
+    int64_t number;
+
+    if (!json_get(object, pl_str(key), &value) || !json_int(value, &number) || number < 0)
+        return 0;
+    return number;
+}
+
+void openai_read_usage(struct pl_str object, struct openai_parser *parser)
+{
+    struct pl_str usage, details;
+
+    if (!json_get(object, PL_STR("usage"), &usage) || json_type(usage) != JSON_OBJECT) {
+        /* Groq puts it elsewhere in the last event of a stream */
+        if (!json_get(object, PL_STR("x_groq"), &details) ||
+            !json_get(details, PL_STR("usage"), &usage) || json_type(usage) != JSON_OBJECT)
+            return;
+    }
+    parser->has_usage = true;
+    parser->usage.input_tokens = count_member(usage, "prompt_tokens");
+    parser->usage.output_tokens = count_member(usage, "completion_tokens");
+    if (json_get(usage, PL_STR("prompt_tokens_details"), &details))
+        parser->usage.cached_input_tokens = count_member(details, "cached_tokens");
+}
+
+/* ---- errors ---- */
+
+static void take_word(struct pl_str object, const char *key, struct pl_buf *out)
+{
+    struct pl_str value;
+
+    if (json_get(object, pl_str(key), &value) && json_type(value) == JSON_STRING)
+        json_decode_string(value, out);
+}
+
+/* {"message", "type", "code"}: code is a word, or with OpenRouter and Gemini a number like a
+ * status. */
+static void fault_of_object(struct pl_str error, int status, enum pl_code fallback,
+                            struct step_result *result)
+{
+    struct pl_buf code, type, message;
+    struct llm_fault fault = {.status = status};
+    int64_t number = count_member(error, "code");
+
+    pl_buf_init(&code, WORD_MAX);
+    pl_buf_init(&type, WORD_MAX);
+    pl_buf_init(&message, ERROR_TEXT_MAX);
+    if (!status && number >= 300 && number < 600)
+        fault.status = (int)number;
+    take_word(error, "code", &code);
+    take_word(error, "type", &type);
+    if (json_type(error) == JSON_STRING)
+        json_decode_string(error, &message);
+    else
+        take_word(error, "message", &message);
+    fault.code = pl_buf_view(&code);
+    fault.type = pl_buf_view(&type);
+    fault.message = pl_buf_view(&message);
+    llm_fault_result(&fault, fallback, result);
+    pl_buf_finish(&code);
+    pl_buf_finish(&type);
+    pl_buf_finish(&message);
+}
+
+bool openai_read_error(struct pl_str object, int status, enum pl_code fallback,
+                       struct step_result *result)
+{
+    struct pl_str error;
+
+    if (json_type(object) == JSON_ARRAY && json_at(object, 0, &error))
+        object = error; /* [{"error": ...}] */
+    if (json_get(object, PL_STR("error"), &error) && json_truthy(error)) {
+        fault_of_object(error, status, fallback, result);
+        return true;
+    }
+    /* vLLM of old: {"object": "error", "message", "type", "code"} */
+    if (json_get(object, PL_STR("object"), &error) && pl_str_is(error, "\"error\"")) {
+        fault_of_object(object, status, fallback, result);
+        return true;
+    }
+    return false;
+}
+
+/* ---- whole answers ---- */
+
+enum openai_finish openai_read_finish(struct pl_str word)
+{
+    if (json_type(word) != JSON_STRING)
+        return OPENAI_FINISH_NONE;
+    if (pl_str_is(word, "\"length\""))
+        return OPENAI_FINISH_LENGTH;
+    if (pl_str_is(word, "\"content_filter\""))
+        return OPENAI_FINISH_FILTER;
+    if (pl_str_is(word, "\"tool_calls\"") || pl_str_is(word, "\"function_call\""))
+        return OPENAI_FINISH_TOOLS;
+    return OPENAI_FINISH_STOP;
+}
+
+void openai_read_content(struct pl_str content, struct pl_buf *out)
+{
+    struct json_iter it;
+    struct pl_str text;
+
+    if (json_type(content) == JSON_STRING) {
+        json_decode_string(content, out);
+        return;
+    }
+    if (json_type(content) != JSON_ARRAY)
+        return;
+    for (json_iter_init(&it, content); json_iter_next(&it);) {
+        if (json_get(it.value, PL_STR("text"), &text) && json_type(text) == JSON_STRING)
+            json_decode_string(text, out);
+    }
+}
+
+/* Did the step itself ask for an end at some length? */
+static bool length_was_asked(const struct llm_request *request)
+{
+    struct pl_str value;
+
+    return request->max_tokens > 0 ||
+           (request->extra.len &&
+            (json_get(request->extra, PL_STR("max_tokens"), &value) ||
+             json_get(request->extra, PL_STR("max_completion_tokens"), &value)));
+}
+
+bool openai_answer_stands(const struct openai_parser *parser, struct pl_str refusal, bool empty,
+                          struct step_result *result)
+{
+    struct pl_err *err = &result->err;
+
+    if (refusal.len) {
+        size_t shown = pl_utf8_cut(refusal.ptr, refusal.len < SHOWN ? refusal.len : SHOWN);
+
+        pl_err_set(err, PL_ERR_REFUSED, "the model refused: %.*s", (int)shown, refusal.ptr);
+        result->upstream = pl_value_string(refusal);
+    } else if (parser->finish == OPENAI_FINISH_FILTER) {
+        pl_err_set(err, PL_ERR_CONTENT_FILTERED, "the provider filtered the answer");
+    } else if (empty && parser->finish == OPENAI_FINISH_LENGTH) {
+        pl_err_set(err, PL_ERR_OUTPUT_TRUNCATED,
+                   "the model used up its tokens before it said anything; raise max_tokens");
+    } else if (empty) {
+        pl_err_set(err, PL_ERR_EMPTY_RESPONSE, "the answer has no text%s",
+                   parser->finish == OPENAI_FINISH_TOOLS ? ", it asks to call tools" : "");
+    } else if (parser->finish == OPENAI_FINISH_LENGTH && !length_was_asked(parser->request)) {
+        pl_err_set(err, PL_ERR_OUTPUT_TRUNCATED,
+                   "the answer was cut at the model's length limit; set max_tokens to accept that");
+    } else {
+        return true;
+    }
+    return false;
+}
+
+static void bad_answer(const struct openai_parser *parser, const char *why,
+                       struct step_result *result)
+{
+    const struct pl_str body = pl_buf_view(&parser->body);
+    size_t shown = body.len < SHOWN ? body.len : SHOWN;
+
+    shown = pl_utf8_cut(body.ptr, shown);
+    pl_err_set(&result->err, PL_ERR_BAD_RESPONSE, "%s; it begins: %.*s", why, (int)shown, body.ptr);
+}
+
+/* Takes the text of a message into the result. A string token is JSON already: it goes through as
+ * it came. */
+static void take_text(struct pl_str content, const struct llm_sink *sink,
+                      struct step_result *result)
+{
+    struct pl_buf text;
+
+    pl_buf_init(&text, PL_LIMIT_STREAM_BYTES);
+    if (json_type(content) != JSON_STRING || sink->delta)
+        openai_read_content(content, &text);
+    if (sink->delta && !pl_buf_failed(&text))
+        sink->delta(sink->arg, pl_buf_view(&text));
+    if (json_type(content) == JSON_STRING)
+        result->output = pl_value_new(content);
+    else if (!pl_buf_failed(&text))
+        result->output = pl_value_string(pl_buf_view(&text));
+    pl_buf_finish(&text);
+    if (!result->output)
+        pl_err_set(&result->err, PL_ERR_NO_MEMORY, "out of memory while an answer was read");
+}
+
+static bool is_empty(struct pl_str content)
+{
+    struct pl_buf text;
+    bool empty;
+
+    if (json_type(content) == JSON_STRING)
+        return content.len <= 2;
+    pl_buf_init(&text, PL_LIMIT_STREAM_BYTES);
+    openai_read_content(content, &text);
+    empty = text.len == 0 && !pl_buf_failed(&text);
+    pl_buf_finish(&text);
+    return empty;
+}
+
+static void read_choice(struct openai_parser *parser, struct pl_str choice,
+                        const struct llm_sink *sink, struct step_result *result)
+{
+    struct pl_str message, content = PL_STR("null"), value;
+    struct pl_buf refusal;
+
+    if (json_get(choice, PL_STR("finish_reason"), &value))
+        parser->finish = openai_read_finish(value);
+    if (!json_get(choice, PL_STR("message"), &message) || json_type(message) != JSON_OBJECT) {
+        bad_answer(parser, "the answer's first choice has no message", result);
+        return;
+    }
+    (void)json_get(message, PL_STR("content"), &content);
+    pl_buf_init(&refusal, PL_LIMIT_RESPONSE_BYTES);
+    take_word(message, "refusal", &refusal);
+    if (content.len > parser->text.max)
+        pl_err_set(&result->err, PL_ERR_RESPONSE_TOO_LARGE,
+                   "the answer's text is larger than %zu bytes", parser->text.max);
+    else if (openai_answer_stands(parser, pl_buf_view(&refusal), is_empty(content), result))
+        take_text(content, sink, result);
+    pl_buf_finish(&refusal);
+}
+
+void openai_finish_whole(struct openai_parser *parser, const struct llm_sink *sink,
+                         struct step_result *result)
+{
+    const struct pl_str body = pl_buf_view(&parser->body);
+    struct pl_str choices, choice;
+    struct pl_err err;
+
+    if (body.len == 0) {
+        pl_err_set(&result->err, PL_ERR_EMPTY_RESPONSE, "the answer has no body");
+        return;
+    }
+    if (parser->mode == OPENAI_OTHER) {
+        bad_answer(parser, "the answer is not JSON; check the base URL", result);
+        return;
+    }
+    if (json_check(body, PL_LIMIT_JSON_DEPTH, NULL, &err) != PL_OK) {
+        pl_err_prefix(&err, "the answer is not valid JSON");
+        bad_answer(parser, err.message, result);
+        return;
+    }
+    openai_read_usage(body, parser);
+    if (openai_read_error(body, 0, PL_ERR_STREAM_ERROR, result))
+        return;
+    if (!json_get(body, PL_STR("choices"), &choices) || json_type(choices) != JSON_ARRAY ||
+        !json_at(choices, 0, &choice))
+        bad_answer(parser, "the answer has no choices", result);
+    else
+        read_choice(parser, choice, sink, result);
+}

@@ -1,0 +1,397 @@
+/* sim.c - the simulated provider: answers from the loop's timers, the same for the same input. Not
+ * a network call and not the options' syntax (sim_options.c). A row of providers.c.
+ *
+ * What differs between two equal calls (jitter, which of them fail, which vote) is drawn from a
+ * hash of the request and the step's path, so a run can be repeated and gives the same. */
+#include "service/llm/sim.h"
+
+#include "base/json.h"
+#include "base/limits.h"
+#include "service/llm/llm_call.h"
+#include "service/llm/llm_errors.h"
+#include "service/llm/sim_options.h"
+
+enum { BYTES_A_TOKEN = 4 };
+
+struct sim {
+    struct llm_call *call;
+    struct sim_options options;
+    struct loop_timer timer;
+    struct loop_mail mail; /* an answer without latency: at the turn's end, so nothing recurses */
+    bool mailed, aborted;
+    bool fails, times_out;
+    pl_ms began, duration; /* duration ends the attempt, however */
+    struct pl_buf text;    /* STREAM: the answer */
+    size_t sent;           /* bytes of it given as deltas */
+    size_t words, words_sent;
+};
+
+/* ---- chance ---- */
+
+static uint64_t mix(uint64_t hash, struct pl_str text)
+{
+    for (size_t i = 0; i < text.len; i++)
+        hash = (hash ^ (unsigned char)text.ptr[i]) * 1099511628211u;
+    return (hash ^ 0xFF) * 1099511628211u;
+}
+
+/* A number in [0, 1) that is the same for the same call. `what` keeps the draws of one call apart.
+ */
+static double draw(const struct llm_request *request, const char *what)
+{
+    uint64_t hash = 14695981039346656037u;
+
+    hash = mix(hash, pl_str(what));
+    hash = mix(hash, request->model);
+    hash = mix(hash, request->system);
+    hash = mix(hash, request->messages);
+    hash = mix(hash, request->identity);
+    hash ^= hash >> 33;
+    hash *= 0xff51afd7ed558ccdu;
+    hash ^= hash >> 33;
+    hash *= 0xc4ceb9fe1a85ec53u;
+    hash ^= hash >> 33;
+    return (double)(hash >> 11) / 9007199254740992.0;
+}
+
+/* The index a path ends in ("verdict.3" has 3); false when it has none. */
+static bool path_index(struct pl_str path, unsigned *ret_index)
+{
+    size_t i = path.len;
+    unsigned index = 0;
+
+    while (i > 0 && path.ptr[i - 1] >= '0' && path.ptr[i - 1] <= '9')
+        i--;
+    if (i == path.len || path.len - i > 9 || (i > 0 && path.ptr[i - 1] != '.'))
+        return false;
+    for (; i < path.len; i++)
+        index = index * 10 + (unsigned)(path.ptr[i] - '0');
+    *ret_index = index;
+    return true;
+}
+
+static struct pl_str pick_vote(const struct sim *sim)
+{
+    const struct sim_options *options = &sim->options;
+    const struct llm_request *request = &sim->call->request;
+    unsigned place;
+
+    if (path_index(request->identity, &place))
+        place %= options->total_votes;
+    else
+        place = (unsigned)(draw(request, "vote") * options->total_votes);
+    for (unsigned i = 0; i < options->n_votes; i++) {
+        if (place < options->votes[i].weight)
+            return options->votes[i].answer;
+        place -= options->votes[i].weight;
+    }
+    return options->votes[0].answer;
+}
+
+/* ---- the answer ---- */
+
+static bool is_space(char c)
+{
+    return c == ' ' || c == '\n' || c == '\t' || c == '\r';
+}
+
+/* The length of `text` up to the end of its n-th word. */
+static size_t words_length(struct pl_str text, size_t n)
+{
+    size_t i = 0;
+
+    while (n-- > 0 && i < text.len) {
+        while (i < text.len && is_space(text.ptr[i]))
+            i++;
+        while (i < text.len && !is_space(text.ptr[i]))
+            i++;
+    }
+    return i;
+}
+
+static size_t count_words(struct pl_str text)
+{
+    size_t words = 0;
+
+    for (size_t i = 0; i < text.len; i++)
+        words += !is_space(text.ptr[i]) && (i == 0 || is_space(text.ptr[i - 1]));
+    return words;
+}
+
+static void append_content(struct pl_str content, struct pl_buf *out)
+{
+    struct json_iter it;
+    struct pl_str text;
+
+    if (json_type(content) == JSON_STRING)
+        json_decode_string(content, out);
+    if (json_type(content) != JSON_ARRAY)
+        return;
+    for (json_iter_init(&it, content); json_iter_next(&it);) {
+        if (json_get(it.value, PL_STR("text"), &text) && json_type(text) == JSON_STRING)
+            json_decode_string(text, out);
+    }
+}
+
+static void append_last_user(struct pl_str messages, struct pl_buf *out)
+{
+    struct pl_str message, value;
+
+    for (int64_t i = -1; json_at(messages, i, &message); i--) {
+        if (json_get(message, PL_STR("role"), &value) && pl_str_is(value, "\"user\"")) {
+            if (json_get(message, PL_STR("content"), &value))
+                append_content(value, out);
+            return;
+        }
+    }
+}
+
+static void write_answer(const struct sim *sim, struct pl_buf *out)
+{
+    static const char prefix[] = "[simulated] ";
+    const struct sim_options *options = &sim->options;
+
+    if (options->text.ptr) {
+        sim_decode(options->text, out);
+    } else if (options->n_votes) {
+        sim_decode(pick_vote(sim), out);
+    } else {
+        const size_t start = sizeof(prefix) - 1;
+
+        pl_buf_text(out, prefix);
+        append_last_user(sim->call->request.messages, out);
+        if (options->tokens >= 0 && !pl_buf_failed(out)) {
+            const struct pl_str message = pl_str_n(out->data + start, out->len - start);
+
+            out->len = start + words_length(message, (size_t)options->tokens);
+            out->data[out->len] = '\0';
+        }
+    }
+}
+
+static size_t max_output(const struct llm_request *request)
+{
+    return request->max_output ? request->max_output : PL_LIMIT_STEP_OUTPUT_BYTES;
+}
+
+/* ---- the end ---- */
+
+static void complete(struct sim *sim)
+{
+    struct llm_call *call = sim->call;
+    const struct llm_request *request = &call->request;
+
+    call->result->usage.calls = 1;
+    call->result->usage.input_tokens =
+        (int64_t)((request->messages.len + request->system.len) / BYTES_A_TOKEN);
+    pl_buf_finish(&sim->text);
+    loop_release(call->loop);
+    call->complete(call);
+}
+
+static void succeed(struct sim *sim)
+{
+    struct step_result *result = sim->call->result;
+
+    if (!sim->text.len) {
+        pl_buf_reset(&sim->text);
+        write_answer(sim, &sim->text);
+    }
+    if (!pl_buf_failed(&sim->text)) {
+        const struct pl_str text = pl_buf_view(&sim->text);
+
+        result->usage.output_tokens = (int64_t)count_words(text);
+        result->output = pl_value_string(text);
+    }
+    if (sim->text.too_large)
+        pl_err_set(&result->err, PL_ERR_RESPONSE_TOO_LARGE,
+                   "the answer's text is larger than %zu bytes", sim->text.max);
+    else if (!result->output)
+        pl_err_set(&result->err, PL_ERR_NO_MEMORY, "out of memory while an answer was made");
+    complete(sim);
+}
+
+static void fail(struct sim *sim)
+{
+    const struct sim_options *options = &sim->options;
+    struct step_result *result = sim->call->result;
+    struct llm_fault fault = {.status = options->fail_status,
+                              .message = PL_STR("a simulated failure")};
+
+    result->usage.output_tokens = (int64_t)sim->words_sent;
+    if (options->fail_status)
+        llm_fault_result(&fault, PL_ERR_PROVIDER_ERROR, result);
+    else
+        pl_err_set(&result->err, options->fail_code, "a simulated failure");
+    pl_err_prefix(&result->err, "sim");
+    result->retry_after = options->retry_after;
+    result->free = result->err.code == PL_ERR_RATE_LIMITED;
+    complete(sim);
+}
+
+static void time_out(struct sim *sim)
+{
+    pl_err_set(&sim->call->result->err, PL_ERR_TIMEOUT, "sim: no answer within %lld ms",
+               (long long)sim->duration);
+    complete(sim);
+}
+
+static void finish(struct sim *sim)
+{
+    if (sim->aborted) {
+        pl_err_set(&sim->call->result->err, PL_ERR_CANCELLED, "cancelled");
+        complete(sim);
+    } else if (sim->times_out) {
+        time_out(sim);
+    } else if (sim->fails) {
+        fail(sim);
+    } else {
+        succeed(sim);
+    }
+}
+
+/* ---- time ---- */
+
+static void on_mail(struct loop *loop, struct loop_mail *mail)
+{
+    (void)loop;
+    finish(pl_container_of(mail, struct sim, mail));
+}
+
+/* When the next word is due. */
+static pl_ms next_word_at(const struct sim *sim)
+{
+    const pl_ms n = (pl_ms)sim->words, next = (pl_ms)sim->words_sent + 1;
+
+    return sim->began + (sim->duration * next + n - 1) / n;
+}
+
+/* Gives out the words that are due by now. */
+static void send_words(struct sim *sim, size_t due)
+{
+    struct llm_call *call = sim->call;
+    const struct pl_str rest = pl_str_n(sim->text.data + sim->sent, sim->text.len - sim->sent);
+    const size_t len = due >= sim->words ? rest.len : words_length(rest, due - sim->words_sent);
+
+    sim->words_sent = due;
+    sim->sent += len;
+    if (len)
+        call->sink.delta(call->sink.arg, pl_str_n(rest.ptr, len));
+}
+
+static void on_timer(struct loop *loop, struct loop_timer *timer)
+{
+    struct sim *sim = pl_container_of(timer, struct sim, timer);
+    const pl_ms elapsed = loop_now(loop) - sim->began;
+    const pl_ms end = sim->began + sim->duration;
+
+    if (sim->words) {
+        size_t due = elapsed >= sim->duration
+                         ? sim->words
+                         : sim->words * (size_t)elapsed / (size_t)sim->duration;
+
+        if (due > sim->words / 2 && sim->fails)
+            due = sim->words / 2; /* a failure in the middle of the stream */
+        if (due > sim->words_sent)
+            send_words(sim, due);
+    }
+    if (loop_now(loop) >= end)
+        finish(sim);
+    else if (sim->words && sim->words_sent < sim->words && next_word_at(sim) > loop_now(loop))
+        loop_timer_set(loop, timer, next_word_at(sim) < end ? next_word_at(sim) : end);
+    else
+        loop_timer_set(loop, timer, end);
+}
+
+/* How this attempt will go. */
+static void decide(struct sim *sim)
+{
+    const struct sim_options *options = &sim->options;
+    const struct llm_request *request = &sim->call->request;
+    const pl_ms timeout = request->timeout ? request->timeout : PL_LIMIT_ATTEMPT_MS;
+
+    sim->duration = options->latency;
+    if (options->jitter)
+        sim->duration += (pl_ms)(draw(request, "jitter") * (double)(options->jitter + 1));
+    sim->fails = options->fails && (!options->times || request->attempt <= options->times) &&
+                 (options->fail_rate >= 1 || draw(request, "fail") < options->fail_rate);
+    if (sim->duration > timeout || (sim->fails && options->hangs)) {
+        sim->duration = timeout;
+        sim->times_out = true;
+    }
+}
+
+/* Words go out one by one when somebody listens and there is time; a failure that is an answer of
+ * another kind has none. */
+static bool streams(const struct sim *sim)
+{
+    const struct sim_options *options = &sim->options;
+
+    if (!sim->call->request.stream || !sim->call->sink.delta || sim->times_out)
+        return false;
+    return !sim->fails || (!options->fail_status && (options->fail_code == PL_ERR_STREAM_ERROR ||
+                                                     options->fail_code == PL_ERR_TRUNCATED));
+}
+
+static void sim_start(struct llm_call *call)
+{
+    struct sim *sim = pl_arena_alloc(call->arena, sizeof(*sim));
+    struct loop *loop = call->loop;
+
+    call->state = sim;
+    if (!sim || sim_options_parse(call->request.model, &sim->options, &call->result->err)) {
+        if (!sim)
+            pl_err_set(&call->result->err, PL_ERR_NO_MEMORY, "out of memory");
+        call->complete(call);
+        return;
+    }
+    sim->call = call;
+    loop_hold(loop);
+    pl_buf_init(&sim->text, max_output(&call->request));
+    decide(sim);
+    if (streams(sim)) {
+        write_answer(sim, &sim->text);
+        sim->words = pl_buf_failed(&sim->text) ? 0 : count_words(pl_buf_view(&sim->text));
+    }
+    sim->began = loop_now(loop);
+    if (sim->duration > 0) {
+        sim->timer.fire = on_timer;
+        loop_timer_set(loop, &sim->timer,
+                       sim->words ? next_word_at(sim) : sim->began + sim->duration);
+        return;
+    }
+    if (sim->words)
+        send_words(sim, sim->fails ? sim->words / 2 : sim->words);
+    sim->mailed = true;
+    sim->mail.deliver = on_mail;
+    loop_at_turn_end(loop, &sim->mail);
+}
+
+static void sim_abort(struct llm_call *call)
+{
+    struct sim *sim = call->state;
+
+    if (sim->aborted)
+        return;
+    sim->aborted = true;
+    if (sim->mailed)
+        return; /* it completes at the turn's end */
+    call->result->usage.output_tokens = (int64_t)sim->words_sent;
+    loop_timer_clear(call->loop, &sim->timer);
+    finish(sim);
+}
+
+static bool sim_model_ok(const struct provider *provider, struct pl_str model, struct pl_err *err)
+{
+    struct sim_options options;
+
+    (void)provider;
+    return sim_options_parse(model, &options, err) == PL_OK;
+}
+
+const struct provider_ops sim_ops = {
+    .kind = "sim",
+    .start = sim_start,
+    .abort = sim_abort,
+    .model_ok = sim_model_ok,
+};
