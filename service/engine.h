@@ -82,7 +82,7 @@ struct engine_run_request {
     void *arg;
 };
 
-/* Starts a run and copies its id. Errors: INVALID_JSON, INVALID_INPUT (see problems),
+/* Starts a run and copies its id (ret_id may be the memory of request->id). Errors: INVALID_JSON, INVALID_INPUT (see problems),
  * SHUTTING_DOWN, NO_MEMORY, NO_SPACE and what else store_health says. */
 enum pl_code engine_start_run(struct engine *engine, const struct engine_run_request *request,
                               char ret_id[PL_ID_TEXT], struct doc_problems *problems,

@@ -86,9 +86,9 @@ enum pl_code engine_start_run(struct engine *engine, const struct engine_run_req
 
     if (!arena)
         return pl_err_set(err, PL_ERR_NO_MEMORY, "out of memory");
-    if (request->id)
+    if (request->id && request->id != ret_id)
         snprintf(ret_id, PL_ID_TEXT, "%s", request->id);
-    else
+    else if (!request->id)
         pl_id_new("run", now, ret_id);
     row.id = pl_str(ret_id);
     code = store_health(engine->store, err);
