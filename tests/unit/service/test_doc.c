@@ -80,12 +80,10 @@ START_TEST(yaml_means_what_the_core_schema_says)
         {"when: ${ .a.b }\nthen: x ${ .a[\"k\"] } y", "{\"when\":\"${ .a.b }\","
                                                       "\"then\":\"x ${ .a[\\\"k\\\"] } y\"}"},
         {"a: cost ${ and more", "{\"a\":\"cost ${ and more\"}"},
-        {"<<: 1", NULL},
     };
 
     for (size_t i = 0; i < PL_ARRAY_LEN(cases); i++)
-        if (cases[i].json)
-            expect_json(cases[i].yaml, cases[i].json);
+        expect_json(cases[i].yaml, cases[i].json);
 }
 END_TEST
 
@@ -161,7 +159,8 @@ static void expect_bad(const struct bad *bad, enum doc_format format)
     ck_assert_msg(strstr(problem->message, bad->message), "%s: %s", bad->text, problem->message);
     ck_assert_msg(problem->line == bad->line && problem->column == bad->column, "%s: %u:%u %s",
                   bad->text, problem->line, problem->column, problem->message);
-    ck_assert_str_eq(problem->pointer, bad->pointer);
+    ck_assert_msg(!strcmp(problem->pointer, bad->pointer), "%s: [%s] %s", bad->text,
+                  problem->pointer, problem->message);
 }
 
 START_TEST(bad_yaml_is_refused_with_its_place_and_what_to_do)
@@ -186,14 +185,14 @@ START_TEST(bad_yaml_is_refused_with_its_place_and_what_to_do)
         {"a: \"x\\0y\"", PL_ERR_INVALID_YAML, 1, 4, "/a", "NUL"},
         {"a: b\nc: \xC3(", PL_ERR_INVALID_YAML, 2, 5, "", "must be UTF-8"},
         {"a: \x01", PL_ERR_INVALID_YAML, 1, 4, "", "control characters"},
-        {"a:\n\tb: 1\n", PL_ERR_INVALID_YAML, 2, 1, "", "indent with spaces"},
+        {"a:\n\tb: 1\n", PL_ERR_INVALID_YAML, 2, 1, "/a", "indent with spaces"},
         {"a: b: c\n", PL_ERR_INVALID_YAML, 1, 5, "", "mapping values are not allowed"},
         {"a: \xC3\xA9: c\n", PL_ERR_INVALID_YAML, 1, 6, "", "mapping values are not allowed"},
-        {"a:\n  - 1\n b: 2\n", PL_ERR_INVALID_YAML, 3, 2, "/a", "indentation"},
-        {"a: [1, 2\nb: 3\n", PL_ERR_INVALID_YAML, 2, 2, "", "flow sequence"},
+        {"a:\n  - 1\n b: 2\n", PL_ERR_INVALID_YAML, 3, 2, "", "indentation"},
+        {"a: [1, 2\nb: 3\n", PL_ERR_INVALID_YAML, 2, 2, "/a/2", "flow sequence"},
         {"  a: 1\nb: 2\n", PL_ERR_INVALID_YAML, 2, 1, "", "the document ended before this line"},
         {"a: 'b\n", PL_ERR_INVALID_YAML, 2, 1, "/a", "quoted scalar"},
-        {"%FOO\na: 1", PL_ERR_INVALID_YAML, 1, 1, "", "directive"},
+        {"%FOO\na: 1", PL_ERR_INVALID_YAML, 1, 5, "", "directive"},
     };
 
     for (size_t i = 0; i < PL_ARRAY_LEN(cases); i++)
