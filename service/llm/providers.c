@@ -294,7 +294,7 @@ enum pl_code providers_find(const struct providers *providers, struct pl_str nam
 
 bool providers_model_ok(void *providers, struct pl_str model, struct pl_err *err)
 {
-    const struct provider *provider;
+    const struct provider *provider = NULL;
     struct pl_str rest;
 
     if (providers_find(providers, model, &provider, &rest, err) != PL_OK)

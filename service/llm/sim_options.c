@@ -181,7 +181,7 @@ static enum pl_code option_fail(struct pl_str value, struct sim_options *options
 {
     const char *names[PL_ARRAY_LEN(fail_codes) + 2] = {"hang"};
     const char *near;
-    int64_t status;
+    int64_t status = 0;
 
     options->fails = true;
     if (take_count("fail", value, 599, &status, NULL) == PL_OK && status >= 400) {
