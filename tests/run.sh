@@ -93,7 +93,7 @@ check() {
     fi
     status=$?
     [ "$status" -ne 124 ] || echo "(stopped after $limit s)" >>"$log"
-    tail -n 200 "$log"
+    grep -vE '^\[[0-9]+/[0-9]+\] ' "$log" | tail -n 200 # without the lines of a build that went well
     fail "$name (the whole output: $log)"
     return 1
 }
