@@ -166,6 +166,7 @@ bool run_attempt_result(struct run_core *core, struct run_node *node, struct ste
         return false;
     run_usage_add(&node->usage, &result->usage);
     run_usage_add(&core->usage, &result->usage);
+    core->dirty = true;
     check_size(result);
     if (node->state == NODE_STOPPING) {
         attempt_over(node, false);

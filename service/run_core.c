@@ -359,6 +359,8 @@ static void recover(struct run_core *core)
     }
     if (core->state == RUN_OUTPUT)
         run_core_effect(core, RUN_FX_EVAL, NULL, RUN_EVAL_OUTPUT);
+    run_core_settle(core);
+    run_timers_fire(core); /* what came due while nobody looked: no call is sent for it */
 }
 
 static void cancel(struct run_core *core)

@@ -65,7 +65,8 @@
  *     error ambiguous_attempt until it is over); fail: error ambiguous_attempt, no retry,
  *     on_error applies. (Past its deadline: deadline_exceeded at once.) STOPPING becomes
  *     CANCELLED (or FAILED by deadline). BACKOFF and HELD keep their time. Evaluations are asked
- *     for again. A QUEUED run starts.
+ *     for again. A QUEUED run starts. Last, what came due in between happens as at a TICK: a
+ *     call for which it is too late is aborted in the same update.
  *
  * Times are > 0. Notes: run.started, step.started, step.retrying (a wait begins, or a crash's
  * attempt is made again), step.reset (before it, for llm steps: text sent so far is void),
