@@ -50,7 +50,7 @@ static enum pl_code parse_either(struct pl_arena *arena, struct pl_str text,
     json_code = doc_parse_json(arena, text, &json_root, &as_json);
     if (json_code == PL_ERR_INVALID_JSON && !json_root) {
         yaml_code = doc_parse_yaml(arena, text, &yaml_root, &as_yaml, &unquoted);
-        if (yaml_code == PL_OK || yaml_root || unquoted) {
+        if (yaml_code != PL_ERR_INVALID_YAML || yaml_root || unquoted) {
             append_problems(problems, &as_yaml);
             if (yaml_root)
                 *ret_root = yaml_root;

@@ -230,16 +230,16 @@ static size_t count_characters(struct pl_str token)
     return count;
 }
 
-/* The compiled pattern of a schema, compiled when it is first met. NULL when out of memory. */
-static const regex_t *pattern_of(struct schema_check *check, const struct schema *schema)
+/* The compiled pattern of a schema, compiled when it is first met. NULL when out of memory: it
+ * compiled before. */
+static regex_t *pattern_of(struct schema_check *check, const struct schema *schema)
 {
     regex_t **slot = &check->patterns[schema->pattern_index], *regex;
-    int error;
 
     if (*slot)
         return *slot;
     regex = malloc(sizeof(*regex));
-    if (!regex || !schema_pattern_compile(schema->pattern, regex, &error)) {
+    if (!regex || schema_pattern_compile(schema->pattern, regex) != 0) {
         free(regex);
         return NULL;
     }
@@ -247,11 +247,27 @@ static const regex_t *pattern_of(struct schema_check *check, const struct schema
     return regex;
 }
 
+static bool fits_pattern(struct schema_check *check, const struct schema *schema,
+                         struct pl_str json, const struct schema_place *place)
+{
+    regex_t *regex = pattern_of(check, schema);
+    struct pl_str text = json_decode_string_arena(json, check->arena);
+    int error = regex && text.ptr ? schema_pattern_match(regex, text) : REG_ESPACE;
+    char shown[DOC_EXCERPT];
+
+    if (error == 0)
+        return true;
+    if (error != REG_NOMATCH) {
+        check->no_memory = true;
+        return false;
+    }
+    return schema_report(check, place, "does not match the pattern '%s'",
+                         doc_excerpt(schema->pattern_text, shown));
+}
+
 static bool fits_string(struct schema_check *check, const struct schema *schema, struct pl_str json,
                         const struct schema_place *place)
 {
-    char shown[DOC_EXCERPT];
-    const regex_t *regex;
     bool fits = true;
     size_t count;
 
@@ -264,17 +280,8 @@ static bool fits_string(struct schema_check *check, const struct schema *schema,
             fits = schema_report(check, place, "must have at most %zu characters, has %zu",
                                  schema->max_length, count);
     }
-    if (!schema->pattern)
-        return fits;
-    regex = pattern_of(check, schema);
-    if (!regex) {
-        check->no_memory = true;
-        return false;
-    }
-    json = json_decode_string_arena(json, check->arena);
-    if (json.ptr && !schema_pattern_matches(regex, json.ptr))
-        fits = schema_report(check, place, "does not match the pattern '%s'",
-                             doc_excerpt(schema->pattern_text, shown));
+    if (schema->pattern)
+        fits &= fits_pattern(check, schema, json, place);
     return fits;
 }
 

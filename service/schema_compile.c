@@ -551,6 +551,8 @@ static void check_default(struct compiler *compiler, const struct fallback *fall
     if (!schema_fits(&check, fallback->schema, filled, NULL) && found.count)
         doc_problem_at(compiler->problems, fallback->node, false,
                        "default: does not fit the schema it stands in: %s", found.items[0].message);
+    if (check.no_memory) /* the arena carries it to the caller */
+        (void)pl_arena_alloc_array(compiler->arena, SIZE_MAX, 2);
     schema_check_finish(&check);
 }
 

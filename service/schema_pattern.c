@@ -418,17 +418,26 @@ static const char *translate(struct translator *translator)
     return translator->depth ? "a '(' has no ')'" : NULL;
 }
 
+/* The arena carries failures of the heap to the caller. */
+static void fail_arena(struct pl_arena *arena)
+{
+    (void)pl_arena_alloc_array(arena, SIZE_MAX, 2);
+}
+
+/* NULL also when out of memory: then the arena has failed. */
 static const char *try_compile(struct pl_arena *arena, const char *translated)
 {
     char message[128];
     regex_t regex;
-    int error = 0;
+    int error = schema_pattern_compile(translated, &regex);
 
-    if (schema_pattern_compile(translated, &regex, &error)) {
+    if (error == 0) {
         regfree(&regex);
         return NULL;
     }
-    regerror(error, NULL, message, sizeof(message));
+    if (error == REG_ESPACE)
+        fail_arena(arena);
+    (void)regerror(error, NULL, message, sizeof(message));
     return pl_arena_strdup(arena, message);
 }
 
@@ -448,7 +457,7 @@ const char *schema_pattern_translate(struct pl_arena *arena, struct pl_str patte
     if (!*ret_why) {
         translated = pl_arena_str(arena, pl_buf_view(&translator.out)).ptr;
         if (pl_buf_failed(&translator.out) || !translated)
-            (void)pl_arena_alloc_array(arena, SIZE_MAX, 2); /* the arena carries the failure */
+            fail_arena(arena);
         else
             *ret_why = try_compile(arena, translated);
     }
@@ -473,20 +482,24 @@ static locale_t enter_locale(void)
     return uselocale(utf8_locale); /* (locale_t)0 changes nothing */
 }
 
-bool schema_pattern_compile(const char *translated, regex_t *ret_regex, int *ret_error)
+int schema_pattern_compile(const char *translated, regex_t *ret_regex)
 {
     locale_t before = enter_locale();
+    int error = regcomp(ret_regex, translated, REG_EXTENDED | REG_NOSUB);
 
-    *ret_error = regcomp(ret_regex, translated, REG_EXTENDED | REG_NOSUB);
     (void)uselocale(before);
-    return *ret_error == 0;
+    return error;
 }
 
-bool schema_pattern_matches(const regex_t *regex, const char *text)
+/* re_search, because regexec takes an error for "no match". */
+int schema_pattern_match(regex_t *regex, struct pl_str text)
 {
     locale_t before = enter_locale();
-    bool matches = regexec(regex, text, 0, NULL, 0) == 0;
+    regoff_t length = (regoff_t)text.len;
+    regoff_t found = re_search(regex, text.ptr, length, 0, length, NULL);
 
     (void)uselocale(before);
-    return matches;
+    if (found >= 0)
+        return 0;
+    return found == -1 ? REG_NOMATCH : REG_ESPACE;
 }

@@ -14,10 +14,10 @@
 const char *schema_pattern_translate(struct pl_arena *arena, struct pl_str pattern,
                                      const char **ret_why);
 
-/* Compiles a translated pattern; the caller frees it with regfree. False when out of memory (or
- * when the pattern is wrong: *ret_error then is regcomp's). Characters, not bytes, whatever the
- * locale of the process. */
-bool schema_pattern_compile(const char *translated, regex_t *ret_regex, int *ret_error);
-bool schema_pattern_matches(const regex_t *regex, const char *text);
+/* Compiles a translated pattern; the caller frees it with regfree. Characters, not bytes, whatever
+ * the locale of the process. 0, or the error of regcomp: REG_ESPACE is out of memory. */
+int schema_pattern_compile(const char *translated, regex_t *ret_regex) PL_MUST_CHECK;
+/* 0 when the text matches, REG_NOMATCH when not, REG_ESPACE when out of memory. */
+int schema_pattern_match(regex_t *regex, struct pl_str text) PL_MUST_CHECK;
 
 #endif
