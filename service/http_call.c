@@ -36,6 +36,7 @@ struct http_call {
     void *arg;
     struct loop_timer timer;
     struct loop_mail mail;
+    struct http_name_place place; /* while it has no address yet */
     pl_ms started;
     pl_ms since; /* of CONNECTING and WAITING: when it began; of BODY: the last byte */
     struct pl_err
@@ -114,6 +115,24 @@ static void fill_outcome(const struct http_call *call, CURLcode result,
     http_outcome_of(&ending, &outcome->err);
 }
 
+static void post(struct http_call *call)
+{
+    if (call->mail_queued)
+        return;
+    call->mail_queued = true;
+    loop_post(call->loop, &call->mail);
+}
+
+/* The call has its address, or needs none any more: others to the same name may go. */
+static void leave_line(struct http_call *call)
+{
+    struct http_name *name = http_names_leave(&call->place);
+    struct http_name_place *next;
+
+    while ((next = http_names_next(name)))
+        post(pl_container_of(next, struct http_call, place));
+}
+
 /* Tells the caller and frees. Not inside curl. */
 static void finish(struct http_call *call, CURLcode result)
 {
@@ -122,6 +141,7 @@ static void finish(struct http_call *call, CURLcode result)
 
     fill_outcome(call, result, &outcome);
     leave_multi(call);
+    leave_line(call);
     loop_timer_clear(loop, &call->timer);
     http_easy_give_back(http_multis_easies(call->multis), call->easy);
     call->easy = NULL;
@@ -132,14 +152,6 @@ static void finish(struct http_call *call, CURLcode result)
     pl_buf_finish(&call->headers);
     free(call->err);
     free(call);
-}
-
-static void post(struct http_call *call)
-{
-    if (call->mail_queued)
-        return;
-    call->mail_queued = true;
-    loop_post(call->loop, &call->mail);
 }
 
 /* Ends the call without telling the caller yet. */
@@ -248,6 +260,7 @@ static curl_socket_t on_open_socket(void *arg, curlsocktype purpose, struct curl
     struct pl_err err;
     curl_socket_t fd;
 
+    leave_line(call);
     if (purpose != CURLSOCKTYPE_IPCXN)
         return CURL_SOCKET_BAD;
     if (!net_policy_permits(call->request->policy, &address->addr, &err)) {
@@ -278,6 +291,7 @@ static int on_connected(void *arg, char *ip, char *local_ip, int port, int local
     (void)local_ip;
     (void)port;
     (void)local_port;
+    leave_line(call); /* on a kept connection no address was asked for */
     call->connected = true;
     enter(call, WAITING);
     return call->closing ? CURL_PREREQFUNC_ABORT : CURL_PREREQFUNC_OK;
@@ -363,8 +377,13 @@ static const struct http_easy_hooks hooks = {
 
 /* ---- life ---- */
 
+/* False when the call has failed. True also when it has to wait for others to the same name:
+ * leave_line posts it then. */
 static bool begin(struct http_call *call)
 {
+    if (!call->place.name &&
+        !http_names_enter(http_multis_names(call->multis), call->request->url, &call->place))
+        return true;
     call->multi =
         http_multis_add(call->multis, net_policy_id(call->request->policy), call->easy->curl);
     if (call->multi)

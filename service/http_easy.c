@@ -12,7 +12,9 @@
 static const long CONNECTION_IDLE_S =
     60; /* below the idle timeouts of the load balancers in front of providers */
 static const long KEEPALIVE_S = 45;
-static const long BUFFER_BYTES = 16384;
+/* A call holds its receive buffer from start to end, and most of that time waits. The send buffer's
+ * least. */
+static const long RECEIVE_BYTES = 4096, SEND_BYTES = 16384;
 
 static bool set_options(struct http_easy *easy, const struct http_easy_hooks *hooks,
                         struct http_multis *multis)
@@ -47,8 +49,8 @@ static bool set_options(struct http_easy *easy, const struct http_easy_hooks *ho
     SET(TCP_KEEPIDLE, KEEPALIVE_S);
     SET(TCP_KEEPINTVL, KEEPALIVE_S);
     SET(MAXAGE_CONN, CONNECTION_IDLE_S);
-    SET(BUFFERSIZE, BUFFER_BYTES);
-    SET(UPLOAD_BUFFERSIZE, BUFFER_BYTES);
+    SET(BUFFERSIZE, RECEIVE_BYTES);
+    SET(UPLOAD_BUFFERSIZE, SEND_BYTES);
     SET(USERAGENT, "plait/" PLAIT_VERSION);
 #undef SET
     return !bad;

@@ -64,6 +64,7 @@ struct http_multis {
     size_t n_fds;
     struct loop_timer reaper;
     struct http_easy_pool easies;
+    struct http_names names;
 };
 
 static pthread_once_t curl_once = PTHREAD_ONCE_INIT;
@@ -391,6 +392,11 @@ struct http_easy_pool *http_multis_easies(struct http_multis *multis)
     return &multis->easies;
 }
 
+struct http_names *http_multis_names(struct http_multis *multis)
+{
+    return &multis->names;
+}
+
 bool http_multis_busy(const struct http_multis *multis)
 {
     return multis->busy;
@@ -406,6 +412,7 @@ static void on_destroy(struct loop_transfers *transfers)
     }
     loop_timer_clear(multis->loop, &multis->reaper);
     http_easy_trim(&multis->easies, 0);
+    http_names_finish(&multis->names);
     free(multis->multis);
     free(multis->fds);
     free(multis);
@@ -427,6 +434,7 @@ struct http_multis *http_multis_of(struct loop *loop, http_multi_ended *ended)
     multis->loop = loop;
     multis->ended = ended;
     multis->reaper.fire = on_reap;
+    http_names_init(&multis->names);
     loop->transfers = &multis->transfers;
     return multis;
 }

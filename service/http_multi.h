@@ -10,6 +10,7 @@
 #define PLAIT_SERVICE_HTTP_MULTI_H
 
 #include "service/http_easy.h"
+#include "service/http_names.h"
 #include "service/loop.h"
 
 #include <curl/curl.h>
@@ -34,6 +35,8 @@ void http_multi_remove(struct http_multi *multi, CURL *easy);
 
 /* The loop's idle easy handles. */
 struct http_easy_pool *http_multis_easies(struct http_multis *multis);
+/* The loop's names that are being looked up. */
+struct http_names *http_multis_names(struct http_multis *multis);
 
 /* Opens a socket for curl that the loop's epoll knows to be new; CURL_SOCKET_BAD and errno when it
  * cannot. */

@@ -34,11 +34,18 @@ static const char *reason(int os_error)
     return text ? text : "no connection";
 }
 
-/* A handshake ends like this both when TLS is refused and when the connection breaks under it; only
- * OpenSSL's own errors have a reason in them. */
+/* A handshake ends with the same code when TLS is refused and when the connection breaks under it;
+ * these words of curl's and OpenSSL's are the broken ones. */
 static bool broke_in_handshake(const char *words)
 {
-    return strstr(words, "SSL_connect: ") != NULL;
+    static const char *const broken_words[] = {"SSL_connect: ", "Recv failure", "Send failure",
+                                               "unexpected eof"};
+
+    for (size_t i = 0; i < PL_ARRAY_LEN(broken_words); i++) {
+        if (strstr(words, broken_words[i]))
+            return true;
+    }
+    return false;
 }
 
 static void before_request(const struct http_ending *ending, const char *host, struct pl_err *err)

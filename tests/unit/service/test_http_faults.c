@@ -8,6 +8,7 @@
 #include "tests/support/raw_server.h"
 
 #include <check.h>
+#include <dirent.h>
 #include <netinet/in.h>
 #include <signal.h>
 #include <stdio.h>
@@ -107,16 +108,110 @@ START_TEST(a_refused_connection_is_unreachable_and_says_where)
 }
 END_TEST
 
+/* A label over 63 bytes cannot exist, so that the resolver says so without asking anybody. */
+#define NO_SUCH_NAME \
+    "n234567890123456789012345678901234567890123456789012345678901234567890.invalid"
+
 START_TEST(a_name_that_does_not_exist_is_unreachable)
 {
     struct http_probe probe;
 
     http_probe_init(&probe, loop_0(), 1, "/");
-    probe.request.url = PL_STR("http://no-such-host.invalid:8080/path?key=s3cret");
+    probe.request.url = PL_STR("http://" NO_SUCH_NAME ":8080/path?key=s3cret");
     http_probe_start(&probe);
     http_probe_wait(&probe);
-    assert_failed(&probe, PL_ERR_UNREACHABLE, "no-such-host.invalid:8080", 0, false);
+    assert_failed(&probe, PL_ERR_UNREACHABLE, NO_SUCH_NAME ":8080", 0, false);
     http_probe_finish(&probe);
+}
+END_TEST
+
+static unsigned threads_now(void)
+{
+    DIR *dir = opendir("/proc/self/task");
+    unsigned n = 0;
+
+    ck_assert_ptr_nonnull(dir);
+    while (readdir(dir))
+        n++;
+    closedir(dir);
+    return n;
+}
+
+START_TEST(many_calls_to_one_name_at_once_do_not_start_a_thread_each)
+{
+    enum { CALLS = 600 };
+    struct http_probe *probes = calloc(CALLS, sizeof *probes);
+    unsigned most = 0, over = 0;
+
+    ck_assert_ptr_nonnull(probes);
+    for (unsigned i = 0; i < CALLS; i++) {
+        http_probe_init(&probes[i], loop_0(), 1, "/");
+        probes[i].request.url = PL_STR("http://" NO_SUCH_NAME "/");
+        probes[i].request.connect_timeout = 20000;
+        http_probe_start(&probes[i]);
+    }
+    while (over < CALLS) {
+        unsigned n = threads_now();
+
+        most = n > most ? n : most;
+        while (over < CALLS && sem_trywait(&probes[over].done) == 0)
+            over++;
+    }
+    ck_assert_uint_lt(most, 100);
+    for (unsigned i = 0; i < CALLS; i++) {
+        assert_failed(&probes[i], PL_ERR_UNREACHABLE, "cannot be resolved", 0, false);
+        http_probe_finish(&probes[i]);
+    }
+    free(probes);
+}
+END_TEST
+
+START_TEST(calls_that_wait_for_a_name_can_be_aborted)
+{
+    struct http_probe probes[50];
+
+    for (unsigned i = 0; i < PL_ARRAY_LEN(probes); i++) {
+        http_probe_init(&probes[i], loop_0(), 1, "/");
+        probes[i].request.url = PL_STR("http://" NO_SUCH_NAME "/");
+        http_probe_start(&probes[i]);
+    }
+    for (unsigned i = 0; i < PL_ARRAY_LEN(probes); i++)
+        http_probe_abort(&probes[i]);
+    for (unsigned i = 0; i < PL_ARRAY_LEN(probes); i++) {
+        http_probe_wait(&probes[i]);
+        ck_assert(probes[i].outcome.err.code == PL_ERR_CANCELLED ||
+                  probes[i].outcome.err.code == PL_ERR_UNREACHABLE);
+        ck_assert_uint_eq(probes[i].dones, 1);
+        http_probe_finish(&probes[i]);
+    }
+    ck_assert_uint_eq(loop_load(loop_0()), 0);
+}
+END_TEST
+
+static void https_fails(unsigned port, enum pl_code code, const char *words)
+{
+    struct http_probe probe;
+    char url[128];
+
+    snprintf(url, sizeof url, "https://127.0.0.1:%u/path?key=s3cret", port);
+    http_probe_init(&probe, loop_0(), port, "/");
+    probe.request.url = pl_str(url);
+    http_probe_start(&probe);
+    http_probe_wait(&probe);
+    assert_failed(&probe, code, words, 0, false);
+    http_probe_finish(&probe);
+}
+
+START_TEST(a_handshake_that_fails_is_tls_and_one_that_breaks_off_is_a_lost_connection)
+{
+    https_fails(SERVE({.action = RAW_SEND, .bytes = PL_STR("HTTP/1.1 400 Bad Request\r\n\r\n")}),
+                PL_ERR_TLS, "TLS with 127.0.0.1");
+    raw_server_stop(&server);
+    https_fails(SERVE({.action = RAW_PAUSE, .times = 50}, {.action = RAW_CLOSE}),
+                PL_ERR_CONNECTION_LOST, "TLS handshake");
+    raw_server_stop(&server);
+    https_fails(SERVE({.action = RAW_PAUSE, .times = 50}, {.action = RAW_RESET}),
+                PL_ERR_CONNECTION_LOST, "TLS handshake");
 }
 END_TEST
 
@@ -558,6 +653,10 @@ static TCase *faults(void)
 
     tcase_add_test(tcase, a_refused_connection_is_unreachable_and_says_where);
     tcase_add_test(tcase, a_name_that_does_not_exist_is_unreachable);
+    tcase_add_test(tcase, many_calls_to_one_name_at_once_do_not_start_a_thread_each);
+    tcase_add_test(tcase, calls_that_wait_for_a_name_can_be_aborted);
+    tcase_add_test(tcase,
+                   a_handshake_that_fails_is_tls_and_one_that_breaks_off_is_a_lost_connection);
     tcase_add_test(tcase, a_connection_that_ends_before_the_headers_is_lost);
     tcase_add_test(tcase, headers_that_break_off_in_an_orderly_close_are_no_answer);
     tcase_add_test(tcase, a_body_that_is_cut_is_never_whole);
