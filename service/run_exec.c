@@ -409,8 +409,9 @@ static void exec_maybe_free(struct run_exec *exec)
         exec->turn_queued)
         return;
     loop_timer_clear(home, &exec->timer);
-    exec_tell_end(exec);
+    /* gone first: whoever is told of the end does not find the run among those going on */
     exec->env->gone(exec->env->engine, exec);
+    exec_tell_end(exec);
     exec_free(exec);
     loop_release(home);
 }
