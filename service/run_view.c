@@ -106,8 +106,13 @@ void run_view_step(const struct store_step *step, struct pl_buf *out)
     json_add_bool(out, "handled", step->handled);
     add_text_or_null(out, "reason", step->reason);
     json_add_raw(out, "join", step->join.len ? step->join : PL_STR("null"));
+    /* no kind of step waits for a person, is cached or counts items, but readers need not know that
+     */
+    json_add_null(out, "waiting");
     json_key(out, "usage");
     run_view_usage(&step->usage, out);
+    json_add_bool(out, "cached", false);
+    json_add_null(out, "progress");
     add_times(out, step->created_at, step->started_at, step->ended_at);
     json_object_end(out);
 }
