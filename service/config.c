@@ -54,7 +54,10 @@ enum pl_code config_read_file(struct pl_arena *arena, const char *path, size_t m
 {
     struct pl_buf buf;
     enum pl_code code;
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    /* opening it anew fails where it is a socket, as under some supervisors */
+    bool standard_input = strcmp(path, "/dev/stdin") == 0;
+    int fd =
+        standard_input ? fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 0) : open(path, O_RDONLY | O_CLOEXEC);
 
     if (fd < 0)
         return pl_err_set(err, errno == ENOENT ? PL_ERR_NOT_FOUND : PL_ERR_IO, "cannot open %s: %s",
