@@ -19,6 +19,18 @@ static enum pl_code read_file(struct pl_arena *arena, const char *path, struct p
                             PL_LIMIT_RUN_OUTPUT_BYTES, ret_text, err);
 }
 
+/* Without JSON's white space around it: a file ends with a newline. */
+static struct pl_str trim(struct pl_str text)
+{
+    static const char blanks[] = " \t\r\n";
+
+    while (text.len && memchr(blanks, text.ptr[text.len - 1], sizeof blanks - 1))
+        text.len--;
+    while (text.len && memchr(blanks, text.ptr[0], sizeof blanks - 1))
+        text = pl_str_n(text.ptr + 1, text.len - 1);
+    return text;
+}
+
 static enum pl_code check_json(struct pl_str text, const char *what, struct pl_err *err)
 {
     enum pl_code code = json_check(text, PL_LIMIT_JSON_DEPTH, NULL, err);
@@ -51,8 +63,7 @@ static enum pl_code write_lines(struct pl_str text, const char *path, struct pl_
 
         text = pl_str_n(text.ptr + line.len + (end != NULL), text.len - line.len - (end != NULL));
         number++;
-        if (line.len && line.ptr[line.len - 1] == '\r')
-            line.len--;
+        line = trim(line);
         if (line.len == 0)
             continue;
         if (json_check(line, PL_LIMIT_JSON_DEPTH, NULL, err) != PL_OK)
@@ -80,7 +91,7 @@ static enum pl_code write_file(struct pl_arena *arena, const char *path, struct 
     }
     code = check_json(text, path, err);
     if (code == PL_OK)
-        pl_buf_str(out, text);
+        pl_buf_str(out, trim(text));
     return code;
 }
 
@@ -98,7 +109,7 @@ static enum pl_code write_typed(const struct workflow *workflow, struct pl_str k
                           "-i %.*s=%.*s: the schema wants %s, and this is not JSON",
                           PL_STR_ARG(key), PL_STR_ARG(text), type);
     if (json && (!type || strcmp(type, "string") != 0))
-        pl_buf_str(out, text);
+        pl_buf_str(out, trim(text));
     else
         json_write_string(out, text);
     return PL_OK;
