@@ -223,6 +223,13 @@ bool run_attempt_deferred(struct run_core *core, struct run_node *node, pl_ms un
 
 /* ---- timers and crashes ---- */
 
+void run_attempt_abort(struct run_core *core, struct run_node *node)
+{
+    run_node_move(core, node, NODE_STOPPING);
+    if (!node->lost)
+        run_core_effect(core, RUN_FX_ABORT, node, 0);
+}
+
 static void abort_at_deadline(struct run_core *core, struct run_node *node)
 {
     struct pl_err text = {0};
@@ -234,8 +241,7 @@ static void abort_at_deadline(struct run_core *core, struct run_node *node)
                                                               .detail = text.message,
                                                               .attempts = node->attempts}));
     node->failure = PL_ERR_DEADLINE;
-    run_node_move(core, node, NODE_STOPPING);
-    run_core_effect(core, RUN_FX_ABORT, node, 0);
+    run_attempt_abort(core, node);
 }
 
 void run_attempt_timer(struct run_core *core, struct run_node *node)
@@ -250,11 +256,6 @@ void run_attempt_timer(struct run_core *core, struct run_node *node)
 
 static void recover_calling(struct run_core *core, struct run_node *node)
 {
-    if (node->deadline_at && node->deadline_at <= core->now) {
-        run_node_fail_with(core, node, PL_ERR_DEADLINE,
-                           "its deadline passed while the process was down");
-        return;
-    }
     run_node_set_error(
         core, node,
         run_problem_make(&(struct run_problem){

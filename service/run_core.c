@@ -223,7 +223,7 @@ static struct pl_value *error_of_step(const struct run_node *node)
 
     if (!own)
         own = run_problem_make(&(struct run_problem){.code = PL_ERR_CANCELLED,
-                                                     .detail = "a step was cancelled by a user",
+                                                     .detail = "it was cancelled by a user",
                                                      .attempts = node->attempts});
     error = own ? run_problem_of_run(own, node->def->path) : NULL;
     pl_value_unref(&own);
@@ -334,7 +334,7 @@ static void start(struct run_core *core)
         run_node_try(core, run_node_of(core, workflow->top[i]));
 }
 
-/* Asks again for what was asked before the process died. */
+/* Goes on with what the process was waiting for when it died. */
 static void recover_node(struct run_core *core, struct run_node *node)
 {
     if (node->state == NODE_CALLING || node->state == NODE_STOPPING)
@@ -347,20 +347,34 @@ static void recover_node(struct run_core *core, struct run_node *node)
         run_core_effect(core, RUN_FX_EVAL, node, RUN_EVAL_DEFAULT);
 }
 
+static bool waits_for_answer(enum node_state state)
+{
+    return state == NODE_CALLING || state == NODE_STOPPING || state == NODE_DECIDING ||
+           state == NODE_ACCEPTING || state == NODE_DEFAULTING;
+}
+
+/* What came due while nobody looked comes first: nothing is called again for which it is too late.
+ */
 static void recover(struct run_core *core)
 {
+    bool output = core->state == RUN_OUTPUT;
+
     if (core->state == RUN_QUEUED) {
         start(core);
         return;
     }
+    for (size_t i = 0; i < core->n_nodes; i++)
+        core->nodes[i].lost = waits_for_answer(core->nodes[i].state);
+    run_timers_fire(core);
     for (size_t i = 0; i < core->n_nodes; i++) {
-        if (core->nodes[i].recorded) /* not a handler that has begun just now */
+        bool lost = core->nodes[i].lost;
+
+        core->nodes[i].lost = false;
+        if (lost)
             recover_node(core, &core->nodes[i]);
     }
-    if (core->state == RUN_OUTPUT)
+    if (output)
         run_core_effect(core, RUN_FX_EVAL, NULL, RUN_EVAL_OUTPUT);
-    run_core_settle(core);
-    run_timers_fire(core); /* what came due while nobody looked: no call is sent for it */
 }
 
 static void cancel(struct run_core *core)

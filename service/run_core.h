@@ -60,13 +60,12 @@
  *  9. Steps that never began when they are cancelled go straight to CANCELLED. Those inside a
  *     step that never started, and handlers nobody needed, end with it (CANCELLED or SKIPPED)
  *     without a row and without an event.
- * 10. Loading rows that were written after any step gives the same state; RECOVER then treats
- *     CALLING as ambiguous: on_ambiguous retry: a new attempt (attempts + 1, tries unchanged;
- *     error ambiguous_attempt until it is over); fail: error ambiguous_attempt, no retry,
- *     on_error applies. (Past its deadline: deadline_exceeded at once.) STOPPING becomes
- *     CANCELLED (or FAILED by deadline). BACKOFF and HELD keep their time. Evaluations are asked
- *     for again. A QUEUED run starts. Last, what came due in between happens as at a TICK: a
- *     call for which it is too late is aborted in the same update.
+ * 10. Loading rows that were written after any step gives the same state; RECOVER then does first
+ *     what came due in between, as at a TICK; treats what is CALLING still as ambiguous:
+ *     on_ambiguous retry: a new attempt (attempts + 1, tries unchanged; error ambiguous_attempt
+ *     until it is over); fail: error ambiguous_attempt, no retry, on_error applies. STOPPING
+ *     becomes CANCELLED (or FAILED by deadline). BACKOFF and HELD keep their time. Evaluations
+ *     are asked for again. A QUEUED run starts.
  *
  * Times are > 0. Notes: run.started, step.started, step.retrying (a wait begins, or a crash's
  * attempt is made again), step.reset (before it, for llm steps: text sent so far is void),
@@ -75,7 +74,8 @@
  *
  * An error (node->error, run's error) is a problem object: {"code","title","detail","retryable",
  * "attempts", "upstream_status"?, "upstream"?}; of a join that failed "branch" (the path) and
- * "cause" (the branch's error) as well; of a run "step" (the path). */
+ * "cause" (the branch's error) as well; of a handler or default that failed "after" (the
+ * error it was to handle); of a run "step" (the path). */
 #ifndef PLAIT_SERVICE_RUN_CORE_H
 #define PLAIT_SERVICE_RUN_CORE_H
 
@@ -114,6 +114,7 @@ struct run_node {
     bool recorded; /* a row of it has been asked for before */
     bool entered;  /* its parent has started, or it is at the top of a run that did */
     bool silent;   /* ended without a row or an event (rule 9) */
+    bool lost;     /* private: what it waited for died with the process; while recovering only */
     unsigned attempts, tries, free_tries; /* free_tries: over, and used up no try */
     unsigned open_deps, skipped_deps;     /* dependencies not final; those skipped */
     unsigned open_children;               /* branches not final */

@@ -77,6 +77,8 @@ struct run_problem {
 struct pl_value *run_problem_make(const struct run_problem *problem);
 /* `error` with "step": path added; NULL when out of memory. */
 struct pl_value *run_problem_of_run(const struct pl_value *error, struct pl_str path);
+/* `error` with "after": the one that was being handled when it came up. NULL: no memory. */
+struct pl_value *run_problem_after(const struct pl_value *error, const struct pl_value *first);
 /* Its detail as text, cut to fit. */
 void run_problem_detail(const struct pl_value *error, char *out, size_t size);
 /* Its code; INTERNAL when it has none. */
@@ -125,6 +127,8 @@ bool run_attempt_deferred(struct run_core *core, struct run_node *node, pl_ms un
                           const char *reason);
 /* The timer of a leaf: its wait is over, or its deadline has come. */
 void run_attempt_timer(struct run_core *core, struct run_node *node);
+/* Tells the call in flight to stop. */
+void run_attempt_abort(struct run_core *core, struct run_node *node);
 /* A call was in flight when the process died. */
 void run_attempt_recover(struct run_core *core, struct run_node *node);
 

@@ -227,6 +227,16 @@ static void fail_for_good(struct run_core *core, struct run_node *node, struct p
     run_node_move(core, node, NODE_FAILED);
 }
 
+/* Handling its error failed as well: error is taken, and the first one goes with it. */
+static void fail_again(struct run_core *core, struct run_node *node, struct pl_value *error)
+{
+    struct pl_value *both = error ? run_problem_after(error, node->error) : NULL;
+
+    pl_value_unref(&error);
+    run_node_set_error(core, node, both);
+    run_node_move(core, node, NODE_FAILED);
+}
+
 void run_node_handled(struct run_core *core, struct run_node *node, struct run_node *handler)
 {
     if (node->state == NODE_CLOSING)
@@ -238,7 +248,7 @@ void run_node_handled(struct run_core *core, struct run_node *node, struct run_n
         set_output(node, pl_value_ref(handler->output));
         fail_for_good(core, node, NULL);
     } else if (handler->state == NODE_FAILED) {
-        fail_for_good(core, node, pl_value_ref(handler->error));
+        fail_again(core, node, pl_value_ref(handler->error));
     } else {
         fail_for_good(core, node, NULL);
     }
@@ -271,7 +281,7 @@ static void judged(struct run_core *core, struct run_node *node, const struct ru
 static void defaulted(struct run_core *core, struct run_node *node, struct run_event *event)
 {
     if (event->err.code != PL_OK) {
-        fail_for_good(core, node, make_error(node, event->err.code, event->err.message));
+        fail_again(core, node, make_error(node, event->err.code, event->err.message));
         return;
     }
     node->handled = true;
@@ -318,8 +328,7 @@ static void cancel_one(struct run_core *core, struct run_node *node, enum cancel
     if (node->state == NODE_STOPPING) {
         run_node_touch(core, node);
     } else if (node->state == NODE_CALLING) {
-        run_node_move(core, node, NODE_STOPPING);
-        run_core_effect(core, RUN_FX_ABORT, node, 0);
+        run_attempt_abort(core, node);
     } else if (node->state == NODE_JOINING || node->state == NODE_HANDLING) {
         run_node_move(core, node, NODE_CLOSING); /* ended by the last one inside it */
         void_join(node->join);

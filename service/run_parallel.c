@@ -98,10 +98,10 @@ static void describe(struct pl_err *text, const struct run_node *node,
         run_problem_detail(branch->error, detail, sizeof(detail));
     if (join->code != PL_ERR_BRANCH_FAILED)
         pl_err_set(text, join->code,
-                   "%u of %u branches succeeded and %u are needed; %u failed, %u were skipped, %u "
-                   "were cancelled%s%s%s%s",
+                   "%u of %u branches succeeded, %u needed (%u failed, %u skipped, %u "
+                   "cancelled)%s%s%s%s",
                    join->succeeded, join->total, run_join_needed(node), join->failed, join->skipped,
-                   join->cancelled, *detail ? "; the last one to fail, " : "",
+                   join->cancelled, *detail ? "; the last to fail, " : "",
                    *detail ? branch->def->path.ptr : "", *detail ? ": " : "", detail);
     else if (branch && branch->state == NODE_CANCELLED)
         pl_err_set(text, join->code, "branch %.*s was cancelled by a user",

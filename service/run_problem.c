@@ -53,7 +53,9 @@ struct pl_value *run_problem_make(const struct run_problem *problem)
     return value;
 }
 
-struct pl_value *run_problem_of_run(const struct pl_value *error, struct pl_str path)
+/* `error` with one more member, `json` being its value. */
+static struct pl_value *with_member(const struct pl_value *error, const char *key,
+                                    struct pl_str json)
 {
     struct pl_str text = pl_value_text(error);
     struct pl_value *value;
@@ -61,13 +63,29 @@ struct pl_value *run_problem_of_run(const struct pl_value *error, struct pl_str 
 
     while (text.len && text.ptr[text.len - 1] != '}')
         text.len--;
-    pl_buf_init(&out, text.len + path.len * 6 + 64);
+    pl_buf_init(&out, text.len + json.len + 64);
     pl_buf_append(&out, text.ptr, text.len ? text.len - 1 : 0);
-    json_add_string(&out, "step", path);
+    json_add_raw(&out, key, json);
     json_object_end(&out);
     value = pl_value_take(&out);
     pl_buf_finish(&out);
     return value;
+}
+
+struct pl_value *run_problem_of_run(const struct pl_value *error, struct pl_str path)
+{
+    struct pl_value *quoted = pl_value_string(path), *value;
+
+    value = quoted ? with_member(error, "step", pl_value_text(quoted)) : NULL;
+    pl_value_unref(&quoted);
+    return value;
+}
+
+struct pl_value *run_problem_after(const struct pl_value *error, const struct pl_value *first)
+{
+    struct pl_str text = pl_value_text(first);
+
+    return with_member(error, "after", text.len <= CAUSE_BYTES_MAX ? text : PL_STR("null"));
 }
 
 static struct pl_str problem_string(const struct pl_value *error, const char *key,

@@ -1,0 +1,128 @@
+/* scenario.h - one scenario file as read, and the playing of it. Not the product: it drives
+ * service/run_core from outside. Shared by main.c, script.c (reading), play.c (the world), show.c
+ * (the trace) and disk.c (rows, crashes).
+ *
+ * A file has a comment (lines with `#`) and three parts, each begun by a line `--- NAME`:
+ *   --- workflow   the workflow, YAML
+ *   --- script     what the world does, a line each (below); every step not named succeeds after
+ *                  10 ms with its path as output, every evaluation is true, the run's output null
+ *   --- expect     the trace, exactly; written by --bless, then read by a person
+ * Lines of a script (times as in workflows: 100ms, 2s; #N: the N-th call, else every call):
+ *   a#2: 50ms ok {"x": 1}
+ *   a: 50ms fail rate_limited free hint=1s status=429 no_retry : why
+ *   a#1: defer 200ms rate_limited
+ *   a abort: 5ms ok "late"                what an aborted call comes to; else cancelled after 1 ms
+ *   when a = false       accept p.a = 20ms true       default a = "x"       output = {"y": 2}
+ *   when a = error why                    any evaluation may fail, or take time
+ *   at 100ms cancel                       the run
+ *   at 100ms cancel p.a                   a step
+ *   at 100ms crash 5s                     the process dies and is back after 5 s (default 0)
+ *   before cancel                         before the run starts; a step's path may follow
+ *   late 30ms                             every tick comes that late */
+#ifndef PLAIT_TESTS_SCENARIO_SCENARIO_H
+#define PLAIT_TESTS_SCENARIO_SCENARIO_H
+
+#include "base/arena.h"
+#include "base/buf.h"
+#include "service/run_core.h"
+
+enum script_type {
+    SCRIPT_RESULT,
+    SCRIPT_ABORTED, /* what an aborted call comes to */
+    SCRIPT_EVAL,
+    SCRIPT_CANCEL,
+    SCRIPT_CRASH,
+    SCRIPT_LATE,
+};
+
+/* One line of a script. */
+struct script_line {
+    struct script_line *next;
+    enum script_type type;
+    struct pl_str path;      /* empty: the run */
+    unsigned call;           /* RESULT: which call of the step; 0: every */
+    enum run_eval_what what; /* EVAL */
+    bool before;             /* CANCEL: before START */
+    bool defer, fails, truth, free, no_retry;
+    pl_ms at, after, hint; /* after: how long it takes, or the process is down */
+    int status;
+    enum pl_code code;
+    struct pl_str text; /* an output, an error's message, why it is deferred */
+};
+
+struct scenario {
+    const char *path;
+    struct pl_arena *arena;
+    struct pl_str head, workflow, script, expect; /* head: up to the expect part, as it stands */
+    struct script_line *lines;
+};
+
+/* script.c: reads a file; says what is wrong and returns false. */
+bool scenario_read(const char *path, struct scenario *ret_scenario);
+void scenario_finish(struct scenario *scenario);
+
+/* ---- play ---- */
+
+/* What the store would hold of a step. */
+struct disk_row {
+    bool there;
+    struct store_step step; /* strings in the disk's arena, values referenced */
+};
+
+struct disk {
+    struct pl_arena *arena;
+    struct disk_row *rows; /* by index */
+    struct store_run run;
+};
+
+/* Something on its way. */
+struct coming {
+    struct coming *next;
+    pl_ms at;
+    enum run_event_type type;
+    bool crash;                     /* no event: the process dies */
+    const struct step_def *def;     /* NULL: the run */
+    enum run_eval_what what;        /* EVALUATED */
+    const struct script_line *line; /* what the script says of it; NULL: nothing */
+    bool aborted;                   /* RESULT of a call that was told to stop */
+    unsigned call;                  /* RESULT, DEFERRED: which call of the step it answers */
+};
+
+struct play {
+    const struct scenario *scenario;
+    struct pl_arena *arena;
+    struct workflow *workflow;
+    struct run_core *core;
+    struct disk disk;
+    struct pl_buf out; /* the trace */
+    pl_ms now;
+    struct coming *coming; /* in order of time */
+    unsigned *calls;       /* CALL effects so far, by step index */
+    bool *paid;            /* a success of it is recorded, by step index */
+    unsigned events;
+    unsigned crash_after; /* crash after so many events; 0: never */
+    char breach[400];     /* what went wrong beyond the trace; empty: nothing */
+};
+
+/* play.c: plays it to the end; the trace is in play->out. False when something that must hold
+ * whatever the trace says does not (play->breach). */
+bool play_scenario(struct play *play, const struct scenario *scenario, unsigned crash_after);
+void play_finish(struct play *play);
+void play_breach(struct play *play, const char *fmt, ...) PL_PRINTF(2, 3);
+/* show.c: lines of the trace. */
+void show_event(struct play *play, const struct run_event *event, unsigned call);
+void show_update(struct play *play, const struct run_update *update);
+void show_end(struct play *play);
+/* For run_core_set_trace; arg is the play. */
+void show_move(void *arg, const struct run_node *node, const char *from, const char *to);
+
+/* disk.c: what the store would have. */
+enum { PLAY_START = 1000000 }; /* the fake clock's first reading; the trace counts from it */
+void disk_commit(struct play *play);
+/* Loads the rows into a second core and compares; every scenario does so after every event. */
+void disk_check(struct play *play);
+/* The process dies: the core is thrown away and made again from the rows. */
+void disk_crash(struct play *play);
+void disk_finish(struct play *play);
+
+#endif

@@ -1,0 +1,166 @@
+/* show.c - the trace of a scenario as text. Not the playing (play.c). Times count from the run's
+ * creation, in milliseconds. */
+#include "base/json.h"
+#include "tests/scenario/scenario.h"
+
+static const char *path_of(const struct run_node *node)
+{
+    return node ? node->def->path.ptr : "run";
+}
+
+static const char *const eval_names[] = {
+    [RUN_EVAL_WHEN] = "when",
+    [RUN_EVAL_ACCEPT] = "accept",
+    [RUN_EVAL_DEFAULT] = "default",
+    [RUN_EVAL_OUTPUT] = "output",
+};
+
+static void show_answer(struct play *play, const struct run_event *event)
+{
+    pl_buf_printf(&play->out, "EVALUATED %s %s ", path_of(event->node), eval_names[event->what]);
+    if (event->err.code != PL_OK)
+        pl_buf_text(&play->out, pl_code_text(event->err.code));
+    else if (event->what == RUN_EVAL_WHEN || event->what == RUN_EVAL_ACCEPT)
+        pl_buf_text(&play->out, event->truth ? "true" : "false");
+    else
+        pl_buf_str(&play->out, pl_value_text(event->value));
+}
+
+void show_event(struct play *play, const struct run_event *event, unsigned call)
+{
+    static const char *const names[] = {
+        [RUN_EV_START] = "START",
+        [RUN_EV_RECOVER] = "RECOVER",
+        [RUN_EV_TICK] = "TICK",
+        [RUN_EV_CANCEL] = "CANCEL the run",
+    };
+    struct pl_buf *out = &play->out;
+
+    pl_buf_printf(out, "%lld ", (long long)(play->now - PLAY_START));
+    if (event->type == RUN_EV_EVALUATED)
+        show_answer(play, event);
+    else if (event->type == RUN_EV_RESULT)
+        pl_buf_printf(out, "RESULT %s#%u %s", path_of(event->node), call,
+                      pl_code_text(event->result->err.code));
+    else if (event->type == RUN_EV_DEFERRED)
+        pl_buf_printf(out, "DEFERRED %s#%u until %lld", path_of(event->node), call,
+                      (long long)(event->until - PLAY_START));
+    else if (event->type == RUN_EV_CANCEL_STEP)
+        pl_buf_printf(out, "CANCEL %s", path_of(event->node));
+    else
+        pl_buf_text(out, names[event->type]);
+    pl_buf_char(out, '\n');
+}
+
+void show_move(void *arg, const struct run_node *node, const char *from, const char *to)
+{
+    struct play *play = arg;
+
+    pl_buf_printf(&play->out, "    %s: %s -> %s", path_of(node), from, to);
+    if (strcmp(to, "held") == 0 || strcmp(to, "backoff") == 0)
+        pl_buf_printf(&play->out, " until %lld", (long long)(node->wake_at - PLAY_START));
+    if (node && node->reason != CANCEL_NONE)
+        pl_buf_printf(&play->out, " (%s)", cancel_reason_text(node->reason));
+    pl_buf_char(&play->out, '\n');
+}
+
+void show_update(struct play *play, const struct run_update *update)
+{
+    static const char *const names[] = {
+        [RUN_FX_EVAL] = "eval",
+        [RUN_FX_CALL] = "call",
+        [RUN_FX_ABORT] = "abort",
+    };
+
+    for (size_t i = 0; i < update->n_notes; i++) {
+        const struct run_note *note = &update->notes[i];
+
+        pl_buf_printf(&play->out, "    note %lld %s", (long long)note->seq, note->type);
+        if (note->node)
+            pl_buf_printf(&play->out, " %s", path_of(note->node));
+        pl_buf_char(&play->out, '\n');
+    }
+    for (size_t i = 0; i < update->n_effects; i++) {
+        const struct run_effect *effect = &update->effects[i];
+
+        pl_buf_printf(&play->out, "    > %s %s", names[effect->type], path_of(effect->node));
+        if (effect->type == RUN_FX_CALL)
+            pl_buf_printf(&play->out, " attempt %u", effect->node->attempts);
+        else if (effect->type == RUN_FX_EVAL)
+            pl_buf_printf(&play->out, " %s", eval_names[effect->what]);
+        pl_buf_char(&play->out, '\n');
+    }
+}
+
+static void show_error(const struct pl_value *error, struct pl_buf *out)
+{
+    static const char *const keys[] = {"upstream_status", "upstream", "branch", "step",
+                                       "cause",           "after"};
+    struct pl_str text = pl_value_text(error), token;
+
+    if (!error)
+        return;
+    pl_buf_text(out, " error ");
+    if (json_get(text, PL_STR("code"), &token))
+        json_decode_string(token, out);
+    if (json_get(text, PL_STR("detail"), &token)) {
+        pl_buf_text(out, " ");
+        pl_buf_str(out, token);
+    }
+    for (unsigned i = 0; i < PL_ARRAY_LEN(keys); i++) {
+        if (!json_get(text, pl_str(keys[i]), &token))
+            continue;
+        pl_buf_printf(out, " %s ", keys[i]);
+        if (json_type(token) == JSON_OBJECT)
+            json_get(token, PL_STR("code"), &token);
+        pl_buf_str(out, token);
+    }
+}
+
+static void show_step(const struct store_step *row, struct pl_buf *out)
+{
+    pl_buf_printf(out, "%.*s %.*s", PL_STR_ARG(row->path), PL_STR_ARG(row->status));
+    if (!pl_str_eq(row->status, row->phase))
+        pl_buf_printf(out, " (%.*s)", PL_STR_ARG(row->phase));
+    if (row->attempts)
+        pl_buf_printf(out, " attempts %lld tries %lld", (long long)row->attempts,
+                      (long long)row->tries);
+    if (row->handled)
+        pl_buf_text(out, " handled");
+    if (row->counted)
+        pl_buf_text(out, " counted");
+    if (row->reason.len)
+        pl_buf_printf(out, " reason %.*s", PL_STR_ARG(row->reason));
+    if (row->output)
+        pl_buf_printf(out, " output %.*s", PL_STR_ARG(pl_value_text(row->output)));
+    show_error(row->error, out);
+    if (row->join.len)
+        pl_buf_printf(out, " join %.*s", PL_STR_ARG(row->join));
+    pl_buf_char(out, '\n');
+}
+
+void show_end(struct play *play)
+{
+    struct run_progress progress = run_core_progress(play->core);
+    struct store_run *run = &play->disk.run;
+    struct pl_buf *out = &play->out;
+
+    pl_buf_printf(out, "= run %.*s after %lld", PL_STR_ARG(run->status),
+                  (long long)(run->ended_at - run->created_at));
+    if (run->output)
+        pl_buf_printf(out, " output %.*s", PL_STR_ARG(pl_value_text(run->output)));
+    show_error(run->error, out);
+    if (run->reason.len)
+        pl_buf_printf(out, " reason %.*s", PL_STR_ARG(run->reason));
+    if (run_core_dropped(play->core))
+        pl_buf_printf(out, " dropped %u", run_core_dropped(play->core));
+    pl_buf_printf(out, "\n= progress %u: succeeded %u failed %u skipped %u cancelled %u\n",
+                  progress.total, progress.succeeded, progress.failed, progress.skipped,
+                  progress.cancelled);
+    for (size_t i = 0; i < play->workflow->n_steps; i++) {
+        if (!play->disk.rows[i].there)
+            continue;
+        pl_buf_text(out, "= ");
+        show_step(&play->disk.rows[i].step, out);
+    }
+}
