@@ -13,6 +13,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -224,7 +225,8 @@ static enum pl_code sync_folder(const char *path, struct pl_err *err)
     if (!folder)
         return pl_err_set(err, PL_ERR_NO_MEMORY, "out of memory for a path");
     fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd < 0 || fsync(fd) != 0)
+    if (fd < 0 ||
+        (fsync(fd) != 0 && errno != EINVAL)) /* EINVAL: such a file system has no need of it */
         code = pl_err_set(err, PL_ERR_IO, "cannot sync the folder %s: %s", folder, strerror(errno));
     if (fd >= 0)
         close(fd);
@@ -298,13 +300,22 @@ static const struct store_driver_ops ops = {
     .close = close_driver,
 };
 
+/* SQLite counts its memory under one lock for all connections unless told not to. Refused when
+ * SQLite is in use already, which is as well. */
+static void configure(void)
+{
+    (void)sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
+}
+
 enum pl_code sqlite_driver_open(const char *location, const struct store_options *options,
                                 struct store_driver **ret_driver, struct pl_err *err)
 {
+    static pthread_once_t configured = PTHREAD_ONCE_INIT;
     struct sqlite_driver *sqlite;
     enum pl_code code;
     char *path;
 
+    (void)pthread_once(&configured, configure);
     if (strncmp(location, "//", 2) == 0 && location[2] != '/')
         return pl_err_set(err, PL_ERR_INVALID_ARGUMENT,
                           "a database file is given as sqlite:PATH, without \"//\"");

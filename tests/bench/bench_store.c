@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 /* As many batches in flight as the line asks for. */
 struct window {
@@ -228,6 +229,15 @@ static void runs_line(struct store *store, struct window *window, size_t rows, s
     pl_value_unref(&output);
 }
 
+/* Of all threads: says more than the clock where others use the machine too. */
+static double cpu_seconds(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
+    return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
+}
+
 static void measure(const char *name, size_t rows, size_t size,
                     void (*line)(struct store *, struct window *, size_t, size_t))
 {
@@ -236,21 +246,24 @@ static void measure(const char *name, size_t rows, size_t size,
     struct store_stats stats;
     struct store *store;
     int64_t began;
-    double seconds;
+    double seconds, cpu;
 
     store_fixture_init(&fixture, 0);
     store = store_fixture_open(&fixture, true);
     pl_mutex_init(&window.lock);
     pl_cond_init(&window.freed);
     began = pl_monotonic_us();
+    cpu = cpu_seconds();
     line(store, &window, rows, size);
     drain(&window);
     seconds = (double)(pl_monotonic_us() - began) / 1e6;
+    cpu = cpu_seconds() - cpu;
     store_stats(store, &stats);
-    printf("%-6s in_flight %5zu rows_per_s %8.0f commits_per_s %6.0f rows_per_commit %6.1f failed "
-           "%zu\n",
+    printf("%-6s in_flight %5zu rows_per_s %8.0f commits_per_s %6.0f rows_per_commit %6.1f "
+           "cpu_us_per_row %6.2f failed %zu\n",
            name, size, (double)stats.rows / seconds, (double)stats.commits / seconds,
-           (double)stats.rows / (double)(stats.commits ? stats.commits : 1), window.failed);
+           (double)stats.rows / (double)(stats.commits ? stats.commits : 1),
+           cpu * 1e6 / (double)(stats.rows ? stats.rows : 1), window.failed);
     fflush(stdout);
     store_close(&store);
     pl_cond_finish(&window.freed);

@@ -21,6 +21,9 @@ struct fake {
     void (*on_commit)(struct fake *fake); /* called by each commit, before it answers */
     int begins, commits, rollbacks, maintains;
     enum pl_code health_at_begin[MOST];
+    bool numbered;               /* batches are looked at by their event's number, not by letter */
+    int64_t open_seq, kept_seq;  /* the last number written: since begin, and committed */
+    int open_count, largest;     /* batches since begin; most in one commit */
     char open[MOST], kept[MOST]; /* runs written: since begin, and committed; a letter each */
 };
 
@@ -45,6 +48,8 @@ static enum pl_code fake_begin(struct store_driver *driver, struct pl_err *err)
         fake->health_at_begin[fake->begins] = store_writer_health(fake->writer, NULL);
     fake->begins++;
     fake->open[0] = '\0';
+    fake->open_seq = fake->kept_seq;
+    fake->open_count = 0;
     return answer(&fake->begin_failures, fake->begin_code, err);
 }
 
@@ -56,6 +61,12 @@ static enum pl_code fake_write(struct store_driver *driver, const struct store_b
 
     if (pl_str_is(batch->tenant, "big"))
         return pl_err_set(err, PL_ERR_TOO_LARGE, "too large");
+    if (fake->numbered) {
+        ck_assert_int_eq(batch->events->row.seq, fake->open_seq + 1);
+        fake->open_seq++;
+        fake->open_count++;
+        return PL_OK;
+    }
     ck_assert_uint_lt(len + 1, MOST);
     fake->open[len] = batch->run.ptr[0];
     fake->open[len + 1] = '\0';
@@ -72,9 +83,14 @@ static enum pl_code fake_commit(struct store_driver *driver, struct pl_err *err)
     if (fake->on_commit)
         fake->on_commit(fake);
     code = answer(&fake->commit_failures, fake->commit_code, err);
-    if (code == PL_OK)
+    if (code != PL_OK)
+        return code;
+    fake->kept_seq = fake->open_seq;
+    if (fake->open_count > fake->largest)
+        fake->largest = fake->open_count;
+    if (!fake->numbered)
         snprintf(fake->kept + len, MOST - len, "%s|", fake->open);
-    return code;
+    return PL_OK;
 }
 
 static void fake_rollback(struct store_driver *driver)
@@ -115,15 +131,20 @@ static void stop(void)
     store_waiter_finish(&waiter);
 }
 
-static void submit_for(const char *tenant, const char *run)
+static void submit_numbered(const char *tenant, const char *run, int64_t seq)
 {
     struct store_batch *batch = store_batch_create(pl_str(tenant), pl_str(run));
-    struct store_event event = {.seq = 1};
+    struct store_event event = {.seq = seq};
 
     store_batch_put_event(batch, &event);
     batch->done = store_waiter_done;
     batch->arg = &waiter;
     store_writer_submit(fake.writer, batch);
+}
+
+static void submit_for(const char *tenant, const char *run)
+{
+    submit_numbered(tenant, run, 1);
 }
 
 static void submit(const char *run)
@@ -176,6 +197,34 @@ START_TEST(a_full_disk_is_waited_out_and_nothing_is_lost_or_reordered)
     ck_assert_int_eq(fake.health_at_begin[0], PL_OK);
     for (int i = 1; i <= 3; i++)
         ck_assert_int_eq(fake.health_at_begin[i], PL_ERR_NO_SPACE);
+}
+END_TEST
+
+enum { CROWD = STORE_GROUP_BATCHES * 2 + 100 };
+
+/* More than two groups' worth come during the first commit; the next commit fails once. */
+static void a_crowd(struct fake *f)
+{
+    if (f->commits == 1)
+        for (int64_t seq = 2; seq <= CROWD; seq++)
+            submit_numbered("t", "r", seq);
+    if (f->commits == 2)
+        f->commit_failures = 1;
+}
+
+START_TEST(a_crowd_is_split_into_groups_and_keeps_its_order_over_a_failure)
+{
+    fake.on_commit = a_crowd;
+    fake.commit_code = PL_ERR_STORE_BUSY;
+    fake.numbered = true;
+    start(-1);
+    submit_numbered("t", "r", 1);
+    store_waiter_wait(&waiter, CROWD);
+    stop();
+    ck_assert_uint_eq(waiter.failed, 0);
+    ck_assert_int_eq(fake.kept_seq, CROWD);
+    ck_assert_int_eq(fake.largest, STORE_GROUP_BATCHES);
+    ck_assert_int_eq(fake.commits, 5); /* one, one that failed, two full ones, the rest */
 }
 END_TEST
 
@@ -342,6 +391,7 @@ int main(void)
     const TTest *const tests[] = {
         what_comes_during_a_commit_is_the_next_group,
         a_full_disk_is_waited_out_and_nothing_is_lost_or_reordered,
+        a_crowd_is_split_into_groups_and_keeps_its_order_over_a_failure,
         a_locked_database_is_waited_out_too,
         patience_ends_and_then_every_batch_fails_with_the_reason,
         damage_ends_writing_at_once,
