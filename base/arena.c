@@ -10,7 +10,8 @@
 
 enum {
     ARENA_ALIGN = alignof(max_align_t),
-    ARENA_FIRST_BLOCK = 4096, /* bytes; each next block is twice the one before */
+    ARENA_FIRST_BLOCK = 1024, /* bytes; each next block is twice the one before: a call in flight
+                                 holds little more than one */
     ARENA_LARGEST_BLOCK = 65536,
 };
 

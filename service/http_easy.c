@@ -14,7 +14,7 @@ static const long CONNECTION_IDLE_S =
 static const long KEEPALIVE_S = 45;
 /* A call holds its receive buffer from start to end, and most of that time waits. The send buffer's
  * least. */
-static const long RECEIVE_BYTES = 4096, SEND_BYTES = 16384;
+static const long RECEIVE_BYTES = 2048, SEND_BYTES = 16384;
 
 static bool set_options(struct http_easy *easy, const struct http_easy_hooks *hooks,
                         struct http_multis *multis)

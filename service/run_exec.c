@@ -51,6 +51,7 @@ static void exec_free(struct run_exec *exec)
 
 static void exec_deliver_start(struct loop *loop, struct loop_mail *mail);
 static void exec_deliver_turn(struct loop *loop, struct loop_mail *mail);
+static void exec_commit_deliver(struct loop *loop, struct loop_mail *mail);
 static void exec_fire(struct loop *loop, struct loop_timer *timer);
 
 struct run_exec *run_exec_create(const struct run_exec_options *options)
@@ -68,6 +69,8 @@ struct run_exec *run_exec_create(const struct run_exec_options *options)
     exec->arg = options->arg;
     exec->start_mail.deliver = exec_deliver_start;
     exec->turn_mail.deliver = exec_deliver_turn;
+    exec->commit.mail.deliver = exec_commit_deliver;
+    pl_list_init(&exec->commit.notices);
     exec->timer.fire = exec_fire;
     pl_list_init(&exec->inbox);
     pl_list_init(&exec->to_start);
@@ -181,8 +184,6 @@ static void exec_drain_queue(struct run_exec *exec)
 
 /* ---- recording ---- */
 
-static void exec_commit_deliver(struct loop *loop, struct loop_mail *mail);
-
 /* The writer thread: takes the news home. */
 static void exec_commit_done(void *arg, enum pl_code code, const struct pl_err *err)
 {
@@ -193,43 +194,21 @@ static void exec_commit_done(void *arg, enum pl_code code, const struct pl_err *
     loop_post(commit->exec->home, &commit->mail);
 }
 
-static void exec_commit_ignored(void *arg, enum pl_code code, const struct pl_err *err)
-{
-    (void)arg, (void)code,
-        (void)err; /* a later batch of the run fails too, and that one is listened to */
-}
-
-/* Somebody waits for this batch: a reader, an intent, the first row's showing, the end. */
-static bool exec_commit_matters(const struct run_exec *exec)
-{
-    return run_state_is_final(run_core_state(exec->core)) ||
-           (!exec->recorded && exec->on_recorded) || !pl_list_empty(&exec->notices) ||
-           !pl_list_empty(&exec->waiting);
-}
-
+/* Submits what has gathered, unless a batch of this run is on its way already: then it goes on
+ * gathering until that one is durable. The writer commits one transaction after the other, so
+ * nothing is durable later for it, and a run whose steps end faster than the disk turns writes its
+ * rows once, not at every turn. */
 static void exec_submit(struct run_exec *exec)
 {
-    struct exec_commit *commit = NULL;
+    struct exec_commit *commit = &exec->commit;
 
-    if (!exec->batch)
+    if (!exec->batch || exec->commits_open)
         return;
     exec->submitted++;
     if (run_state_is_final(run_core_state(exec->core)))
         exec->final_submitted = true;
-    if (!exec_commit_matters(exec)) {
-        store_submit(exec->env->store, &exec->batch, exec_commit_ignored, NULL);
-        return;
-    }
-    commit = calloc(1, sizeof *commit);
-    if (!commit) {
-        pl_err_set(&exec->store_err, PL_ERR_NO_MEMORY, "out of memory while recording the run");
-        run_exec_drop(exec);
-        return;
-    }
     commit->exec = exec;
     commit->number = exec->submitted;
-    commit->mail.deliver = exec_commit_deliver;
-    pl_list_init(&commit->notices);
     for (struct pl_list *link; (link = pl_list_pop(&exec->notices));)
         pl_list_append(&commit->notices, link);
     exec->commits_open++;
@@ -250,6 +229,26 @@ static void exec_tell_end(struct run_exec *exec)
     exec->on_end = NULL;
 }
 
+static void exec_commit_failed(struct run_exec *exec, const struct pl_err *err)
+{
+    struct log_context context = {.run = exec->row.id.ptr};
+
+    log_error(&context, "RUN-NOT-RECORDED", "%s", err->message);
+    exec->store_err = *err;
+    exec->final_submitted = false;
+    run_exec_drop(exec);
+}
+
+static void exec_commit_durable(struct run_exec *exec, uint64_t number)
+{
+    if (!exec->recorded && exec->on_recorded)
+        exec->on_recorded(exec->arg, exec->row.id.ptr);
+    exec->recorded = true;
+    exec->final_durable = exec->final_submitted;
+    run_calls_release(exec, number);
+    exec_submit(exec);
+}
+
 static void exec_commit_deliver(struct loop *loop, struct loop_mail *mail)
 {
     struct exec_commit *commit = pl_container_of(mail, struct exec_commit, mail);
@@ -259,21 +258,12 @@ static void exec_commit_deliver(struct loop *loop, struct loop_mail *mail)
     (void)loop;
     exec->commits_open--;
     run_notes_publish(exec, &commit->notices, ok);
-    if (!ok && !exec->dropped) {
-        struct log_context context = {.run = exec->row.id.ptr};
-
-        log_error(&context, "RUN-NOT-RECORDED", "%s", commit->err.message);
-        exec->store_err = commit->err;
-        run_exec_drop(exec);
-    } else if (ok && !exec->dropped) {
-        if (!exec->recorded && exec->on_recorded)
-            exec->on_recorded(exec->arg, exec->row.id.ptr);
-        exec->recorded = true;
-        run_calls_release(exec, commit->number);
-        if (exec->final_submitted && commit->number == exec->submitted)
-            exec->final_durable = true;
-    }
-    free(commit);
+    if (exec->dropped)
+        exec->final_durable = exec->final_durable || (ok && exec->final_submitted);
+    else if (ok)
+        exec_commit_durable(exec, commit->number);
+    else
+        exec_commit_failed(exec, &commit->err);
     exec_maybe_free(exec);
 }
 

@@ -4,9 +4,9 @@
  *
  * An activation is one turn of a run: every event that the loop's turn brought goes through the
  * core, evaluations are answered at once, then the rows and events that changed are submitted as
- * one batch, then calls start. A call that acts on the outside world waits until the batch that
- * holds its intent is durable; a pure one does not. What readers see is published when the batch is
- * durable. */
+ * one batch (or join the next one, while a batch of the run is on its way), then calls start. A
+ * call that acts on the outside world waits until the batch that holds its intent is durable; a
+ * pure one does not. What readers see is published when the batch is durable. */
 #ifndef PLAIT_SERVICE_RUN_EXEC_H
 #define PLAIT_SERVICE_RUN_EXEC_H
 

@@ -30,7 +30,7 @@ struct exec_notice {
     struct bus_event event; /* strings behind the struct; output is a reference */
 };
 
-/* A batch that was submitted and whose end somebody waits for. */
+/* The batch that was submitted and is not back; a run has one at a time. */
 struct exec_commit {
     struct loop_mail mail;
     struct run_exec *exec;
@@ -66,12 +66,13 @@ struct run_exec {
     struct store_batch *batch; /* being filled; NULL: nothing changed yet */
     struct pl_list notices;    /* of exec_notice: go with the batch */
 
-    struct pl_list waiting; /* exec_calls that wait for their intent */
-    uint64_t submitted;     /* batches so far */
-    unsigned commits_open;  /* exec_commits not back */
-    unsigned calls;         /* exec_calls not freed */
-    unsigned in_flight;     /* started and not home */
-    bool recorded;          /* the first batch is durable */
+    struct pl_list waiting;    /* exec_calls that wait for their intent */
+    uint64_t submitted;        /* batches so far */
+    struct exec_commit commit; /* the batch on its way */
+    unsigned commits_open;     /* 1 while it is */
+    unsigned calls;            /* exec_calls not freed */
+    unsigned in_flight;        /* started and not home */
+    bool recorded;             /* the first batch is durable */
     bool final_submitted, final_durable;
     bool draining, dropped;
     struct pl_err store_err; /* a commit failed: the run cannot go on */
