@@ -178,7 +178,7 @@ static void hide_key(struct pl_str key, char *text, size_t len)
 {
     char *found;
 
-    while (key.len >= KEY_MIN && (found = memmem(text, len, key.ptr, key.len))) {
+    while (len && key.len >= KEY_MIN && (found = memmem(text, len, key.ptr, key.len))) {
         memset(found, '*', key.len);
         len -= (size_t)(found + key.len - text);
         text = found + key.len;

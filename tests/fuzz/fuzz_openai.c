@@ -1,0 +1,90 @@
+/* fuzz_openai.c - answers of any bytes to a model call, whole and cut: the result must be the same,
+ * valid JSON when it is one, and an error otherwise; also as the body of an error status. The first
+ * byte says how it is asked for and typed, the second where it is cut. */
+#include "base/json.h"
+#include "service/llm/openai.h"
+#include "tests/fuzz/fuzz.h"
+
+#include <stdlib.h>
+
+static void must(bool fact)
+{
+    if (!fact)
+        abort();
+}
+
+static void take_delta(void *arg, struct pl_str text)
+{
+    pl_buf_str(arg, text);
+}
+
+static void read_answer(struct pl_str body, size_t cut, uint8_t how, struct step_result *result,
+                        struct pl_buf *deltas)
+{
+    static const char *const types[] = {"", "application/json", "text/event-stream", "text/html"};
+    const struct llm_request request = {
+        .messages = PL_STR("[]"), .stream = how & 4, .max_tokens = how & 8, .max_output = 32768};
+    const struct llm_sink sink = {.arg = deltas, .delta = take_delta};
+    struct openai_parser parser = {0};
+    enum pl_code code;
+
+    step_result_init(result);
+    openai_ops.begin(&parser, &request, pl_str(types[how & 3]));
+    code = openai_ops.feed(&parser, pl_str_n(body.ptr, cut), &sink, &result->err);
+    if (code == PL_OK)
+        code =
+            openai_ops.feed(&parser, pl_str_n(body.ptr + cut, body.len - cut), &sink, &result->err);
+    (void)openai_ops.ended(&parser);
+    if (code == PL_OK)
+        openai_ops.finish(&parser, &sink, result);
+    must(code == PL_OK || result->err.code == code);
+    openai_ops.cleanup(&parser);
+}
+
+/* Exactly one of output and error; both are texts that others can read. */
+static void check_result(const struct step_result *result)
+{
+    must((result->err.code == PL_OK) == (result->output != NULL));
+    if (result->output)
+        must(json_type(pl_value_text(result->output)) == JSON_STRING &&
+             json_check(pl_value_text(result->output), 4, NULL, NULL) == PL_OK);
+    if (result->upstream)
+        must(json_check(pl_value_text(result->upstream), 4, NULL, NULL) == PL_OK);
+}
+
+static void check_error(int status, struct pl_str body)
+{
+    struct step_result result;
+
+    step_result_init(&result);
+    openai_ops.error(status, body, &result);
+    must(result.err.code != PL_OK);
+    check_result(&result);
+    step_result_finish(&result);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    struct step_result whole, cut;
+    struct pl_buf whole_deltas, cut_deltas;
+    struct pl_str body;
+
+    if (size < 2 || size > 65536)
+        return 0;
+    body = pl_str_n((const char *)data + 2, size - 2);
+    pl_buf_init(&whole_deltas, (size_t)64 << 20);
+    pl_buf_init(&cut_deltas, (size_t)64 << 20);
+    read_answer(body, 0, data[0], &whole, &whole_deltas);
+    read_answer(body, body.len ? data[1] % (body.len + 1) : 0, data[0], &cut, &cut_deltas);
+    check_result(&whole);
+    check_result(&cut);
+    must(whole.err.code == cut.err.code);
+    must(pl_str_eq(pl_value_text(whole.output), pl_value_text(cut.output)));
+    must(pl_str_eq(pl_buf_view(&whole_deltas), pl_buf_view(&cut_deltas)));
+    step_result_finish(&whole);
+    step_result_finish(&cut);
+    pl_buf_finish(&whole_deltas);
+    pl_buf_finish(&cut_deltas);
+    check_error(300 + data[1], body);
+    return 0;
+}
