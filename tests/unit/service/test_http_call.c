@@ -6,8 +6,6 @@
 #include "tests/support/raw_server.h"
 
 #include <check.h>
-#include <netdb.h>
-#include <netinet/in.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -239,41 +237,6 @@ START_TEST(five_hundred_calls_at_once_all_answer_and_reuse_their_connections)
 }
 END_TEST
 
-START_TEST(calls_to_a_name_all_find_their_server)
-{
-    enum { CALLS = 300 };
-    unsigned port =
-        SERVE({.action = RAW_READ}, {.action = RAW_SEND, .bytes = PLAIN}, {.action = RAW_AGAIN});
-    struct http_probe *probes = calloc(CALLS, sizeof *probes);
-    char name[64], url[128], service[8];
-    struct addrinfo want = {.ai_family = AF_INET, .ai_socktype = SOCK_STREAM}, *found = NULL;
-    bool here = false;
-
-    /* this machine's own name leads to its loopback nearly everywhere; where it does not, localhost
-     * is called and shows less */
-    ck_assert_int_eq(gethostname(name, sizeof name), 0);
-    snprintf(service, sizeof service, "%u", port);
-    if (getaddrinfo(name, service, &want, &found) == 0)
-        here =
-            ((const uint8_t *)&((struct sockaddr_in *)(void *)found->ai_addr)->sin_addr)[0] == 127;
-    if (found)
-        freeaddrinfo(found);
-    snprintf(url, sizeof url, "http://%s:%u/", here ? name : "localhost", port);
-    ck_assert_ptr_nonnull(probes);
-    for (unsigned i = 0; i < CALLS; i++) {
-        http_probe_init(&probes[i], loop_0(), port, "/");
-        probes[i].request.url = pl_str(url);
-        http_probe_start(&probes[i]);
-    }
-    for (unsigned i = 0; i < CALLS; i++) {
-        http_probe_wait(&probes[i]);
-        assert_ok(&probes[i], 200, "hello");
-        http_probe_finish(&probes[i]);
-    }
-    free(probes);
-}
-END_TEST
-
 START_TEST(more_calls_than_one_multi_takes_all_answer)
 {
     enum { CALLS = 1100 };
@@ -433,7 +396,6 @@ int main(void)
     tcase_add_test(tcase, each_method_is_sent_as_itself_on_a_handle_that_sent_another);
     tcase_add_test(tcase, calls_one_after_another_share_a_connection);
     tcase_add_test(tcase, five_hundred_calls_at_once_all_answer_and_reuse_their_connections);
-    tcase_add_test(tcase, calls_to_a_name_all_find_their_server);
     tcase_add_test(tcase, more_calls_than_one_multi_takes_all_answer);
     tcase_add_test(tcase, a_connection_the_server_closed_meanwhile_is_no_failure);
     tcase_add_test(tcase, kept_connections_that_die_under_the_next_request_are_no_failure);

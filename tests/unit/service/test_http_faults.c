@@ -8,7 +8,6 @@
 #include "tests/support/raw_server.h"
 
 #include <check.h>
-#include <dirent.h>
 #include <netinet/in.h>
 #include <signal.h>
 #include <stdio.h>
@@ -122,69 +121,6 @@ START_TEST(a_name_that_does_not_exist_is_unreachable)
     http_probe_wait(&probe);
     assert_failed(&probe, PL_ERR_UNREACHABLE, NO_SUCH_NAME ":8080", 0, false);
     http_probe_finish(&probe);
-}
-END_TEST
-
-static unsigned threads_now(void)
-{
-    DIR *dir = opendir("/proc/self/task");
-    unsigned n = 0;
-
-    ck_assert_ptr_nonnull(dir);
-    while (readdir(dir))
-        n++;
-    closedir(dir);
-    return n;
-}
-
-START_TEST(many_calls_to_one_name_at_once_do_not_start_a_thread_each)
-{
-    enum { CALLS = 600 };
-    struct http_probe *probes = calloc(CALLS, sizeof *probes);
-    unsigned most = 0, over = 0;
-
-    ck_assert_ptr_nonnull(probes);
-    for (unsigned i = 0; i < CALLS; i++) {
-        http_probe_init(&probes[i], loop_0(), 1, "/");
-        probes[i].request.url = PL_STR("http://" NO_SUCH_NAME "/");
-        probes[i].request.connect_timeout = 20000;
-        http_probe_start(&probes[i]);
-    }
-    while (over < CALLS) {
-        unsigned n = threads_now();
-
-        most = n > most ? n : most;
-        while (over < CALLS && sem_trywait(&probes[over].done) == 0)
-            over++;
-    }
-    ck_assert_uint_lt(most, 100);
-    for (unsigned i = 0; i < CALLS; i++) {
-        assert_failed(&probes[i], PL_ERR_UNREACHABLE, "cannot be resolved", 0, false);
-        http_probe_finish(&probes[i]);
-    }
-    free(probes);
-}
-END_TEST
-
-START_TEST(calls_that_wait_for_a_name_can_be_aborted)
-{
-    struct http_probe probes[50];
-
-    for (unsigned i = 0; i < PL_ARRAY_LEN(probes); i++) {
-        http_probe_init(&probes[i], loop_0(), 1, "/");
-        probes[i].request.url = PL_STR("http://" NO_SUCH_NAME "/");
-        http_probe_start(&probes[i]);
-    }
-    for (unsigned i = 0; i < PL_ARRAY_LEN(probes); i++)
-        http_probe_abort(&probes[i]);
-    for (unsigned i = 0; i < PL_ARRAY_LEN(probes); i++) {
-        http_probe_wait(&probes[i]);
-        ck_assert(probes[i].outcome.err.code == PL_ERR_CANCELLED ||
-                  probes[i].outcome.err.code == PL_ERR_UNREACHABLE);
-        ck_assert_uint_eq(probes[i].dones, 1);
-        http_probe_finish(&probes[i]);
-    }
-    ck_assert_uint_eq(loop_load(loop_0()), 0);
 }
 END_TEST
 
@@ -653,8 +589,6 @@ static TCase *faults(void)
 
     tcase_add_test(tcase, a_refused_connection_is_unreachable_and_says_where);
     tcase_add_test(tcase, a_name_that_does_not_exist_is_unreachable);
-    tcase_add_test(tcase, many_calls_to_one_name_at_once_do_not_start_a_thread_each);
-    tcase_add_test(tcase, calls_that_wait_for_a_name_can_be_aborted);
     tcase_add_test(tcase,
                    a_handshake_that_fails_is_tls_and_one_that_breaks_off_is_a_lost_connection);
     tcase_add_test(tcase, a_connection_that_ends_before_the_headers_is_lost);

@@ -1,7 +1,7 @@
 /* test_loop.c - mail, timers, the turn's end, sleeping and stopping of a loop and of a pool. Not
  * transfers (test_http_call.c). Run by ctest. */
 #include "base/sync.h"
-#include "service/loop.h"
+#include "service/loop_private.h"
 #include "service/pool.h"
 
 #include <check.h>
@@ -240,7 +240,7 @@ END_TEST
 struct relay {
     struct loop_mail end, mail;
     struct loop_timer timer;
-    unsigned left;
+    unsigned left, again;
     sem_t over;
 };
 
@@ -248,10 +248,14 @@ static void relay_end(struct loop *on, struct loop_mail *mail)
 {
     struct relay *relay = pl_container_of(mail, struct relay, end);
 
-    if (relay->left % 2)
+    if (relay->left % 3 == 0 && relay->again != relay->left) {
+        relay->again = relay->left;
+        loop_at_turn_end(on, &relay->end);
+    } else if (relay->left % 2) {
         loop_post(on, &relay->mail);
-    else
+    } else {
         loop_timer_set(on, &relay->timer, loop_now(on));
+    }
 }
 
 static void relay_on(struct loop *on, struct relay *relay)
@@ -369,6 +373,46 @@ START_TEST(timers_fire_in_order_not_early_once_and_not_when_cancelled)
             ck_assert_int_ge(timers[i].fired_at, timers[i].wanted);
         ck_assert_uint_eq(timers[i].timer.slot, 0);
     }
+}
+END_TEST
+
+static bool is_heap(const struct loop_timers *heap)
+{
+    for (size_t i = 0; i < heap->count; i++) {
+        if (heap->heap[i]->slot != i + 1 || (i && heap->heap[(i - 1) / 2]->at > heap->heap[i]->at))
+            return false;
+    }
+    return true;
+}
+
+START_TEST(the_timers_stay_a_heap_whatever_is_set_moved_and_cleared)
+{
+    struct pl_clock_fake clock;
+    struct loop *still = NULL;
+    struct pl_err err;
+    unsigned number = 1, set = 0;
+
+    pl_clock_fake_init(&clock, 1000);
+    ck_assert_int_eq(loop_create(0, &clock.clock, &still, &err), PL_OK);
+    for (unsigned i = 0; i < 20000; i++) {
+        struct loop_timer *timer;
+
+        number = number * 1103515245 + 12345;
+        timer = &timers[number / 65536 % TIMERS].timer;
+        set -= timer->slot != 0;
+        if (i % 5 < 2) {
+            loop_timer_clear(still, timer);
+        } else {
+            loop_timer_set(still, timer, 2000 + number % 5000);
+            set++;
+        }
+        ck_assert_uint_eq(still->timers.count, set);
+        if (i % 16 == 0)
+            ck_assert(is_heap(&still->timers));
+    }
+    loop_destroy(&still);
+    for (unsigned i = 0; i < TIMERS; i++)
+        ck_assert_uint_eq(timers[i].timer.slot, 0);
 }
 END_TEST
 
@@ -609,6 +653,7 @@ int main(void)
     tcase_add_test(tcase, mail_that_answers_itself_for_ever_does_not_stop_timers);
     tcase_add_test(tcase, work_made_at_a_turns_end_is_done_without_anybody_waking_the_loop);
     tcase_add_test(tcase, timers_fire_in_order_not_early_once_and_not_when_cancelled);
+    tcase_add_test(tcase, the_timers_stay_a_heap_whatever_is_set_moved_and_cleared);
     tcase_add_test(tcase, an_idle_loop_sleeps_until_it_is_woken);
     tcase_add_test(tcase, waiting_for_a_timer_takes_one_sleep_not_a_busy_last_millisecond);
     tcase_add_test(tcase, a_loop_that_is_held_stops_only_when_it_is_released);
