@@ -336,7 +336,18 @@ unsigned loop_index(const struct loop *loop)
     return loop->index;
 }
 
+void loop_promise(struct loop *loop)
+{
+    atomic_fetch_add_explicit(&loop->promised, 1, memory_order_relaxed);
+}
+
+void loop_promise_kept(struct loop *loop)
+{
+    atomic_fetch_sub_explicit(&loop->promised, 1, memory_order_relaxed);
+}
+
 unsigned loop_load(const struct loop *loop)
 {
-    return atomic_load_explicit(&loop->load, memory_order_relaxed);
+    return atomic_load_explicit(&loop->load, memory_order_relaxed) +
+           atomic_load_explicit(&loop->promised, memory_order_relaxed);
 }

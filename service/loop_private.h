@@ -41,6 +41,7 @@ struct loop {
         begun; /* units of work ever given: mail, turn-end mail, holds, transfers */
     atomic_uint_fast64_t ended; /* units of work done; written by the loop's thread */
     atomic_uint load;           /* transfers in flight; written by the loop's thread */
+    atomic_uint promised;       /* calls picked for it that have not begun; see loop_promise */
 
     /* set once */
     unsigned index;

@@ -107,7 +107,7 @@ struct loop *pool_pick_home(struct pool *pool)
 
 struct loop *pool_pick_spill(struct pool *pool)
 {
-    /* loads change only as transfers begin: starting in turn spreads what is picked before that */
+    /* starting in turn spreads what several runs pick at once */
     unsigned first = atomic_fetch_add_explicit(&pool->next_spill, 1, memory_order_relaxed);
     struct loop *best = pool->loops[first % pool->count];
 
@@ -117,5 +117,6 @@ struct loop *pool_pick_spill(struct pool *pool)
         if (loop_load(loop) < loop_load(best))
             best = loop;
     }
+    loop_promise(best);
     return best;
 }

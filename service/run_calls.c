@@ -152,7 +152,8 @@ static struct exec_call *call_create(struct run_exec *exec, struct run_node *nod
 
 enum { DRAIN_HOLD_MS = 1000 }; /* a resumed run waits at most this long for what a drain held */
 
-/* Must it wait? While the engine drains nothing new is sent: the step is recorded as held, not as begun. */
+/* Must it wait? While the engine drains nothing new is sent: the step is recorded as held, not as
+ * begun. */
 static bool call_deferred(struct exec_call *call, struct run_event *ret_event)
 {
     pl_ms now = loop_now(call->exec->home);
@@ -197,32 +198,40 @@ void run_calls_make(struct run_exec *exec, struct run_node *node)
 
 /* ---- starting ---- */
 
+/* The loop it runs on. */
+static void call_begin(struct exec_call *call)
+{
+    if (call->promised)
+        loop_promise_kept(call->call.loop);
+    call->call.ops->start(&call->call);
+}
+
 static void call_deliver_start(struct loop *loop, struct loop_mail *mail)
 {
     struct exec_call *call = pl_container_of(mail, struct exec_call, mail);
 
     loop_hold(loop);
-    call->call.ops->start(&call->call);
+    call_begin(call);
 }
 
 /* A run's calls stay on its own loop until many are in flight: small runs never change threads,
- * wide ones use all cores. */
-static struct loop *call_pick_loop(const struct run_exec *exec)
+ * wide ones use all cores. Only calls that wait for something outside are worth sending. */
+static bool call_spills(const struct exec_call *call)
 {
-    if (exec->in_flight < PL_LIMIT_LOCAL_CALLS || pool_size(exec->env->pool) == 1)
-        return exec->home;
-    return pool_pick_spill(exec->env->pool);
+    return call->call.ops->abort && call->exec->in_flight >= PL_LIMIT_LOCAL_CALLS &&
+           pool_size(call->exec->env->pool) > 1;
 }
 
 static void call_start(struct exec_call *call)
 {
     struct run_exec *exec = call->exec;
 
-    call->call.loop = call->call.ops->abort ? call_pick_loop(exec) : exec->home;
+    call->call.loop = call_spills(call) ? pool_pick_spill(exec->env->pool) : exec->home;
+    call->promised = call_spills(call);
     call->started = true;
     exec->in_flight++;
     if (call->call.loop == exec->home) {
-        call->call.ops->start(&call->call);
+        call_begin(call);
         return;
     }
     call->mail.deliver = call_deliver_start;

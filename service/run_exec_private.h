@@ -19,6 +19,7 @@ struct exec_call {
     struct loop_mail abort_mail;
     uint64_t batch; /* WAITING: the batch that holds its intent */
     bool finished;  /* the loop it runs on: complete has been called */
+    bool promised;  /* its loop was picked by load and counts it until it begins */
     bool started;   /* it has been handed to its loop */
     bool aborting;  /* an abort is on its way to the other loop and not back */
     bool home;      /* its result has come back */
