@@ -101,45 +101,59 @@ static void load_values(struct run_node *node, const struct store_step *row)
     node->recorded = true;
 }
 
+/* A string member of a report; empty when it is null. They are names: nothing in them is escaped.
+ */
+static struct pl_str report_word(struct pl_str report, const char *key)
+{
+    struct pl_str token;
+
+    if (!json_get(report, pl_str(key), &token) || json_type(token) != JSON_STRING)
+        return pl_str_n(NULL, 0);
+    return pl_str_n(token.ptr + 1, token.len - 2);
+}
+
+static enum pl_code code_of_word(struct pl_str word)
+{
+    char text[64] = "";
+
+    if (word.len < sizeof(text))
+        memcpy(text, word.ptr, word.len);
+    return pl_code_from_text(text);
+}
+
 /* How the decision stood is in the report; the counts are found again from the branches. */
+static void load_decision(const struct step_def *def, struct node_join *join, struct pl_str report)
+{
+    struct pl_str by = report_word(report, "satisfied_by"), code = report_word(report, "code");
+    struct pl_str winner = report_word(report, "winner");
+
+    if (by.len) {
+        join->decided = join->satisfied = true;
+        join->by_deadline = pl_str_is(by, "deadline");
+    } else if (code.len) {
+        join->decided = true;
+        join->code = code_of_word(code);
+        join->by_deadline = join->code == PL_ERR_JOIN_DEADLINE;
+    }
+    for (size_t i = 0; winner.len && i < def->n_children; i++)
+        if (pl_str_eq(def->children[i]->id, winner))
+            join->winner = (int)i;
+}
+
 static enum pl_code load_join(struct loader *load, struct run_node *node,
                               const struct store_step *row)
 {
     const struct step_def *def = node->def;
-    struct node_join *join;
-    struct pl_str token;
-    struct pl_buf text;
 
     if (def->kind != STEP_PARALLEL || !node->started_at)
         return PL_OK;
-    node->join = join = calloc(1, sizeof(*join));
-    if (!join)
+    node->join = calloc(1, sizeof(*node->join));
+    if (!node->join)
         return pl_err_set(load->err, PL_ERR_NO_MEMORY, "out of memory");
-    join->total = (unsigned)def->n_children;
-    join->winner = -1;
-    if (row->join.len == 0)
-        return PL_OK;
-    pl_buf_init(&text, 256);
-    if (json_get(row->join, PL_STR("satisfied_by"), &token) && json_type(token) == JSON_STRING) {
-        json_decode_string(token, &text);
-        join->decided = join->satisfied = true;
-        join->by_deadline = pl_str_is(pl_buf_view(&text), "deadline");
-    }
-    pl_buf_reset(&text);
-    if (json_get(row->join, PL_STR("code"), &token) && json_type(token) == JSON_STRING) {
-        json_decode_string(token, &text);
-        join->decided = true;
-        join->code = pl_code_from_text(text.data);
-        join->by_deadline = join->code == PL_ERR_JOIN_DEADLINE;
-    }
-    pl_buf_reset(&text);
-    if (json_get(row->join, PL_STR("winner"), &token) && json_type(token) == JSON_STRING) {
-        json_decode_string(token, &text);
-        for (size_t i = 0; i < def->n_children && join->winner < 0; i++)
-            if (pl_str_eq(def->children[i]->id, pl_buf_view(&text)))
-                join->winner = (int)i;
-    }
-    pl_buf_finish(&text);
+    node->join->total = (unsigned)def->n_children;
+    node->join->winner = -1;
+    if (row->join.len)
+        load_decision(def, node->join, row->join);
     return PL_OK;
 }
 

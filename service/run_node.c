@@ -219,11 +219,10 @@ void run_node_fail_with(struct run_core *core, struct run_node *node, enum pl_co
     run_node_fail(core, node, make_error(node, code, detail));
 }
 
-/* It failed and on_error is over: no way leads on from here. */
+/* It failed with `error`, which is taken, and nothing handles that. */
 static void fail_for_good(struct run_core *core, struct run_node *node, struct pl_value *error)
 {
-    if (error)
-        run_node_set_error(core, node, error);
+    run_node_set_error(core, node, error);
     run_node_move(core, node, NODE_FAILED);
 }
 
@@ -233,8 +232,7 @@ static void fail_again(struct run_core *core, struct run_node *node, struct pl_v
     struct pl_value *both = error ? run_problem_after(error, node->error) : NULL;
 
     pl_value_unref(&error);
-    run_node_set_error(core, node, both);
-    run_node_move(core, node, NODE_FAILED);
+    fail_for_good(core, node, both);
 }
 
 void run_node_handled(struct run_core *core, struct run_node *node, struct run_node *handler)
@@ -246,12 +244,11 @@ void run_node_handled(struct run_core *core, struct run_node *node, struct run_n
     if (handler->state == NODE_SUCCEEDED || handler->handled) {
         node->handled = true;
         set_output(node, pl_value_ref(handler->output));
-        fail_for_good(core, node, NULL);
     } else if (handler->state == NODE_FAILED) {
         fail_again(core, node, pl_value_ref(handler->error));
-    } else {
-        fail_for_good(core, node, NULL);
+        return;
     }
+    run_node_move(core, node, NODE_FAILED);
 }
 
 /* ---- evaluations ---- */
@@ -287,7 +284,7 @@ static void defaulted(struct run_core *core, struct run_node *node, struct run_e
     node->handled = true;
     set_output(node, event->value ? event->value : pl_value_null());
     event->value = NULL;
-    fail_for_good(core, node, NULL);
+    run_node_move(core, node, NODE_FAILED);
 }
 
 bool run_node_evaluated(struct run_core *core, struct run_node *node, struct run_event *event)

@@ -88,38 +88,29 @@ struct pl_value *run_problem_after(const struct pl_value *error, const struct pl
     return with_member(error, "after", text.len <= CAUSE_BYTES_MAX ? text : PL_STR("null"));
 }
 
-static struct pl_str problem_string(const struct pl_value *error, const char *key,
-                                    struct pl_buf *out)
-{
-    struct pl_str token;
-
-    if (error && json_get(pl_value_text(error), pl_str(key), &token) &&
-        json_type(token) == JSON_STRING)
-        json_decode_string(token, out);
-    return pl_buf_view(out);
-}
-
 void run_problem_detail(const struct pl_value *error, char *out, size_t size)
 {
     struct pl_err cut = {0};
-    struct pl_str text;
-    struct pl_buf buf;
+    struct pl_str token;
+    struct pl_buf text;
 
-    pl_buf_init(&buf, PROBLEM_BYTES_MAX);
-    text = problem_string(error, "detail", &buf);
-    pl_err_set(&cut, PL_ERR_INTERNAL, "%.*s", PL_STR_ARG(text));
+    pl_buf_init(&text, PROBLEM_BYTES_MAX);
+    if (error && json_get(pl_value_text(error), PL_STR("detail"), &token) &&
+        json_type(token) == JSON_STRING)
+        json_decode_string(token, &text);
+    pl_err_set(&cut, PL_ERR_INTERNAL, "%.*s", PL_STR_ARG(pl_buf_view(&text)));
     snprintf(out, size, "%s", cut.message);
-    pl_buf_finish(&buf);
+    pl_buf_finish(&text);
 }
 
+/* Codes are plain words: what stands between the quotes is the text. */
 enum pl_code run_problem_code(const struct pl_value *error)
 {
-    enum pl_code code = PL_ERR_INTERNAL;
-    struct pl_buf buf;
+    char text[64] = "";
+    struct pl_str token;
 
-    pl_buf_init(&buf, 256);
-    if (problem_string(error, "code", &buf).len)
-        code = pl_code_from_text(buf.data);
-    pl_buf_finish(&buf);
-    return code;
+    if (error && json_get(pl_value_text(error), PL_STR("code"), &token) && token.len > 2 &&
+        token.len < sizeof(text))
+        memcpy(text, token.ptr + 1, token.len - 2);
+    return pl_code_from_text(text);
 }

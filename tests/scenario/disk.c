@@ -45,22 +45,51 @@ void disk_commit(struct play *play)
     }
 }
 
-static struct run_core *load(struct play *play)
+static enum pl_code try_load(struct play *play, struct run_core **ret_core, struct pl_err *err)
 {
     struct disk *disk = &play->disk;
     struct store_step *steps =
         pl_arena_alloc_array(play->arena, play->workflow->n_steps + 1, sizeof(*steps));
-    struct run_core *core = NULL;
-    struct pl_err err = {0};
+    enum pl_code code;
     size_t n = 0;
 
     for (size_t i = 0; steps && i < play->workflow->n_steps; i++) {
         if (disk->rows[i].there)
             steps[n++] = disk->rows[i].step;
     }
-    if (run_core_load(play->workflow, 7, &disk->run, steps, n, &core, &err) != PL_OK)
+    memory_arm(true);
+    code = run_core_load(play->workflow, 7, &disk->run, steps, n, ret_core, err);
+    memory_arm(false);
+    return code;
+}
+
+static struct run_core *load(struct play *play)
+{
+    struct run_core *core = NULL;
+    struct pl_err err = {0};
+
+    if (try_load(play, &core, &err) == PL_ERR_NO_MEMORY && memory_refused())
+        err = (struct pl_err){0}; /* the one that fails by order: the next try has memory */
+    if (!core && try_load(play, &core, &err) != PL_OK)
         play_breach(play, "the rows cannot be loaded: %s", err.message);
     return core;
+}
+
+void disk_load_without_memory(struct play *play)
+{
+    enum pl_code code = PL_ERR_NO_MEMORY;
+
+    for (unsigned at = 1; code == PL_ERR_NO_MEMORY; at++) {
+        struct run_core *core = NULL;
+        struct pl_err err = {0};
+
+        memory_set(at);
+        code = try_load(play, &core, &err);
+        if (code != (memory_refused() ? PL_ERR_NO_MEMORY : PL_OK))
+            play_breach(play, "loading without memory: %s %s", pl_code_text(code), err.message);
+        run_core_destroy(&core);
+    }
+    memory_set(0);
 }
 
 static void compare_nodes(struct play *play, const struct run_node *a, const struct run_node *b)

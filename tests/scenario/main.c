@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <sys/stat.h>
 
-enum mode { COMPARE, BLESS, CRASH_ANYWHERE };
+enum mode { COMPARE, BLESS, CRASH_ANYWHERE, NO_MEMORY };
 
 static bool take_line(struct pl_str *rest, struct pl_str *ret_line)
 {
@@ -64,7 +64,7 @@ static bool bless(const struct scenario *scenario, struct pl_str trace)
 static bool compare(const struct scenario *scenario, enum mode mode)
 {
     struct play play;
-    bool ok = play_scenario(&play, scenario, 0);
+    bool ok = play_scenario(&play, scenario, 0, false);
 
     if (!ok) {
         printf("%s: BREACH: %s\n%.*s", scenario->path, play.breach,
@@ -87,10 +87,33 @@ static bool crash_anywhere(const struct scenario *scenario)
     for (unsigned after = 1; ok && crashed; after++) {
         struct play play;
 
-        ok = play_scenario(&play, scenario, after);
+        ok = play_scenario(&play, scenario, after, true);
         crashed = play.crash_after == 0;
         if (!ok)
             printf("%s: with a crash after event %u: BREACH: %s\n%.*s", scenario->path, after,
+                   play.breach, PL_STR_ARG(pl_buf_view(&play.out)));
+        play_finish(&play);
+    }
+    return ok;
+}
+
+static bool no_memory(const struct scenario *scenario)
+{
+    bool ok = true, refused = true;
+
+    for (unsigned at = 1; ok && refused; at++) {
+        struct play play;
+
+        memory_set(at);
+        ok = play_scenario(&play, scenario, 0, true);
+        refused = memory_refused();
+        memory_set(0);
+        if (ok && !refused) {
+            disk_load_without_memory(&play);
+            ok = play.breach[0] == '\0';
+        }
+        if (!ok)
+            printf("%s: with allocation %u failing: BREACH: %s\n%.*s", scenario->path, at,
                    play.breach, PL_STR_ARG(pl_buf_view(&play.out)));
         play_finish(&play);
     }
@@ -102,8 +125,12 @@ static bool run_file(const char *path, enum mode mode)
     struct scenario scenario;
     bool ok = scenario_read(path, &scenario);
 
-    if (ok)
-        ok = mode == CRASH_ANYWHERE ? crash_anywhere(&scenario) : compare(&scenario, mode);
+    if (ok && mode == CRASH_ANYWHERE)
+        ok = crash_anywhere(&scenario);
+    else if (ok && mode == NO_MEMORY)
+        ok = no_memory(&scenario);
+    else if (ok)
+        ok = compare(&scenario, mode);
     scenario_finish(&scenario);
     return ok;
 }
@@ -134,6 +161,8 @@ int main(int argc, char **argv)
             mode = BLESS;
         else if (strcmp(argv[i], "--crash-anywhere") == 0)
             mode = CRASH_ANYWHERE;
+        else if (strcmp(argv[i], "--no-memory") == 0)
+            mode = NO_MEMORY;
         else if (stat(argv[i], &info) == 0 && S_ISDIR(info.st_mode))
             count += run_folder(argv[i], mode, &failed);
         else {

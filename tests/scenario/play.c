@@ -132,36 +132,53 @@ static void take_effects(struct play *play, const struct run_update *update)
     }
 }
 
+static void crash(struct play *play, pl_ms down);
+
+static void check(struct play *play)
+{
+    const char *breach = run_core_check(play->core);
+
+    if (breach)
+        play_breach(play, "%s", breach);
+    if (!play->quick)
+        disk_check(play);
+}
+
 static void step(struct play *play, struct run_event *event, unsigned call)
 {
     struct run_update update;
-    const char *breach;
+    enum pl_code code;
 
     event->now = play->now;
     show_event(play, event, call);
-    if (run_core_step(play->core, event, &update) != PL_OK) {
+    memory_arm(true);
+    code = run_core_step(play->core, event, &update);
+    memory_arm(false);
+    if (code != PL_OK && !memory_refused()) {
         play_breach(play, "out of memory");
-        return;
+    } else if (code != PL_OK) {
+        crash(play, 0); /* as the executor does: the run goes on from its rows */
+    } else {
+        show_update(play, &update);
+        take_effects(play, &update);
+        disk_commit(play);
+        check(play);
+        play->events++;
     }
-    show_update(play, &update);
-    take_effects(play, &update);
-    disk_commit(play);
-    breach = run_core_check(play->core);
-    if (breach)
-        play_breach(play, "%s", breach);
-    disk_check(play);
-    play->events++;
 }
 
 static void crash(struct play *play, pl_ms down)
 {
     struct run_event event = {.type = RUN_EV_RECOVER};
 
+    if (run_core_take_dirty(play->core))
+        play_breach(play, "a row is left over");
     forget_answers(play, NULL);
     pl_buf_printf(&play->out, "%lld CRASH\n", (long long)(play->now - PLAY_START));
     play->now += down;
     disk_crash(play);
-    step(play, &event, 0);
+    if (!play->breach[0])
+        step(play, &event, 0);
 }
 
 /* ---- what it brings ---- */
@@ -314,11 +331,13 @@ static bool prepare(struct play *play)
     return play->core && !pl_arena_failed(play->arena);
 }
 
-bool play_scenario(struct play *play, const struct scenario *scenario, unsigned crash_after)
+bool play_scenario(struct play *play, const struct scenario *scenario, unsigned crash_after,
+                   bool quick)
 {
     struct run_event start = {.type = RUN_EV_START};
 
-    *play = (struct play){.scenario = scenario, .now = PLAY_START, .crash_after = crash_after};
+    *play = (struct play){
+        .scenario = scenario, .now = PLAY_START, .crash_after = crash_after, .quick = quick};
     pl_buf_init(&play->out, 16 << 20);
     if (!prepare(play)) {
         play_breach(play, "the workflow cannot be prepared");

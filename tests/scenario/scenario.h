@@ -1,6 +1,6 @@
 /* scenario.h - one scenario file as read, and the playing of it. Not the product: it drives
  * service/run_core from outside. Shared by main.c, script.c (reading), play.c (the world), show.c
- * (the trace) and disk.c (rows, crashes).
+ * (the trace), disk.c (rows, crashes) and memory.c (allocations that fail).
  *
  * A file has a comment (lines with `#`) and three parts, each begun by a line `--- NAME`:
  *   --- workflow   the workflow, YAML
@@ -101,12 +101,14 @@ struct play {
     bool *paid;            /* a success of it is recorded, by step index */
     unsigned events;
     unsigned crash_after; /* crash after so many events; 0: never */
+    bool quick;           /* no loading after every event */
     char breach[400];     /* what went wrong beyond the trace; empty: nothing */
 };
 
 /* play.c: plays it to the end; the trace is in play->out. False when something that must hold
  * whatever the trace says does not (play->breach). */
-bool play_scenario(struct play *play, const struct scenario *scenario, unsigned crash_after);
+bool play_scenario(struct play *play, const struct scenario *scenario, unsigned crash_after,
+                   bool quick);
 void play_finish(struct play *play);
 void play_breach(struct play *play, const char *fmt, ...) PL_PRINTF(2, 3);
 /* show.c: lines of the trace. */
@@ -116,6 +118,11 @@ void show_end(struct play *play);
 /* For run_core_set_trace; arg is the play. */
 void show_move(void *arg, const struct run_node *node, const char *from, const char *to);
 
+/* memory.c: the `at`-th allocation made while armed fails, once; 0: none. */
+void memory_set(unsigned at);
+void memory_arm(bool on);
+bool memory_refused(void); /* since memory_set */
+
 /* disk.c: what the store would have. */
 enum { PLAY_START = 1000000 }; /* the fake clock's first reading; the trace counts from it */
 void disk_commit(struct play *play);
@@ -123,6 +130,8 @@ void disk_commit(struct play *play);
 void disk_check(struct play *play);
 /* The process dies: the core is thrown away and made again from the rows. */
 void disk_crash(struct play *play);
+/* Loads the rows with every allocation failing in turn. */
+void disk_load_without_memory(struct play *play);
 void disk_finish(struct play *play);
 
 #endif
