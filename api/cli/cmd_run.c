@@ -40,6 +40,7 @@ struct session {
     pl_ms drain;
     int signals, news; /* descriptors */
     unsigned interrupts;
+    bool was_over;       /* --resume named a run that had ended: only its result is told */
     atomic_bool drained; /* the engine has let go of every run */
 
     struct pl_mutex lock;
@@ -202,6 +203,48 @@ static int watch(struct session *session)
     return session->subscriber ? EXIT_OK : cli_usage_error("out of memory");
 }
 
+/* A run that ended, perhaps a moment before the process that ran it was killed: its result is still
+ * to be had. `over` says so and is the error when the run cannot be read. */
+static int take_ended(struct session *session, const struct pl_err *over)
+{
+    struct pl_str run, status, output, error;
+    struct pl_buf buf;
+    struct pl_err err = {0};
+    bool ok;
+
+    pl_buf_init(&buf, SIZE_MAX / 2);
+    ok = engine_write_run(session->engine, TENANT, pl_str(session->id), false, &buf, &err) == PL_OK;
+    run = pl_buf_view(&buf);
+    if (ok && json_get(run, PL_STR("status"), &status) &&
+        json_get(run, PL_STR("output"), &output) && json_get(run, PL_STR("error"), &error)) {
+        status = json_decode_string_arena(status, session->arena);
+        snprintf(session->status, sizeof session->status, "%.*s", PL_STR_ARG(status));
+        session->output = pl_value_new(output);
+        session->error = pl_value_new(error);
+        session->was_over = true;
+    }
+    pl_buf_finish(&buf);
+    if (!session->was_over)
+        return fail(over);
+    if (session->mode != PROGRESS_QUIET)
+        fprintf(stderr, "%s\n", over->message);
+    return EXIT_OK;
+}
+
+static int resume(struct session *session, const struct engine_run_request *request)
+{
+    struct pl_err err = {0};
+
+    switch ((int)engine_resume_run(session->engine, request, &err)) {
+    case PL_OK:
+        return EXIT_OK;
+    case PL_ERR_CONFLICT: /* nothing else runs in this process: it is over */
+        return take_ended(session, &err);
+    default:
+        return fail(&err);
+    }
+}
+
 static int start(struct session *session)
 {
     struct engine_run_request request = {
@@ -218,7 +261,7 @@ static int start(struct session *session)
     enum pl_code code;
 
     if (cli_get(session->args, "resume"))
-        return engine_resume_run(session->engine, &request, &err) == PL_OK ? EXIT_OK : fail(&err);
+        return resume(session, &request);
     request.thread = thread ? pl_str(thread) : (struct pl_str){0};
     code = run_input_read(session->args, session->workflow, session->arena, &request.input, &err);
     if (code != PL_OK)
@@ -349,6 +392,18 @@ static void *drain_watch(void *arg)
     return NULL;
 }
 
+/* The end of a run that is gone may still be on its way from its loop. */
+static void await_end(struct session *session)
+{
+    struct pollfd news = {.fd = session->news, .events = POLLIN};
+    bool told = true;
+
+    while (!session_over(session, &told)) {
+        poll(&news, 1, -1);
+        take_events(session);
+    }
+}
+
 static void interrupt(struct session *session)
 {
     struct engine *engine = session->engine;
@@ -363,7 +418,7 @@ static void interrupt(struct session *session)
     session_ring(session);
     if (watched)
         pthread_join(watcher, NULL);
-    engine_destroy(&session->engine, 0);
+    await_end(session);
 }
 
 /* ---- after it ---- */
@@ -446,13 +501,12 @@ static int report(struct session *session)
 
 static int run_and_report(struct session *session)
 {
-    follow(session);
-    if (session->interrupts) {
-        bus_unsubscribe(&session->subscriber);
+    if (!session->was_over)
+        follow(session);
+    if (session->interrupts)
         interrupt(session);
-        return report(session);
-    }
-    finish_adopted(session);
+    else
+        finish_adopted(session);
     return report(session);
 }
 
