@@ -386,8 +386,9 @@ test('runs of one --db stay in it, and a later run finishes those left over', li
     assert.equal(second.code, 0, second.err);
     const id = first.err().match(/run_\w+/)[0];
     const over = await run(t, home, ['run', '--resume', id, '--db', 'sqlite:all.db'], { env: model.env });
-    assert.equal(over.code, 2);
+    assert.equal(over.code, 0, over.err);
     assert.match(over.err, /is over: it succeeded/);
+    assert.match(over.out, / left over"$/m);
     assert.equal(fs.existsSync(home.runs), false, 'nothing is kept in the state folder');
 });
 
@@ -477,13 +478,25 @@ test('an unknown run cannot be resumed, and the message says where it was looked
     const home = place(t);
     const done = await run(t, home, ['run', home.file('w.json', echoInput)]);
     const id = done.err.match(/run_\w+/)[0];
-    const over = await run(t, home, ['run', '--resume', id]);
-    assert.equal(over.code, 2);
-    assert.match(over.err, /is over: it succeeded/);
     const last = id.endsWith('0') ? '1' : '0';
     const unknown = await run(t, home, ['run', '--resume', id.slice(0, -1) + last]);
     assert.equal(unknown.code, 2);
     assert.match(unknown.err, /there is no run .*--db/);
+});
+
+test('resuming a run that is over gives its result once more', limit, async (t) => {
+    const home = place(t);
+    const good = await run(t, home, ['run', home.file('w.json', echoInput), '-i', 'k=v']);
+    const [id] = good.err.match(/run_\w+/);
+    const again = await run(t, home, ['run', '--resume', id]);
+    assert.equal(again.code, 0, again.err);
+    assert.equal(again.out, '{"k":"v"}\n');
+    assert.match(again.err, new RegExp(`^run ${id} is over: it succeeded$`, 'm'));
+    assert.equal(parseRun(await run(t, home, ['run', '--resume', id, '--json', '--quiet'])).id, id);
+    const bad = await run(t, home, ['run', home.file('f.json', failing)]);
+    const badAgain = await run(t, home, ['run', '--resume', bad.err.match(/run_\w+/)[0]]);
+    assert.equal(badAgain.code, 1);
+    assert.match(badAgain.err, /the run failed at step a: bad_request/);
 });
 
 test('the default output is that of the last step, or of all of them by id', limit, async (t) => {
