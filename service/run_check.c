@@ -232,7 +232,7 @@ static const char *check_closing(const struct run_core *core, const struct run_n
     for (size_t i = 0; i < node->def->n_children; i++) {
         const struct run_node *branch = run_node_of(core, node->def->children[i]);
 
-        CHECK(run_node_is_final(branch) || is_being_stopped(branch),
+        CHECK(run_node_is_final(branch) || !branch->entered || is_being_stopped(branch),
               "a branch of it is not being stopped");
     }
     return NULL;
