@@ -1,0 +1,463 @@
+/* disk.c - the simulated store of one run: rows become durable batch by batch, in order and late; a
+ * crash loses what was not, and the core is loaded from the rest and compared with what it was. Not
+ * the real store. Called by world.c. */
+#include "tests/sim/sim.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+/* ---- rows that own their strings ---- */
+
+static void row_finish(struct sim_row *row)
+{
+    pl_value_unref(&row->row.output);
+    pl_value_unref(&row->row.error);
+    free(row->text);
+    *row = (struct sim_row){0};
+}
+
+static struct pl_str keep(char **cursor, struct pl_str text)
+{
+    struct pl_str kept = {.ptr = text.len ? *cursor : NULL, .len = text.len};
+
+    if (text.len)
+        memcpy(*cursor, text.ptr, text.len);
+    *cursor += text.len;
+    return kept;
+}
+
+static void row_copy(struct sim_row *to, const struct store_step *from)
+{
+    char *cursor;
+
+    to->row = *from;
+    cursor = to->text =
+        sim_alloc(from->path.len + from->kind.len + from->status.len + from->phase.len +
+                      from->model.len + from->reason.len + from->join.len + 1,
+                  1);
+    to->row.path = keep(&cursor, from->path);
+    to->row.kind = keep(&cursor, from->kind);
+    to->row.status = keep(&cursor, from->status);
+    to->row.phase = keep(&cursor, from->phase);
+    to->row.model = keep(&cursor, from->model);
+    to->row.reason = keep(&cursor, from->reason);
+    to->row.join = keep(&cursor, from->join);
+    to->row.output = pl_value_ref(from->output);
+    to->row.error = pl_value_ref(from->error);
+}
+
+static void run_row_finish(struct store_run *row)
+{
+    pl_value_unref(&row->output);
+    pl_value_unref(&row->error);
+    free((void *)(uintptr_t)row->reason.ptr);
+    *row = (struct store_run){0};
+}
+
+/* Status and phase are static texts of run_states; only the reason needs a copy. */
+static void run_row_copy(struct store_run *to, const struct store_run *from)
+{
+    char *cursor = sim_alloc(from->reason.len + 1, 1);
+
+    *to = *from;
+    to->reason.ptr = cursor;
+    to->reason = (struct pl_str){.ptr = cursor, .len = from->reason.len};
+    if (from->reason.len)
+        memcpy(cursor, from->reason.ptr, from->reason.len);
+    to->output = pl_value_ref(from->output);
+    to->error = pl_value_ref(from->error);
+}
+
+static uint64_t mix_text(uint64_t hash, struct pl_str text)
+{
+    for (size_t i = 0; i < text.len; i++)
+        hash = (hash ^ (unsigned char)text.ptr[i]) * 0x100000001b3u;
+    return (hash ^ 0xff) * 0x100000001b3u;
+}
+
+static uint64_t mix_number(uint64_t hash, int64_t number)
+{
+    return sim_hash(hash, (uint64_t)number, 0);
+}
+
+static uint64_t row_hash(const struct store_step *row)
+{
+    uint64_t hash = 0xcbf29ce484222325u;
+
+    hash = mix_text(hash, row->path);
+    hash = mix_text(hash, row->status);
+    hash = mix_text(hash, row->phase);
+    hash = mix_text(hash, row->reason);
+    hash = mix_text(hash, row->join);
+    hash = mix_text(hash, pl_value_text(row->output));
+    hash = mix_text(hash, pl_value_text(row->error));
+    hash = mix_number(hash, row->attempts);
+    hash = mix_number(hash, row->tries);
+    hash = mix_number(hash, (row->handled ? 2 : 0) + (row->counted ? 1 : 0));
+    hash = mix_number(hash, row->usage.calls + 1000 * row->usage.output_tokens);
+    hash = mix_number(hash, row->started_at);
+    hash = mix_number(hash, row->ended_at);
+    hash = mix_number(hash, row->wake_at);
+    return mix_number(hash, row->sent_at);
+}
+
+/* ---- pictures of a core ---- */
+
+static void take_image(const struct sim_run *run, size_t i, struct sim_image *image)
+{
+    const struct run_node *node = run->nodes[i];
+    struct store_step row = {0};
+
+    run_core_step_row(run->core, node, run->arena, &row);
+    *image = (struct sim_image){
+        .state = node->state,
+        .reason = node->reason,
+        .handled = node->handled,
+        .counted = node->counted,
+        .dependency_failed = node->dependency_failed,
+        .has_join = node->join != NULL,
+        .attempts = node->attempts,
+        .tries = node->tries,
+        .open_deps = node->open_deps,
+        .skipped_deps = node->skipped_deps,
+        .open_children = node->open_children,
+        .failure = node->failure,
+        .wake_at = node->wake_at,
+        .sent_at = node->sent_at,
+        .deadline_at = node->deadline_at,
+        .row = row_hash(&row),
+    };
+    if (node->join)
+        image->join = *node->join;
+}
+
+static struct sim_snapshot *take_snapshot(struct sim_run *run)
+{
+    struct sim_snapshot *snapshot = sim_alloc(1, sizeof(*snapshot));
+
+    snapshot->nodes = sim_alloc(run->n, sizeof(*snapshot->nodes));
+    for (size_t i = 0; i < run->n; i++)
+        take_image(run, i, &snapshot->nodes[i]);
+    snapshot->state = run_core_state(run->core);
+    snapshot->progress = run_core_progress(run->core);
+    return snapshot;
+}
+
+static void snapshot_free(struct sim_snapshot **snapshot)
+{
+    if (*snapshot)
+        free((*snapshot)->nodes);
+    free(*snapshot);
+    *snapshot = NULL;
+}
+
+static bool same_join(const struct node_join *a, const struct node_join *b)
+{
+    return a->total == b->total && a->succeeded == b->succeeded && a->failed == b->failed &&
+           a->skipped == b->skipped && a->cancelled == b->cancelled && a->counted == b->counted &&
+           a->decided == b->decided && a->satisfied == b->satisfied &&
+           a->by_deadline == b->by_deadline && a->code == b->code && a->winner == b->winner;
+}
+
+static void compare_image(struct sim_run *run, size_t i, const struct sim_image *was)
+{
+    struct sim_image is;
+    const char *what = NULL;
+    long long old = 0, new = 0;
+
+    take_image(run, i, &is);
+#define SAME(field)                      \
+    if (!what && was->field != is.field) \
+    what = #field, old = (long long)was->field, new = (long long)is.field
+    SAME(state);
+    SAME(reason);
+    SAME(handled);
+    SAME(counted);
+    SAME(dependency_failed);
+    SAME(attempts);
+    SAME(tries);
+    SAME(open_deps);
+    SAME(skipped_deps);
+    SAME(failure);
+    SAME(wake_at);
+    SAME(sent_at);
+    SAME(row);
+    if (!node_state_is_final(was->state)) {
+        SAME(has_join);
+        SAME(open_children);
+        SAME(deadline_at);
+        if (!what && is.has_join && !same_join(&was->join, &is.join))
+            what = "join";
+    }
+#undef SAME
+    if (what)
+        sim_breach(run, "%s: after loading, %s is %lld and was %lld (state %s)",
+                   run->workflow->steps[i]->path.ptr, what, new, old, node_state_phase(was->state));
+}
+
+static void compare_snapshot(struct sim_run *run, const struct sim_snapshot *was)
+{
+    struct run_progress is = run_core_progress(run->core);
+    const char *sound = run_core_check(run->core);
+
+    if (sound)
+        sim_breach(run, "after loading: %s", sound);
+    if (run_core_state(run->core) != was->state)
+        sim_breach(run, "after loading, the run is %s and was %s",
+                   run_state_phase(run_core_state(run->core)), run_state_phase(was->state));
+    for (size_t i = 0; i < run->n && !run->broken; i++)
+        compare_image(run, i, &was->nodes[i]);
+    if (memcmp(&is, &was->progress, sizeof(is)) != 0)
+        sim_breach(run, "after loading, the progress differs");
+}
+
+void sim_compare_disk(struct sim_run *run)
+{
+    pl_arena_reset(run->arena);
+    for (size_t i = 0; i < run->n && !run->broken; i++) {
+        const struct run_node *node = run->nodes[i];
+        struct store_step row = {0};
+
+        run_core_step_row(run->core, node, run->arena, &row);
+        if (run->steps[i].has_row) {
+            if (row_hash(&row) != row_hash(&run->steps[i].disk.row))
+                sim_breach(run, "%s: its row in the store is not what the core says (%s)",
+                           node->def->path.ptr, node_state_phase(node->state));
+        } else if (node->state != NODE_WAITING && !node->silent) {
+            sim_breach(run, "%s: is %s and was never written", node->def->path.ptr,
+                       node_state_phase(node->state));
+        }
+    }
+}
+
+/* ---- commits ---- */
+
+void sim_commit_later(struct sim_run *run)
+{
+    struct store_run run_row = {.created_at = run->created_at};
+    struct sim_batch *batch;
+    pl_ms delay = 0;
+
+    if (!run->arena)
+        run->arena = pl_arena_create(0);
+    pl_arena_reset(run->arena);
+    if (!run_core_take_run_dirty(run->core) && run->n_touched == 0)
+        return;
+    batch = sim_alloc(1, sizeof(*batch));
+    batch->rows = sim_alloc(run->n_touched, sizeof(*batch->rows));
+    batch->index = sim_alloc(run->n_touched, sizeof(*batch->index));
+    for (size_t i = 0; i < run->n_touched; i++) {
+        uint32_t index = run->touched[i];
+        struct store_step row = {0};
+
+        run_core_step_row(run->core, run->nodes[index], run->arena, &row);
+        row_copy(&batch->rows[i], &row);
+        batch->rows[i].mirror = run->steps[index].mirror;
+        batch->index[i] = index;
+        run->steps[index].touched = false;
+    }
+    batch->n_rows = run->n_touched;
+    run->n_touched = 0;
+    /* The run's row goes with every batch: it carries last_seq and usage of the same moment. */
+    run_core_run_row(run->core, run->arena, &run_row);
+    run_row_copy(&batch->run, &run_row);
+    batch->history_len = run->n_history;
+    batch->last_seq = run->last_seq;
+    batch->number = run->next_batch++;
+    if (!run->frozen && run->crashes < run->mood.max_crashes &&
+        sim_below(&run->rng, 1000) < run->mood.crash)
+        batch->snapshot = take_snapshot(run);
+    if (batch->number > 0 && run->mood.commit_delay > 0 && sim_chance(&run->rng, 60))
+        delay = sim_between(&run->rng, 0, (int64_t)run->mood.commit_delay);
+    batch->commit_at = run->now + delay;
+    if (batch->commit_at < run->last_commit_at)
+        batch->commit_at = run->last_commit_at;
+    run->last_commit_at = batch->commit_at;
+    *run->last = batch;
+    run->last = &batch->next;
+    if (!run->frozen)
+        sim_schedule(run, (struct sim_timer){.time = batch->commit_at, .type = SIM_AT_COMMIT});
+}
+
+static void batch_free(struct sim_batch *batch)
+{
+    for (size_t i = 0; i < batch->n_rows; i++)
+        row_finish(&batch->rows[i]);
+    run_row_finish(&batch->run);
+    snapshot_free(&batch->snapshot);
+    free(batch->rows);
+    free(batch->index);
+    free(batch);
+}
+
+static struct sim_batch *unlink_first(struct sim_run *run)
+{
+    struct sim_batch *batch = run->first;
+
+    run->first = batch->next;
+    if (!run->first)
+        run->last = &run->first;
+    return batch;
+}
+
+static void apply_row(struct sim_run *run, uint32_t index, struct sim_row *row, uint64_t number)
+{
+    struct sim_step *step = &run->steps[index];
+    const struct step_def *def = run->workflow->steps[index];
+
+    if (step->has_row && row->row.attempts < step->disk.row.attempts - 1)
+        sim_breach(run, "%s: its durable attempts went from %lld to %lld", def->path.ptr,
+                   (long long)step->disk.row.attempts, (long long)row->row.attempts);
+    row_finish(&step->disk);
+    step->disk = *row;
+    *row = (struct sim_row){0};
+    step->has_row = true;
+    if (step_kind_is_leaf(def->kind) && (pl_str_is(step->disk.row.phase, "succeeded") ||
+                                         pl_str_is(step->disk.row.phase, "accepting")))
+        step->paid = true;
+    if (step->call == SIM_CALL_WAITS_FOR_COMMIT && step->wait_batch <= number)
+        sim_send(run, index);
+}
+
+void sim_commit_first(struct sim_run *run)
+{
+    while (run->first && run->first->commit_at <= run->now && !run->frozen) {
+        struct sim_batch *batch;
+
+        if (run->first->number > 0 && sim_chance(&run->rng, run->mood.store_fault)) {
+            sim_trace(run, "commit %llu fails and is tried again",
+                      (unsigned long long)run->first->number);
+            run->first->commit_at = run->now + 100;
+            sim_schedule(run, (struct sim_timer){.time = run->now + 100, .type = SIM_AT_COMMIT});
+            return;
+        }
+        batch = unlink_first(run);
+        sim_trace(run, "commit %llu", (unsigned long long)batch->number);
+        for (size_t i = 0; i < batch->n_rows; i++)
+            apply_row(run, batch->index[i], &batch->rows[i], batch->number);
+        run_row_finish(&run->disk_run);
+        run->disk_run = batch->run;
+        batch->run = (struct store_run){0};
+        run->durable_history = batch->history_len;
+        run->durable_seq = batch->last_seq;
+        if (batch->snapshot) {
+            run->at_crash = batch->snapshot;
+            batch->snapshot = NULL;
+            run->frozen = true;
+            run->fuse = sim_below(&run->rng, 7);
+        }
+        batch_free(batch);
+    }
+}
+
+/* ---- crashes ---- */
+
+/* The process is gone: calls, timers, evaluations and rows that were not durable with it. Users are
+ * not. */
+static void lose_everything(struct sim_run *run)
+{
+    size_t kept = 0;
+    struct sim_timer *timers = run->heap;
+    size_t n = run->n_heap;
+
+    run_core_destroy(&run->core);
+    while (run->first)
+        batch_free(unlink_first(run));
+    run->heap = NULL;
+    run->n_heap = run->heap_capacity = 0;
+    for (size_t i = 0; i < n; i++)
+        if (timers[i].type == SIM_AT_CANCEL || timers[i].type == SIM_AT_CANCEL_STEP) {
+            sim_schedule(run, timers[i]);
+            kept++;
+        }
+    free(timers);
+    run->n_queue = 0;
+    run->output_asked = false;
+    run->n_touched = 0;
+    run->n_history = run->durable_history;
+    run->last_seq = run->durable_seq;
+    run->final_seen = false;
+    run->last_commit_at = run->now;
+    run->expect_dropped = 0;
+    sim_trace(run, "CRASH, %zu users left", kept);
+}
+
+static void lose_step(struct sim_run *run, size_t i)
+{
+    struct sim_step *step = &run->steps[i];
+    const struct step_def *def = run->workflow->steps[i];
+
+    step->mirror = step->has_row ? step->disk.mirror : (struct sim_mirror){0};
+    if (def->on_ambiguous == ON_AMBIGUOUS_FAIL && step_kind_is_leaf(def->kind) &&
+        step->sent > step->mirror.answered) {
+        step->never_again = true;
+        if (!step->has_row || step->disk.row.attempts == 0)
+            sim_breach(run, "%s: was called before its intent was durable", def->path.ptr);
+    }
+    step->sent = 0;
+    step->call = SIM_CALL_NONE;
+    step->aborted = step->unsent = step->deferring = step->touched = false;
+    step->evals = 0;
+}
+
+static bool load(struct sim_run *run)
+{
+    struct store_step *rows = sim_alloc(run->n, sizeof(*rows));
+    struct pl_err err = {0};
+    size_t count = 0;
+    enum pl_code code;
+
+    for (size_t i = 0; i < run->n; i++)
+        if (run->steps[i].has_row)
+            rows[count++] = run->steps[i].disk.row;
+    if (count > 1 && sim_chance(&run->rng, 30)) {
+        struct store_step swap = rows[0];
+
+        rows[0] = rows[count - 1];
+        rows[count - 1] = swap;
+    }
+    code = run_core_load(run->workflow, run->seed, &run->disk_run, rows, count, &run->core, &err);
+    free(rows);
+    if (code != PL_OK) {
+        sim_breach(run, "loading failed: %s: %s", pl_code_text(code), err.message);
+        return false;
+    }
+    for (size_t i = 0; i < run->n; i++)
+        run->nodes[i] = run_core_node(run->core, run->workflow->steps[i]);
+    return true;
+}
+
+void sim_crash(struct sim_run *run)
+{
+    struct run_event event = {.type = RUN_EV_RECOVER};
+
+    run->crashes++;
+    run->frozen = false;
+    lose_everything(run);
+    for (size_t i = 0; i < run->n; i++)
+        lose_step(run, i);
+    if (run->broken || !load(run))
+        return;
+    compare_snapshot(run, run->at_crash);
+    snapshot_free(&run->at_crash);
+    sim_compare_disk(run);
+    sim_mix(run, run->crashes);
+    if (run->broken || run_state_is_final(run_core_state(run->core)))
+        return;
+    event.now = run->now +=
+        sim_chance(&run->rng, 50) ? sim_between(&run->rng, 0, 50) : sim_between(&run->rng, 0, 6000);
+    sim_step_core(run, &event);
+    if (!run->broken)
+        sim_finish_activation(run);
+}
+
+void sim_disk_finish(struct sim_run *run)
+{
+    while (run->first)
+        batch_free(unlink_first(run));
+    for (size_t i = 0; run->steps && i < run->n; i++)
+        row_finish(&run->steps[i].disk);
+    run_row_finish(&run->disk_run);
+    snapshot_free(&run->at_crash);
+    pl_arena_destroy(&run->arena);
+}

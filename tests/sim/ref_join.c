@@ -1,0 +1,407 @@
+/* ref_join.c - the second opinion on joins: from the order in which branches ended, what must each
+ * join have come to? Written from the contract ("Join policies") and service/run_join.h, not from
+ * the implementation. Called by reference.c at the end of a run. */
+#include "tests/sim/sim.h"
+
+#include "base/json.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+struct opinion {
+    const struct step_def *def;
+    unsigned total, succeeded, failed, skipped, cancelled;
+    bool started, decided, satisfied, by_deadline;
+    enum pl_code code;
+    int winner;
+    size_t at;     /* place in the history */
+    bool *counted; /* by branch */
+    bool *late;    /* by branch: ended after the decision */
+    bool either;   /* two timers of one tick: both ways are right */
+};
+
+bool sim_is_success(const struct sim_entry *entry)
+{
+    return entry->state == NODE_SUCCEEDED || (entry->state == NODE_FAILED && entry->handled);
+}
+
+static unsigned needed(const struct opinion *o)
+{
+    unsigned n = o->total - o->skipped;
+
+    switch (o->def->join.kind) {
+    case JOIN_ANY:
+        return 1;
+    case JOIN_QUORUM:
+        return o->def->join.quorum;
+    case JOIN_FRACTION:
+        return (unsigned)fmax(1, ceil(o->def->join.fraction * n - 1e-9));
+    case JOIN_ALL:
+    case JOIN_SETTLED:
+        break;
+    }
+    return n;
+}
+
+static void conclude(struct opinion *o, bool satisfied, enum pl_code code, size_t at)
+{
+    o->decided = true;
+    o->satisfied = satisfied;
+    o->code = satisfied ? PL_OK : code;
+    o->at = at;
+}
+
+static void consider(struct opinion *o, size_t at)
+{
+    unsigned open = o->total - o->succeeded - o->failed - o->skipped - o->cancelled;
+    const struct join_policy *join = &o->def->join;
+
+    if (join->kind == JOIN_ALL) {
+        if (o->failed + o->cancelled > 0)
+            conclude(o, false, PL_ERR_BRANCH_FAILED, at);
+        else if (open == 0)
+            conclude(o, true, PL_OK, at);
+    } else if (join->kind == JOIN_SETTLED) {
+        if (join->min_given && o->succeeded + open < join->min && o->total > o->skipped)
+            conclude(o, false, PL_ERR_QUORUM_UNREACHABLE, at);
+        else if (open == 0)
+            conclude(o, true, PL_OK, at);
+    } else if (o->total == o->skipped) {
+        conclude(o, false, PL_ERR_QUORUM_UNREACHABLE, at);
+    } else if (o->succeeded >= needed(o)) {
+        conclude(o, true, PL_OK, at);
+    } else if (o->succeeded + open < needed(o)) {
+        conclude(o, false, PL_ERR_QUORUM_UNREACHABLE, at);
+    }
+}
+
+static bool enough_at_deadline(const struct opinion *o, unsigned succeeded)
+{
+    const struct join_policy *join = &o->def->join;
+
+    if (join->kind == JOIN_ALL || join->kind == JOIN_SETTLED)
+        return succeeded >= (join->min > 1 ? join->min : 1);
+    return succeeded >= needed(o);
+}
+
+static int branch_of(const struct opinion *o, const struct sim_run *run, int32_t index)
+{
+    const struct step_def *def = index < 0 ? NULL : run->workflow->steps[index];
+
+    if (!def || def->parent != o->def || def->is_handler)
+        return -1;
+    for (size_t i = 0; i < o->def->n_children; i++)
+        if (o->def->children[i] == def)
+            return (int)i;
+    return -1;
+}
+
+static void count_branch(struct opinion *o, const struct sim_entry *entry, int branch, size_t at)
+{
+    /* Only a user stops a branch while its join is open: any other reason means that it no longer
+     * is. */
+    if (o->decided || (entry->state == NODE_CANCELLED && entry->reason != CANCEL_USER)) {
+        o->late[branch] = true;
+        return;
+    }
+    if (sim_is_success(entry)) {
+        o->succeeded++;
+        o->counted[branch] = true;
+    } else if (entry->state == NODE_FAILED) {
+        o->failed++;
+    } else if (entry->state == NODE_SKIPPED) {
+        o->skipped++;
+    } else {
+        o->cancelled++;
+    }
+    if (o->started) /* else a user stopped the branch before the step began */
+        consider(o, at);
+    if (o->decided)
+        o->winner = branch;
+}
+
+/* The entries of one event: from its SIM_EVENT up to the next. */
+static size_t group_end(const struct sim_run *run, size_t from)
+{
+    size_t end = from + 1;
+
+    while (end < run->n_history && run->history[end].what != SIM_EVENT)
+        end++;
+    return end;
+}
+
+/* Did it close in this group, and was that its join's doing? */
+static const struct sim_entry *closed_in(const struct sim_run *run, const struct opinion *o,
+                                         size_t from, size_t end)
+{
+    for (size_t i = from; i < end; i++)
+        if (run->history[i].what == SIM_CLOSED && run->history[i].index == (int32_t)o->def->index)
+            return &run->history[i];
+    return NULL;
+}
+
+/* Has its deadline come by the time of this event? */
+static bool is_due(const struct sim_run *run, const struct opinion *o, size_t from)
+{
+    const struct run_node *node = run->nodes[o->def->index];
+    enum run_event_type type = run->history[from].event;
+
+    return o->started && !o->decided && o->def->join.deadline > 0 &&
+           run->history[from].now >= node->started_at + o->def->join.deadline &&
+           (type == RUN_EV_TICK || type == RUN_EV_RECOVER);
+}
+
+/* Several times may have come at once, and what ended in this event ended before or after the
+ * decision: where that makes a difference, both ways are right. */
+static void conclude_by_deadline(const struct sim_run *run, struct opinion *o, size_t from,
+                                 size_t end)
+{
+    conclude(o, enough_at_deadline(o, o->succeeded), PL_ERR_JOIN_DEADLINE, from);
+    o->by_deadline = true;
+    for (size_t i = from; i < end; i++)
+        if (run->history[i].what == SIM_FINAL && branch_of(o, run, run->history[i].index) >= 0 &&
+            sim_is_success(&run->history[i]))
+            o->either = true;
+}
+
+/* After one event: did the product close the step when it should have? False: from here on there is
+ * nothing to say (it was cancelled or timed out from outside). */
+static bool after_group(struct sim_run *run, struct opinion *o, size_t from,
+                        const struct sim_entry *closed)
+{
+    if (o->decided && closed && !closed->decided && o->at >= from) {
+        o->decided = o->satisfied = false; /* stopped from outside by the same event */
+        return false;
+    }
+    if (closed && !closed->decided)
+        return false;
+    if (!o->decided && closed)
+        sim_breach(run, "%s: its join was decided too early", o->def->path.ptr);
+    else if (o->decided && !closed && o->at >= from)
+        sim_breach(run, "%s: its join was decided and nothing happened", o->def->path.ptr);
+    else if (is_due(run, o, from))
+        sim_breach(run, "%s: its join's deadline passed and nothing happened", o->def->path.ptr);
+    return true;
+}
+
+static void take_entry(struct opinion *o, const struct sim_run *run, size_t at)
+{
+    const struct sim_entry *entry = &run->history[at];
+    int branch = entry->what == SIM_FINAL ? branch_of(o, run, entry->index) : -1;
+
+    if (branch >= 0)
+        count_branch(o, entry, branch, at);
+    if (entry->what == SIM_STARTED && entry->index == (int32_t)o->def->index) {
+        o->started = true;
+        consider(o, at);
+    }
+}
+
+static void form_opinion(struct sim_run *run, struct opinion *o)
+{
+    size_t end;
+
+    o->total = (unsigned)o->def->n_children;
+    o->winner = -1;
+    for (size_t from = 0; from < run->n_history && !run->broken; from = end) {
+        const struct sim_entry *closed;
+
+        end = group_end(run, from);
+        closed = closed_in(run, o, from, end);
+        if (closed && closed->by_deadline && is_due(run, o, from))
+            conclude_by_deadline(run, o, from, end);
+        for (size_t i = from; i < end; i++)
+            take_entry(o, run, i);
+        if (o->started && !after_group(run, o, from, closed))
+            return;
+    }
+}
+
+/* ---- against what the product said ---- */
+
+static long long report_number(struct pl_str report, const char *key)
+{
+    struct pl_str value;
+    int64_t number;
+
+    if (!json_get(report, pl_str(key), &value) || !json_int(value, &number))
+        return -1;
+    return number;
+}
+
+static bool report_is(struct pl_str report, const char *key, const char *json)
+{
+    struct pl_str value;
+
+    return json_get(report, pl_str(key), &value) && pl_str_is(value, json);
+}
+
+static unsigned expected_counted(const struct opinion *o)
+{
+    unsigned counted = 0;
+
+    for (unsigned i = 0; i < o->total; i++)
+        counted += o->counted[i];
+    return o->satisfied && o->def->join.kind == JOIN_ANY && counted > 1 ? 1 : counted;
+}
+
+static void judge_report(struct sim_run *run, const struct opinion *o, struct pl_str report)
+{
+    char by[32];
+
+    snprintf(by, sizeof(by), "\"%s\"",
+             o->by_deadline ? "deadline" : join_kind_name(o->def->join.kind));
+    if (!report.len)
+        sim_breach(run, "%s: has no join report", o->def->path.ptr);
+    else if (report_number(report, "total") != (long long)o->total)
+        sim_breach(run, "%s: report: total is not %u: %.*s", o->def->path.ptr, o->total,
+                   PL_STR_ARG(report));
+    else if (!report_is(report, "satisfied_by", o->satisfied ? by : "null"))
+        sim_breach(run, "%s: report: satisfied_by is not %s: %.*s", o->def->path.ptr,
+                   o->satisfied ? by : "null", PL_STR_ARG(report));
+    else if (o->satisfied && report_number(report, "counted") != (long long)expected_counted(o))
+        sim_breach(run, "%s: report: counted is not %u: %.*s", o->def->path.ptr,
+                   expected_counted(o), PL_STR_ARG(report));
+}
+
+/* When everything of it has ended, each branch is in exactly one of the numbers. */
+static void judge_report_counts(struct sim_run *run, const struct opinion *o, struct pl_str report)
+{
+    unsigned failed = 0, cancelled = 0;
+
+    for (unsigned i = 0; i < o->total; i++) {
+        const struct run_node *branch = run->nodes[o->def->children[i]->index];
+
+        failed += branch->state == NODE_FAILED && !branch->handled;
+        cancelled += branch->state == NODE_CANCELLED;
+    }
+    if (o->def->join.drain)
+        return;
+    if (report_number(report, "failed") != (long long)failed ||
+        report_number(report, "cancelled") != (long long)cancelled)
+        sim_breach(run, "%s: report: %u failed, %u cancelled, and it says %.*s", o->def->path.ptr,
+                   failed, cancelled, PL_STR_ARG(report));
+}
+
+static enum cancel_reason loser_reason(const struct opinion *o)
+{
+    if (!o->decided || o->by_deadline) /* its own time ran out, or its join's */
+        return CANCEL_DEADLINE;
+    if (!o->satisfied)
+        return CANCEL_SIBLING_FAILED;
+    return o->def->join.kind == JOIN_ANY ? CANCEL_LOST_RACE : CANCEL_QUORUM_MET;
+}
+
+static void judge_branches(struct sim_run *run, const struct opinion *o)
+{
+    for (unsigned i = 0; i < o->total; i++) {
+        const struct run_node *branch = run->nodes[o->def->children[i]->index];
+        bool success = branch->state == NODE_SUCCEEDED || branch->handled;
+
+        if (branch->counted && !success)
+            sim_breach(run, "%s: is %s and counted", branch->def->path.ptr,
+                       node_state_phase(branch->state));
+        if (o->satisfied && !o->either && branch->counted != o->counted[i])
+            sim_breach(run, "%s: counted is %d, should be %d", branch->def->path.ptr,
+                       branch->counted, o->counted[i]);
+        if (branch->state == NODE_CANCELLED && o->late[i] && !o->def->join.drain &&
+            branch->reason != loser_reason(o) && !sim_user_cancelled(run, branch->def, false))
+            sim_breach(run, "%s: was cancelled as %s, should be %s", branch->def->path.ptr,
+                       cancel_reason_text(branch->reason), cancel_reason_text(loser_reason(o)));
+    }
+}
+
+static void add_branch_value(struct pl_buf *out, const struct opinion *o, unsigned i,
+                             const struct run_node *branch)
+{
+    if (i > 0)
+        pl_buf_char(out, ',');
+    json_write_string(out, branch->def->id);
+    pl_buf_char(out, ':');
+    if (o->counted[i]) {
+        pl_buf_str(out, pl_value_text(branch->output));
+    } else if (o->def->join.kind == JOIN_SETTLED && branch->state == NODE_FAILED && !o->late[i]) {
+        pl_buf_text(out, "{\"error\":");
+        pl_buf_str(out, pl_value_text(branch->error));
+        pl_buf_char(out, '}');
+    } else {
+        pl_buf_text(out, "null");
+    }
+}
+
+static void judge_value(struct sim_run *run, const struct opinion *o, const struct run_node *node)
+{
+    struct pl_buf expected;
+    struct pl_str is = pl_value_text(node->output);
+
+    pl_buf_init(&expected, 64u << 20);
+    if (o->def->join.kind == JOIN_ANY) {
+        pl_buf_str(&expected,
+                   pl_value_text(run->nodes[o->def->children[o->winner]->index]->output));
+    } else {
+        pl_buf_char(&expected, '{');
+        for (unsigned i = 0; i < o->total; i++)
+            add_branch_value(&expected, o, i, run->nodes[o->def->children[i]->index]);
+        pl_buf_char(&expected, '}');
+    }
+    if (!pl_str_eq(pl_buf_view(&expected), is) && !json_equal(pl_buf_view(&expected), is))
+        sim_breach(run, "%s: its value is %.*s, should be %.*s", o->def->path.ptr, PL_STR_ARG(is),
+                   PL_STR_ARG(pl_buf_view(&expected)));
+    pl_buf_finish(&expected);
+}
+
+static bool has_late_failure(const struct sim_run *run, const struct opinion *o)
+{
+    for (unsigned i = 0; i < o->total; i++)
+        if (o->late[i] && run->nodes[o->def->children[i]->index]->state == NODE_FAILED)
+            return true;
+    return false;
+}
+
+static void judge(struct sim_run *run, const struct opinion *o, const struct run_node *node)
+{
+    struct store_step row = {0};
+    uint32_t index = o->def->index;
+
+    run_core_step_row(run->core, node, run->arena, &row);
+    if (node->state == NODE_CANCELLED) /* whatever its join had come to is void */
+        return;
+    if (!o->either)
+        judge_report(run, o, row.join);
+    judge_report_counts(run, o, row.join);
+    judge_branches(run, o);
+    if (o->either || !o->decided)
+        return;
+    if (o->satisfied && node->state == NODE_FAILED &&
+        sim_error_code(node->error) != PL_ERR_NOT_ACCEPTED &&
+        !(sim_error_code(node->error) == PL_ERR_EXPRESSION_ERROR && node->parent &&
+          sim_eval_fails(run, index, RUN_EVAL_ACCEPT)))
+        sim_breach(run, "%s: its join is satisfied and it failed: %.*s", o->def->path.ptr,
+                   PL_STR_ARG(pl_value_text(node->error)));
+    if (!o->satisfied && node->state == NODE_SUCCEEDED)
+        sim_breach(run, "%s: its join is not satisfied (%s) and it succeeded", o->def->path.ptr,
+                   pl_code_text(o->code));
+    if (!o->satisfied && node->state == NODE_FAILED && !o->def->handler &&
+        o->def->on_error != ON_ERROR_DEFAULT && sim_error_code(node->error) != o->code)
+        sim_breach(run, "%s: its error is %.*s, should be %s", o->def->path.ptr,
+                   PL_STR_ARG(pl_value_text(node->error)), pl_code_text(o->code));
+    if (node->state == NODE_SUCCEEDED && o->satisfied && !has_late_failure(run, o))
+        judge_value(run, o, node);
+}
+
+void sim_judge_join(struct sim_run *run, uint32_t index)
+{
+    struct opinion o = {.def = run->workflow->steps[index]};
+    const struct run_node *node = run->nodes[index];
+
+    if (node->started_at == 0)
+        return;
+    o.counted = sim_alloc(o.def->n_children, sizeof(bool));
+    o.late = sim_alloc(o.def->n_children, sizeof(bool));
+    form_opinion(run, &o);
+    if (!run->broken)
+        judge(run, &o, node);
+    free(o.counted);
+    free(o.late);
+}

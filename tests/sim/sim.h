@@ -1,0 +1,286 @@
+/* sim.h - what the files of the simulator share: one scenario (a random workflow in a random
+ * world), its store, its history. Not the product: it drives service/run_core from outside and
+ * judges it by a second opinion. Everything a scenario does follows from its seed.
+ *
+ *   gen.c        a random workflow as text
+ *   world.c      the world around one run: calls, evaluations, timers, users; the main loop of a
+ * scenario step.c       one event into the core, and what is looked at after every event disk.c
+ * commits in order, crashes, loading, comparing the loaded state reference.c  what leaves, on_error
+ * and the run must have come to ref_join.c   what joins must have come to main.c       the command
+ * line */
+#ifndef PLAIT_TESTS_SIM_SIM_H
+#define PLAIT_TESTS_SIM_SIM_H
+
+#include "base/buf.h"
+#include "service/run_core.h"
+#include "service/run_join.h"
+#include "service/run_states.h"
+#include "service/workflow.h"
+
+/* ---- numbers from seeds ---- */
+
+struct sim_rng {
+    uint64_t state;
+};
+uint64_t sim_random(struct sim_rng *rng);
+/* A number in [0, n), 0 for n == 0; a number in [low, high]; true in `percent` of the cases. */
+unsigned sim_below(struct sim_rng *rng, unsigned n);
+int64_t sim_between(struct sim_rng *rng, int64_t low, int64_t high);
+bool sim_chance(struct sim_rng *rng, unsigned percent);
+/* A hash of three numbers, for choices that must not depend on the order of events. */
+uint64_t sim_hash(uint64_t a, uint64_t b, uint64_t c);
+
+/* ---- the store ---- */
+
+/* What the simulator itself knows of a step; stored with its row, so that a crash sets it back as
+ * well. */
+struct sim_mirror {
+    enum node_state state;
+    unsigned attempts;      /* CALLs less DEFERREDs */
+    unsigned failures;      /* results that used up a try */
+    bool started;           /* the note of its beginning was seen */
+    bool final_noted;       /* the note of its end was seen */
+    bool closed;            /* a parallel that has been seen decided, cancelled or timed out */
+    bool aborted;           /* its call was told to stop */
+    uint32_t answered;      /* serial of the newest call known when its last result came in */
+    enum pl_code last_code; /* of its last result */
+    bool timed_out;         /* its call was aborted for its own deadline */
+};
+
+/* A copy of a row that owns what it points to. */
+struct sim_row {
+    struct store_step row;
+    char *text; /* the strings */
+    struct sim_mirror mirror;
+};
+
+/* Everything of a core that must be the same after loading; one a step. */
+struct sim_image {
+    enum node_state state;
+    enum cancel_reason reason;
+    bool handled, counted, dependency_failed, has_join;
+    unsigned attempts, tries, open_deps, skipped_deps, open_children;
+    struct node_join join;
+    enum pl_code failure;
+    pl_ms wake_at, sent_at, deadline_at;
+    uint64_t row; /* a hash of its row */
+};
+
+struct sim_snapshot {
+    struct sim_image *nodes;
+    enum run_state state;
+    struct run_progress progress;
+    int64_t last_seq;
+};
+
+/* The rows of one activation, not yet durable. */
+struct sim_batch {
+    struct sim_batch *next;
+    struct sim_row *rows;
+    uint32_t *index;
+    size_t n_rows;
+    struct store_run run;
+    size_t history_len;
+    int64_t last_seq;
+    uint64_t number;
+    pl_ms commit_at;
+    struct sim_snapshot *snapshot; /* when the crash comes after this commit */
+};
+
+/* ---- what happened, as far as it is durable ---- */
+
+enum sim_happening {
+    SIM_EVENT,   /* an event went into the core */
+    SIM_STARTED, /* a step's beginning was noted */
+    SIM_FINAL,   /* a step's end was noted */
+    SIM_CLOSED,  /* a parallel was seen decided, cancelled or timed out */
+};
+
+struct sim_entry {
+    enum sim_happening what;
+    int32_t index; /* -1: the run */
+    pl_ms now;
+    enum run_event_type event; /* SIM_EVENT */
+    enum run_state run_state;  /* SIM_EVENT: before it */
+    enum node_state state;     /* SIM_FINAL, SIM_CLOSED */
+    bool handled;
+    bool was_aborted;          /* SIM_FINAL: its call had been told to stop */
+    bool decided, by_deadline; /* SIM_CLOSED */
+    enum cancel_reason reason;
+    struct store_usage usage; /* SIM_EVENT of a RESULT */
+};
+
+/* ---- a scenario ---- */
+
+enum sim_call_state { SIM_CALL_NONE, SIM_CALL_WAITS_FOR_COMMIT, SIM_CALL_OUT };
+
+/* The world's side of a step. */
+struct sim_step {
+    enum sim_call_state call;
+    bool aborted;
+    bool deferring;  /* the answer on its way is DEFERRED */
+    bool unsent;     /* nothing of this call went out: deferred, or aborted before its intent was
+                        durable */
+    uint32_t serial; /* of the call; never reset */
+    uint32_t sent;   /* serial of the last call that really went out */
+    uint64_t wait_batch; /* the batch that holds its intent */
+    unsigned evals;      /* bit mask of evaluations asked for and not answered */
+    bool never_again;    /* ambiguous with on_ambiguous: fail */
+    bool paid;           /* a result of it is durable */
+    bool has_row;
+    struct sim_row disk; /* the durable row */
+    struct sim_mirror mirror;
+    bool touched; /* in this activation */
+};
+
+enum sim_timer_type {
+    SIM_AT_RESULT,
+    SIM_AT_DEFERRED,
+    SIM_AT_EVALUATED,
+    SIM_AT_COMMIT,
+    SIM_AT_CANCEL,
+    SIM_AT_CANCEL_STEP,
+};
+
+struct sim_timer {
+    pl_ms time;
+    uint64_t order;
+    enum sim_timer_type type;
+    int32_t index;
+    uint32_t serial;
+    enum run_eval_what what;
+};
+
+/* How unfriendly this scenario's world is; percentages unless said. */
+struct sim_mood {
+    unsigned fail, free, defer, no_retry, hint, late_eval, eval_error, untruth, race, stale;
+    unsigned commit_delay, store_fault;
+    unsigned crash; /* per mille of the commits */
+    unsigned max_crashes;
+    unsigned latency; /* ms, at the most */
+    unsigned late_tick;
+};
+
+struct sim_queue_item {
+    enum sim_timer_type type;
+    int32_t index;
+    uint32_t serial;
+    enum run_eval_what what;
+};
+
+struct sim_run {
+    uint64_t seed;
+    struct sim_rng rng;
+    struct sim_mood mood;
+    bool trace;
+
+    struct pl_buf text;
+    struct workflow *workflow;
+    struct run_core *core;
+    struct run_node **nodes; /* by index, of the present core */
+    struct sim_step *steps;
+    size_t n;
+    bool wide; /* full comparisons are sampled */
+    pl_ms now, created_at;
+
+    struct sim_timer *heap;
+    size_t n_heap, heap_capacity;
+    uint64_t next_order;
+    struct sim_queue_item *queue; /* answers given within the activation */
+    size_t n_queue, queue_capacity, queue_head;
+    uint32_t next_serial;
+    bool output_asked;
+
+    struct sim_batch *first, **last; /* not durable yet */
+    uint64_t next_batch;
+    pl_ms last_commit_at;
+    size_t durable_history;
+    int64_t durable_seq;
+    struct pl_arena *arena; /* for rows that are being made */
+    bool frozen;            /* nothing commits any more: the crash is near */
+    unsigned fuse;          /* activations until it comes */
+    struct sim_snapshot *at_crash;
+    struct store_run disk_run;
+    uint32_t *touched;
+    size_t n_touched;
+
+    struct sim_entry *history;
+    size_t n_history, history_capacity;
+
+    int64_t last_seq;
+    unsigned expect_dropped;
+    uint64_t events, hash;
+    unsigned crashes;
+    bool final_seen;
+    enum run_state final_state;
+
+    bool broken;
+    char breach[1024];
+};
+
+/* gen.c: appends a workflow as JSON. */
+void sim_generate(struct sim_rng *rng, struct pl_buf *out);
+
+/* world.c: runs one scenario to its end; sim_run_finish releases it. False when something was
+ * broken. */
+bool sim_run_scenario(struct sim_run *run, uint64_t seed, bool trace);
+void sim_run_finish(struct sim_run *run);
+void sim_schedule(struct sim_run *run, struct sim_timer timer);
+/* Begins the call of a step whose intent is durable (or need not be). */
+void sim_send(struct sim_run *run, uint32_t index);
+/* Carries one effect of the core out. */
+void sim_take_effect(struct sim_run *run, const struct run_effect *effect);
+/* What `when` and `accept` of a step say; the same however often it is asked. */
+bool sim_truth(const struct sim_run *run, uint32_t index, enum run_eval_what what);
+bool sim_eval_fails(const struct sim_run *run, uint32_t index, enum run_eval_what what);
+
+/* Brings the answers given at once, then makes the batch of the activation. */
+void sim_finish_activation(struct sim_run *run);
+
+/* step.c: one event, judged. */
+void sim_step_core(struct sim_run *run, struct run_event *event);
+/* Looks at everything: O(steps). */
+void sim_check_all(struct sim_run *run);
+
+/* disk.c */
+void sim_commit_later(struct sim_run *run);
+void sim_commit_first(struct sim_run *run);
+void sim_crash(struct sim_run *run);
+void sim_disk_finish(struct sim_run *run);
+/* The core's rows against the durable ones; everything must have been written. */
+void sim_compare_disk(struct sim_run *run);
+
+/* reference.c, ref_join.c: at the end of the run. */
+void sim_judge_run(struct sim_run *run);
+/* What was known before a RESULT went in, and what it said. */
+struct sim_before {
+    bool is_result;
+    enum node_state state;
+    unsigned attempts, failures;
+    pl_ms sent_at, deadline_at;
+    enum pl_code code;
+    bool free, no_retry;
+    pl_ms retry_after;
+};
+/* Right after a RESULT: did the step go where its policy sends it? */
+void sim_judge_result(struct sim_run *run, const struct sim_before *before,
+                      const struct run_node *node);
+void sim_judge_join(struct sim_run *run, uint32_t index);
+/* A step's result as the join sees it: succeeded, or failed and handled. */
+bool sim_is_success(const struct sim_entry *entry);
+/* Did a user cancel this step (or the run, or a step it stands in, when `above`)? */
+bool sim_user_cancelled(const struct sim_run *run, const struct step_def *def, bool above);
+/* Where in the history a step ended or closed; SIZE_MAX: it did not. */
+size_t sim_find(const struct sim_run *run, enum sim_happening what, uint32_t index);
+/* The code in an error of the core's, INTERNAL when there is none. */
+enum pl_code sim_error_code(const struct pl_value *error);
+
+/* Says what is wrong; the first one counts. */
+void sim_breach(struct sim_run *run, const char *fmt, ...) PL_PRINTF(2, 3);
+void sim_trace(struct sim_run *run, const char *fmt, ...) PL_PRINTF(2, 3);
+void sim_mix(struct sim_run *run, uint64_t value);
+/* Grows an array to hold one more; ends the process when out of memory. */
+void *sim_grow(void *array, size_t count, size_t *capacity, size_t size);
+void *sim_alloc(size_t count, size_t size);
+
+#endif
