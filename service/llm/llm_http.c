@@ -198,6 +198,7 @@ static void hide_key_in_value(struct pl_str key, struct pl_value **value)
         hide_key(key, copy.data, copy.len);
     pl_value_unref(value);
     *value = pl_value_take(&copy);
+    pl_buf_finish(&copy);
 }
 
 static void make_result(struct llm_http *state, const struct http_outcome *outcome,
