@@ -137,6 +137,15 @@ static void attempt_failed(struct run_core *core, struct run_node *node,
 
 /* ---- results ---- */
 
+static void add_usage(struct store_usage *total, const struct store_usage *more)
+{
+    total->calls += more->calls;
+    total->input_tokens += more->input_tokens;
+    total->cached_input_tokens += more->cached_input_tokens;
+    total->output_tokens += more->output_tokens;
+    total->cost_usd += more->cost_usd;
+}
+
 static void check_size(struct step_result *result)
 {
     size_t len = pl_value_text(result->output).len;
@@ -164,8 +173,8 @@ bool run_attempt_result(struct run_core *core, struct run_node *node, struct ste
 {
     if (node->state != NODE_CALLING && node->state != NODE_STOPPING)
         return false;
-    run_usage_add(&node->usage, &result->usage);
-    run_usage_add(&core->usage, &result->usage);
+    add_usage(&node->usage, &result->usage);
+    add_usage(&core->usage, &result->usage);
     core->dirty = true;
     check_size(result);
     if (node->state == NODE_STOPPING) {

@@ -1,12 +1,11 @@
-/* run_core.c - the run as a whole: events in, consequences carried, the run's own end. Not the
- * moves of one step (run_node, run_attempt, run_parallel) nor rows (run_rows, run_load). See
+/* run_core.c - the run as a whole: events in, their consequences carried. Not its end (run_end),
+ * the moves of one step (run_node, run_attempt, run_parallel) nor rows (run_rows, run_load). See
  * run_core.h. */
 #include "service/run_core.h"
 
 #include "service/run_core_private.h"
 
 #include <assert.h>
-#include <stdio.h>
 #include <stdlib.h>
 
 /* ---- life ---- */
@@ -138,138 +137,6 @@ void run_core_note(struct run_core *core, const char *type, struct run_node *nod
     notes[core->n_notes++] = (struct run_note){.seq = ++core->seq, .type = type, .node = node};
 }
 
-void run_usage_add(struct store_usage *total, const struct store_usage *more)
-{
-    total->calls += more->calls;
-    total->input_tokens += more->input_tokens;
-    total->cached_input_tokens += more->cached_input_tokens;
-    total->output_tokens += more->output_tokens;
-    total->cost_usd += more->cost_usd;
-}
-
-/* ---- the run's own moves ---- */
-
-static const char *ending_note(enum run_state state)
-{
-    if (state == RUN_SUCCEEDED)
-        return "run.succeeded";
-    return state == RUN_FAILED ? "run.failed" : "run.cancelled";
-}
-
-void run_core_move(struct run_core *core, enum run_state to)
-{
-    assert(run_state_allows(core->state, to));
-    if (core->trace)
-        core->trace(core->trace_arg, NULL, run_state_phase(core->state), run_state_phase(to));
-    core->state = to;
-    core->dirty = true;
-    if (to != RUN_RUNNING)
-        core->timeout_at = 0;
-    if (!run_state_is_final(to))
-        return;
-    core->ended_at = core->now;
-    run_core_note(core, ending_note(to), NULL);
-}
-
-/* `step`: the one it failed by, NULL: none. The error is taken. */
-static void set_error(struct run_core *core, struct pl_value *error, const struct run_node *step)
-{
-    char detail[PL_ERR_MESSAGE_MAX];
-    struct pl_err text = {0};
-
-    if (!error)
-        core->out_of_memory = true;
-    pl_value_unref(&core->error);
-    core->error = error;
-    run_problem_detail(error, detail, sizeof(detail));
-    if (step)
-        pl_err_set(&text, PL_ERR_INTERNAL, "step %.*s failed: %s", PL_STR_ARG(step->def->path),
-                   detail);
-    else
-        pl_err_set(&text, PL_ERR_INTERNAL, "%s", detail);
-    snprintf(core->reason, sizeof(core->reason), "%s", text.message);
-}
-
-/* The outcome is fixed: what still runs is stopped. */
-static void end_run(struct run_core *core, enum cancel_reason reason)
-{
-    run_core_move(core, RUN_ENDING);
-    run_node_cancel_range(core, 0, (uint32_t)core->n_nodes, reason);
-}
-
-void run_core_timeout(struct run_core *core)
-{
-    struct pl_err text = {0};
-
-    pl_err_set(&text, PL_ERR_RUN_TIMEOUT, "the run was not done %lld ms after it began",
-               (long long)core->workflow->timeout);
-    set_error(
-        core,
-        run_problem_make(&(struct run_problem){.code = PL_ERR_RUN_TIMEOUT, .detail = text.message}),
-        NULL);
-    end_run(core, CANCEL_DEADLINE);
-}
-
-/* Does the run fail by how this top-level step ended? */
-static bool fails_run(const struct run_node *node)
-{
-    return (node->state == NODE_FAILED && !node->handled) ||
-           (node->state == NODE_CANCELLED && node->reason == CANCEL_USER);
-}
-
-static struct pl_value *error_of_step(const struct run_node *node)
-{
-    struct pl_value *own = pl_value_ref(node->error), *error;
-
-    if (!own)
-        own = run_problem_make(&(struct run_problem){.code = PL_ERR_CANCELLED,
-                                                     .detail = "it was cancelled by a user",
-                                                     .attempts = node->attempts});
-    error = own ? run_problem_of_run(own, node->def->path) : NULL;
-    pl_value_unref(&own);
-    return error;
-}
-
-static void top_step_ended(struct run_core *core, const struct run_node *node)
-{
-    if (core->state == RUN_RUNNING && !core->workflow->settled && fails_run(node)) {
-        set_error(core, error_of_step(node), node);
-        end_run(core, CANCEL_RUN_FAILED);
-    }
-}
-
-/* Under `settled`: the failure that ended first. */
-static const struct run_node *first_failure(const struct run_core *core)
-{
-    const struct run_node *first = NULL;
-
-    for (size_t i = 0; i < core->workflow->n_top; i++) {
-        const struct run_node *node = run_node_of(core, core->workflow->top[i]);
-
-        if (fails_run(node) && (!first || node->ended_at < first->ended_at))
-            first = node;
-    }
-    return first;
-}
-
-static void all_steps_over(struct run_core *core)
-{
-    const struct run_node *failure;
-
-    if (core->state == RUN_ENDING) {
-        run_core_move(core, core->error ? RUN_FAILED : RUN_CANCELLED);
-        return;
-    }
-    failure = first_failure(core);
-    if (failure) {
-        set_error(core, error_of_step(failure), failure);
-        run_core_move(core, RUN_FAILED);
-        return;
-    }
-    run_core_move(core, RUN_OUTPUT);
-    run_core_effect(core, RUN_FX_EVAL, NULL, RUN_EVAL_OUTPUT);
-}
-
 /* ---- consequences ---- */
 
 static void release_dependents(struct run_core *core, const struct run_node *node)
@@ -290,7 +157,7 @@ static void release_dependents(struct run_core *core, const struct run_node *nod
 static void node_ended(struct run_core *core, struct run_node *node)
 {
     if (!node->parent)
-        top_step_ended(core, node);
+        run_end_top_step(core, node);
     else if (node->def->is_handler)
         run_node_handled(core, node->parent, node);
     else
@@ -311,7 +178,7 @@ void run_core_settle(struct run_core *core)
     }
     if (core->open == 0 && !core->out_of_memory &&
         (core->state == RUN_RUNNING || core->state == RUN_ENDING))
-        all_steps_over(core);
+        run_end_all_over(core);
 }
 
 /* ---- events ---- */
@@ -321,7 +188,7 @@ static void start(struct run_core *core)
     const struct workflow *workflow = core->workflow;
 
     core->started_at = core->now;
-    run_core_move(core, RUN_RUNNING);
+    run_end_move(core, RUN_RUNNING);
     if (workflow->timeout > 0)
         core->timeout_at = core->now + workflow->timeout;
     run_core_note(core, "run.started", NULL);
@@ -329,7 +196,7 @@ static void start(struct run_core *core)
         run_node_enter(core, run_node_of(core, workflow->top[i]));
     /* one that a user cancelled before the run began ends it before anything else does */
     for (size_t i = 0; i < workflow->n_top; i++)
-        top_step_ended(core, run_node_of(core, workflow->top[i]));
+        run_end_top_step(core, run_node_of(core, workflow->top[i]));
     for (size_t i = 0; i < workflow->n_top; i++)
         run_node_try(core, run_node_of(core, workflow->top[i]));
 }
@@ -377,50 +244,10 @@ static void recover(struct run_core *core)
         run_core_effect(core, RUN_FX_EVAL, NULL, RUN_EVAL_OUTPUT);
 }
 
-static void cancel(struct run_core *core)
-{
-    if (run_state_is_final(core->state) || core->state == RUN_ENDING)
-        return;
-    snprintf(core->reason, sizeof(core->reason), "cancelled by a user");
-    if (core->state == RUN_RUNNING) {
-        end_run(core, CANCEL_USER);
-        return;
-    }
-    for (size_t i = 0; core->state == RUN_QUEUED && i < core->n_nodes; i++) {
-        struct run_node *node = &core->nodes[i];
-
-        if (run_node_is_final(node))
-            continue;
-        node->state = NODE_CANCELLED;
-        node->reason = CANCEL_USER;
-        node->silent = true;
-    }
-    run_core_move(core, RUN_CANCELLED);
-}
-
-/* The run's output, or why there is none. */
-static bool output_evaluated(struct run_core *core, struct run_event *event)
-{
-    if (core->state != RUN_OUTPUT || event->what != RUN_EVAL_OUTPUT)
-        return false;
-    if (event->err.code == PL_OK) {
-        core->output = event->value ? event->value : pl_value_null();
-        event->value = NULL;
-        run_core_move(core, RUN_SUCCEEDED);
-        return true;
-    }
-    set_error(core,
-              run_problem_make(
-                  &(struct run_problem){.code = event->err.code, .detail = event->err.message}),
-              NULL);
-    run_core_move(core, RUN_FAILED);
-    return true;
-}
-
 static void evaluated(struct run_core *core, struct run_event *event)
 {
     bool awaited =
-        event->node ? run_node_evaluated(core, event->node, event) : output_evaluated(core, event);
+        event->node ? run_node_evaluated(core, event->node, event) : run_end_evaluated(core, event);
 
     core->dropped += !awaited;
     pl_value_unref(&event->value);
@@ -460,7 +287,7 @@ static void take(struct run_core *core, struct run_event *event)
         deferred(core, event);
         break;
     case RUN_EV_CANCEL:
-        cancel(core);
+        run_end_cancel(core);
         break;
     case RUN_EV_CANCEL_STEP:
         if (!run_state_is_final(core->state))

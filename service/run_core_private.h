@@ -1,7 +1,7 @@
-/* run_core_private.h - the inside of a run, shared by run_core.c (events, the end of the run),
- * run_node.c (moves of one step), run_attempt.c (results, retries), run_parallel.c (joins carried
- * out), run_timers.c, run_problem.c (errors), run_rows.c and run_load.c (rows), run_check.c. Nobody
- * else includes it.
+/* run_core_private.h - the inside of a run, shared by run_core.c (events), run_end.c (the run's
+ * end), run_node.c (moves of one step), run_attempt.c (results, retries), run_parallel.c (joins
+ * carried out), run_timers.c, run_problem.c (errors), run_rows.c and run_load.c (rows),
+ * run_check.c. Nobody else includes it.
  *
  * How consequences travel: a step that becomes final goes on a queue; run_core_settle takes them
  * off one by one and tells the step around it and those that wait for it. So nothing recurses
@@ -58,8 +58,9 @@ void run_core_effect(struct run_core *core, enum run_effect_type type, struct ru
                      enum run_eval_what what);
 /* `node` NULL: of the run. */
 void run_core_note(struct run_core *core, const char *type, struct run_node *node);
-/* Adds a call's usage to another; shared with loading. */
-void run_usage_add(struct store_usage *total, const struct store_usage *more);
+/* Carries the consequences of everything on the queue. */
+void run_core_settle(struct run_core *core);
+
 static inline struct run_node *run_node_of(const struct run_core *core, const struct step_def *def)
 {
     return def ? &core->nodes[def->index] : NULL;
@@ -152,11 +153,16 @@ void run_timers_update(struct run_core *core, struct run_node *node);
 /* Fires everything due at core->now, consequences included. */
 void run_timers_fire(struct run_core *core);
 
-/* ---- run_core.c, the end of things ---- */
-/* Carries the consequences of everything on the queue. */
-void run_core_settle(struct run_core *core);
-void run_core_move(struct run_core *core, enum run_state to);
-/* The run's timeout has passed. */
-void run_core_timeout(struct run_core *core);
+/* ---- run_end.c ---- */
+/* The only way the run's state changes. */
+void run_end_move(struct run_core *core, enum run_state to);
+/* A top-level step is over: does that fix the outcome? */
+void run_end_top_step(struct run_core *core, const struct run_node *node);
+/* Nothing of the run is open any more. */
+void run_end_all_over(struct run_core *core);
+void run_end_timeout(struct run_core *core);
+void run_end_cancel(struct run_core *core);
+/* Its output was made, or not; false when it does not wait for that. */
+bool run_end_evaluated(struct run_core *core, struct run_event *event);
 
 #endif

@@ -98,7 +98,7 @@ void run_timers_fire(struct run_core *core)
         if (core->out_of_memory)
             return;
         if (timeout && core->timeout_at <= core->now)
-            run_core_timeout(core);
+            run_end_timeout(core);
         else if (!timeout && first && first <= core->now)
             fire(core, core->timers[1].node);
         else

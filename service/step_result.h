@@ -1,5 +1,5 @@
-/* step_result.h - what one attempt of a step came to: made where the call ran, read by the run core. Not the
- * outcome of the step (retries and on_error decide that). */
+/* step_result.h - what one attempt of a step came to: made where the call ran, read by the run
+ * core. Not the outcome of the step (retries and on_error decide that). */
 #ifndef PLAIT_SERVICE_STEP_RESULT_H
 #define PLAIT_SERVICE_STEP_RESULT_H
 
@@ -10,14 +10,14 @@
 
 /* Owned by whoever holds it; step_result_finish releases. Crosses threads with its call. */
 struct step_result {
-    struct pl_err err;           /* code PL_OK: `output` is there; CANCELLED: it was aborted */
-    struct pl_value *output;     /* a reference, NULL unless OK */
-    struct store_usage usage;    /* also of a failed or aborted attempt, as far as it was seen */
-    int upstream_status;         /* HTTP status, 0: none */
-    struct pl_value *upstream;   /* the server's own error message as a JSON string, NULL: none */
-    pl_ms retry_after;           /* the server's hint; -1: none */
-    bool no_retry;               /* the server said so (x-should-retry: false), or it can never work */
-    bool free;                   /* uses up no attempt: 429, or a known provider out of reach */
+    struct pl_err err;         /* code PL_OK: `output` is there; CANCELLED: it was aborted */
+    struct pl_value *output;   /* a reference, NULL unless OK */
+    struct store_usage usage;  /* also of a failed or aborted attempt, as far as it was seen */
+    int upstream_status;       /* HTTP status, 0: none */
+    struct pl_value *upstream; /* the server's own error message as a JSON string, NULL: none */
+    pl_ms retry_after;         /* the server's hint; -1: none */
+    bool no_retry; /* the server said so (x-should-retry: false), or it can never work */
+    bool free;     /* uses up no attempt: 429, or a known provider out of reach */
 };
 
 void step_result_init(struct step_result *result); /* OK, nothing there, retry_after -1 */
