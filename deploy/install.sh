@@ -54,6 +54,7 @@ want_tests() {
     want llvm has_command llvm-symbolizer
     want check has_library check
     want nodejs has_command node
+    want sqlite3 has_command sqlite3
     want universal-ctags has_command ctags
     want shellcheck has_command shellcheck
     want util-linux has_command setarch
@@ -89,8 +90,12 @@ if ! has_command apt-get; then
 fi
 
 echo "installing:$missing"
+log=$(mktemp)
 apt="env DEBIAN_FRONTEND=${DEBIAN_FRONTEND:-noninteractive} apt-get -q -o Acquire::Retries=3 -o DPkg::Lock::Timeout=300 -o Dpkg::Use-Pty=0"
 # shellcheck disable=SC2086 # lists of words
-as_root $apt update </dev/null >/dev/null
-# shellcheck disable=SC2086
-as_root $apt install -y --no-install-recommends $missing </dev/null
+if ! { as_root $apt update && as_root $apt install -y --no-install-recommends $missing; } >"$log" 2>&1 </dev/null; then
+    tail -n 40 "$log"
+    echo "install.sh: apt-get failed; its whole output: $log" >&2
+    exit 1
+fi
+rm -f "$log"

@@ -54,8 +54,8 @@ export LC_ALL=C.UTF-8 CTEST_OUTPUT_ON_FAILURE=1
 export ASAN_OPTIONS=detect_leaks=1:detect_stack_use_after_return=1:strict_string_checks=1
 export UBSAN_OPTIONS=print_stacktrace=1
 export TSAN_OPTIONS=second_deadlock_stack=1:history_size=4
-rm -rf "$logs"
 mkdir -p "$logs"
+rm -f "$logs/failed"
 
 # ---- counting -------------------------------------------------------------------------------------------------------
 
@@ -73,6 +73,7 @@ now() { date +%s; }
 run_stage() {
     stage=$1
     stage_passed=0 stage_failed=0
+    rm -rf "${logs:?}/$stage"[-_]*
     began=$(now)
     echo
     echo "== $stage: $2"
@@ -145,6 +146,21 @@ find_fixed() { # find_fixed SANITIZER
 
 # ---- kinds of tests ---------------------------------------------------------------------------------------------------
 
+# Of each failing test in a log of ctest: the first lines and the last.
+show_failed() {
+    awk '
+        function flush(    i) {
+            for (i = 1; i <= n; i++) {
+                if (i <= 20 || i > n - 40) print line[i]
+                else if (i == 21) print "(" n - 60 " lines more)"
+            }
+            n = 0
+        }
+        /^ *[0-9]+\/[0-9]+ Test +#/ {flush(); failing = !/ Passed /}
+        /^[0-9]+% tests passed/ {flush(); failing = 0}
+        failing {line[++n] = $0}' "$1"
+}
+
 # run_ctest NAME [CTEST_ARGUMENT...]: the tests of build-test-NAME; one for each.
 run_ctest() {
     ctest_name=$1
@@ -164,7 +180,7 @@ run_ctest() {
     bad=$(sed -n 's/.*<testcase name="\([^"]*\)".*status="\(fail\|notrun\|disabled\)".*/\1/p' "$junit")
     pass "$count"
     if [ -n "$bad" ]; then
-        grep -vE '^ *[0-9]+/[0-9]+ Test .* Passed |^ +Start +[0-9]+:' "$log" | tail -n 400
+        show_failed "$log"
         for test in $bad; do
             fail "$test"
         done
@@ -190,8 +206,8 @@ run_node() {
     bad=$(awk '/^# (fail|cancelled) [0-9]+$/ {n += $3} END {print n + 0}' "$log")
     pass "${good:-0}"
     if [ "$bad" -gt 0 ]; then
-        grep -E '^ *not ok ' -A 40 "$log" | head -n 400
-        fail "black-box tests ($log)" "$bad"
+        awk '/^ *not ok / {inside = 1} inside {print} /^ *\.\.\.$/ {inside = 0}' "$log" | head -n 400
+        fail "black-box tests: $(sed -n 's/^ *not ok [0-9]* - //p' "$log" | paste -sd ';') ($log)" "$bad"
     elif [ "$status" -ne 0 ] || [ "${good:-0}" -eq 0 ]; then
         tail -n 60 "$log"
         fail "node ended with $status ($log)"
@@ -238,7 +254,7 @@ stage_sim() {
         tail -n 2 "$logs/sim-simulator.log"
     fi
     run_ctest gcc -R '^sim/(determinism|planted)'
-    grep -E 'caught' "$logs/sim-ctest.xml"
+    sed -n 's/.*\(plait_sim_bug[0-9]*: .*caught.*\)/\1/p' "$logs/sim-ctest.xml"
 }
 
 fuzz_one() { # fuzz_one PROGRAM: from its corpus, new inputs into a folder of their own
@@ -256,7 +272,10 @@ fuzz_one() { # fuzz_one PROGRAM: from its corpus, new inputs into a folder of th
 
 stage_fuzz() {
     targets=$(for source in tests/fuzz/fuzz_*.c; do basename "$source" .c; done)
-    build fuzz -DCMAKE_C_COMPILER=clang -DCMAKE_BUILD_TYPE=RelWithDebInfo -DPLAIT_SANITIZE=address,undefined -DPLAIT_FUZZ=ON || return
+    build fuzz -DCMAKE_C_COMPILER=clang -DCMAKE_BUILD_TYPE=RelWithDebInfo -DPLAIT_SANITIZE=address,undefined -DPLAIT_FUZZ=ON
+    status=$?
+    targets=all
+    [ "$status" -eq 0 ] || return
     running=0
     for program in build-test-fuzz/tests/fuzz/fuzz_*; do
         if [ ! -f "$program" ] || [ ! -x "$program" ]; then
