@@ -271,8 +271,13 @@ static int start(struct session *session)
     if (code == PL_OK)
         return EXIT_OK;
     fail(&err);
-    for (size_t i = 0; i < problems.count; i++)
-        fprintf(stderr, "  input%s: %s\n", problems.items[i].pointer, problems.items[i].message);
+    for (size_t i = 0; i < problems.count; i++) {
+        fputs("  input", stderr);
+        cli_put_plain(stderr, problems.items[i].pointer);
+        fputs(": ", stderr);
+        cli_put_plain(stderr, problems.items[i].message);
+        fputc('\n', stderr);
+    }
     return EXIT_USAGE;
 }
 
@@ -445,12 +450,12 @@ static void print_error(const struct session *session)
 
     if (!arena || !json_get(error, PL_STR("code"), &code) ||
         !json_get(error, PL_STR("detail"), &detail)) {
-        fprintf(stderr, "plait: the run failed: %.*s\n", PL_STR_ARG(error));
+        cli_usage_error("the run failed: %.*s", PL_STR_ARG(error));
     } else {
-        fprintf(stderr, "plait: the run failed%s%s: %s: %s\n", has_step ? " at step " : "",
-                has_step ? json_decode_string_arena(step, arena).ptr : "",
-                json_decode_string_arena(code, arena).ptr,
-                json_decode_string_arena(detail, arena).ptr);
+        cli_usage_error("the run failed%s%s: %s: %s", has_step ? " at step " : "",
+                        has_step ? json_decode_string_arena(step, arena).ptr : "",
+                        json_decode_string_arena(code, arena).ptr,
+                        json_decode_string_arena(detail, arena).ptr);
     }
     pl_arena_destroy(&arena);
 }

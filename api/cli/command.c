@@ -7,19 +7,31 @@
 
 #include <ctype.h>
 #include <stdarg.h>
-#include <stdio.h>
 #include <stdlib.h>
 
-enum { HELP_COLUMN = 28, ENV_NAME_MAX = 64 };
+enum { HELP_COLUMN = 28, ENV_NAME_MAX = 64, MESSAGE_MAX = 4096 };
+
+void cli_put_plain(FILE *out, const char *text)
+{
+    for (const unsigned char *at = (const unsigned char *)text; *at; at++) {
+        bool c1 = at[0] == 0xc2 && at[1] >= 0x80 && at[1] <= 0x9f; /* U+0080 to U+009F */
+
+        fputc(c1 || *at < 0x20 || *at == 0x7f ? '?' : *at, out);
+        at += c1;
+    }
+}
 
 int cli_usage_error(const char *fmt, ...)
 {
+    char text[MESSAGE_MAX];
     va_list args;
 
-    fputs("plait: ", stderr);
     va_start(args, fmt);
-    vfprintf(stderr, fmt, args);
+    if (vsnprintf(text, sizeof text, fmt, args) < 0)
+        text[0] = '\0';
     va_end(args);
+    fputs("plait: ", stderr);
+    cli_put_plain(stderr, text);
     fputc('\n', stderr);
     return EXIT_USAGE;
 }

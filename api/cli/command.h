@@ -6,6 +6,8 @@
 #include "base/compiler.h"
 #include "base/err.h"
 
+#include <stdio.h>
+
 /* Exit statuses (contract section 1). */
 enum { EXIT_OK = 0, EXIT_RUN_FAILED = 1, EXIT_USAGE = 2, EXIT_INTERRUPTED = 130 };
 
@@ -50,6 +52,10 @@ const struct cli_values *cli_get_all(const struct cli_args *args, const char *na
 
 /* Runs `plait ARGV...`; returns the exit status. */
 int cli_main(int argc, char **argv);
+
+/* Writes text that others made, such as a server's message: what a terminal would obey becomes '?'.
+ */
+void cli_put_plain(FILE *out, const char *text);
 
 /* "plait: message" on stderr. Returns EXIT_USAGE, so that failing is one line. */
 int cli_usage_error(const char *fmt, ...) PL_PRINTF(1, 2);

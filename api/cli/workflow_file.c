@@ -1,6 +1,7 @@
 /* workflow_file.c - see workflow_file.h. */
 #include "api/cli/workflow_file.h"
 
+#include "api/cli/command.h"
 #include "base/limits.h"
 #include "service/llm/provider.h"
 
@@ -10,8 +11,11 @@ void workflow_file_print(const char *path, struct doc_problems *problems, FILE *
     for (size_t i = 0; i < problems->count; i++) {
         const struct doc_problem *problem = &problems->items[i];
 
-        fprintf(out, "%s:%u:%u %s: %s\n", path, problem->line, problem->column, problem->pointer,
-                problem->message);
+        fprintf(out, "%s:%u:%u ", path, problem->line, problem->column);
+        cli_put_plain(out, problem->pointer);
+        fputs(": ", out);
+        cli_put_plain(out, problem->message);
+        fputc('\n', out);
     }
     if (problems->total > problems->count)
         fprintf(out, "%s: and %zu more\n", path, problems->total - problems->count);
