@@ -44,6 +44,7 @@ struct progress {
     enum progress_mode mode;
     struct row *rows; /* by step index */
     unsigned drawn;   /* lines of the block on the screen */
+    unsigned columns; /* of the terminal at this drawing */
     pl_ms begun;
     bool colour;
 };
@@ -183,13 +184,26 @@ void progress_event(struct progress *progress, const struct bus_event *event)
 
 /* ---- the live block ---- */
 
+/* Bytes of the characters that fit: a line that wrapped would put the next drawing a line too low.
+ */
+static int fitting(const char *text, unsigned columns)
+{
+    unsigned characters = 0;
+    int at = 0;
+
+    for (; text[at]; at++)
+        if (((unsigned char)text[at] & 0xc0) != 0x80 && characters++ == columns)
+            break;
+    return at;
+}
+
 static void put_line(struct progress *progress, const char *text, const char *colour,
                      unsigned *lines, unsigned max)
 {
     if (*lines >= max)
         return;
-    fprintf(stderr, "\r\033[2K%s%s%s\n", progress->colour ? colour : "", text,
-            progress->colour ? "\033[0m" : "");
+    fprintf(stderr, "\r\033[2K%s%.*s%s\n", progress->colour ? colour : "",
+            fitting(text, progress->columns), text, progress->colour ? "\033[0m" : "");
     (*lines)++;
 }
 
@@ -234,18 +248,20 @@ static void put_step(struct progress *progress, const struct step_def *def, pl_m
         put_step(progress, def->handler, now, lines, max);
 }
 
-static unsigned terminal_rows(void)
+static unsigned terminal_rows(unsigned *ret_columns)
 {
     struct winsize size = {0};
+    bool known = ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0;
 
-    if (ioctl(STDERR_FILENO, TIOCGWINSZ, &size) != 0 || size.ws_row < 4)
+    *ret_columns = known && size.ws_col ? size.ws_col : 80;
+    if (!known || size.ws_row == 0)
         return 24;
-    return size.ws_row;
+    return size.ws_row > 4 ? size.ws_row : 4;
 }
 
 void progress_draw(struct progress *progress, pl_ms now)
 {
-    unsigned lines = 0, max = terminal_rows() - 2;
+    unsigned lines = 0, max = terminal_rows(&progress->columns) - 2;
     char total[24], line[LINE_MAX];
 
     if (progress->mode != PROGRESS_LIVE)
