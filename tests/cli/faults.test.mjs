@@ -164,6 +164,18 @@ test('a redirect is not followed', limit, async (t) => {
     assert.equal(target.connections, 0);
 });
 
+test('a message of a server does not reach the terminal with its controls', limit, async (t) => {
+    const home = place(t);
+    const message = 'no \u001b]0;owned\u0007 \u001b[2J\u009b31m\r\nplait: all is well';
+    const server = await startServer(t, (request, response) => json(response, 400, { error: { message } }));
+    const env = { OPENAI_BASE_URL: `http://127.0.0.1:${server.port}/v1`, OPENAI_API_KEY: 'k' };
+    const result = await run(t, home, ['run', home.file('w.json', once({ a: ask('m', 'x') }))], { env });
+    assert.equal(result.code, 1);
+    assert.match(result.err, /bad_request: .*no .*owned/);
+    assert.doesNotMatch(result.err, /[\u0000-\u0009\u000b-\u001f\u007f\u0080-\u009f]/);
+    assert.doesNotMatch(result.err, /^plait: all is well/m);
+});
+
 test('headers without end are cut off', limit, async (t) => {
     const server = await startServer(t, (request, response) => {
         response.socket.write(`HTTP/1.1 200 OK\r\n${`x-filler: ${'y'.repeat(8000)}\r\n`.repeat(200)}`);

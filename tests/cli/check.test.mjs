@@ -1,0 +1,152 @@
+// check.test.mjs - `plait check`, `plait graph` and `plait version`: what is wrong with a file, how it looks drawn. The same
+// bad files are held against the parser by tests/unit/service/test_workflow_bad.c.
+import assert from 'node:assert/strict';
+import fs from 'node:fs';
+import path from 'node:path';
+import { test } from 'node:test';
+import { limit, place, run, top } from './support/plait.mjs';
+
+const badFolder = path.join(top, 'tests/check/bad');
+const badFiles = fs.readdirSync(badFolder).filter((name) => /\.(yaml|json)$/.test(name));
+const examples = fs.readdirSync(path.join(top, 'examples')).filter((name) => name.endsWith('.yaml')).map((name) => path.join(top, 'examples', name));
+
+const expectedOf = (name) => fs.readFileSync(path.join(badFolder, name.replace(/\.\w+$/, '.expected')), 'utf8');
+// Whether a provider is there is asked only with --config: a file may be checked where there are no keys.
+const withoutProviders = (text) => text.split('\n').filter((line) => !line.includes(': no provider for ')).join('\n');
+
+test('there are at least thirty bad files', () => assert.ok(badFiles.length >= 30, `${badFiles.length}`));
+
+for (const name of badFiles)
+    test(`check tells every problem of ${name}, and nothing else, on stdout`, limit, async (t) => {
+        const result = await run(t, place(t), ['check', name], { cwd: badFolder });
+        assert.equal(result.out, withoutProviders(expectedOf(name)));
+        assert.equal(result.err, '');
+        assert.equal(result.code, 2);
+    });
+
+test('each line has file, line, column, a pointer and a sentence', limit, async (t) => {
+    for (const name of badFiles)
+        for (const line of expectedOf(name).trimEnd().split('\n'))
+            assert.match(line, /^[\w.-]+\.(yaml|json):[1-9]\d*:[1-9]\d* (\/[^:]*)?: \S.{8,}$/, line);
+});
+
+test('with --config models without a provider are problems too', limit, async (t) => {
+    const home = place(t);
+    const config = home.file('c.yaml', 'providers:\n  openai: {api_key: x}\n');
+    const result = await run(t, home, ['check', 'unknown-provider.yaml', '--config', config], { cwd: badFolder });
+    assert.equal(result.code, 2);
+    const places = (text) => text.trimEnd().split('\n').map((line) => line.split(': ')[0]);
+    assert.deepEqual(places(result.out), places(expectedOf('unknown-provider.yaml')));
+});
+
+test('several files are checked in one go: all problems, one exit code', limit, async (t) => {
+    const names = ['cycle.yaml', 'quorum-too-large.yaml'];
+    const result = await run(t, place(t), ['check', names[0], examples[0], names[1], 'missing.yaml'], { cwd: badFolder });
+    assert.equal(result.code, 2);
+    assert.ok(result.out.startsWith(names.map(expectedOf).join('')), result.out);
+    assert.match(result.out, /^missing\.yaml:.*No such file/m);
+});
+
+test('a file from stdin is called -', limit, async (t) => {
+    const text = fs.readFileSync(path.join(badFolder, 'cycle.yaml'), 'utf8');
+    const result = await run(t, place(t), ['check', '-'], { input: text });
+    assert.equal(result.code, 2);
+    assert.equal(result.out, expectedOf('cycle.yaml').replaceAll('cycle.yaml:', '-:'));
+    const good = await run(t, place(t), ['check', '-'], { input: '{"steps": {"a": {"reduce": 1}}}' });
+    assert.equal(good.code, 0);
+});
+
+test('the examples are good: check says nothing and exits 0', limit, async (t) => {
+    const result = await run(t, place(t), ['check', ...examples]);
+    assert.equal(result.out, '');
+    assert.equal(result.err, '');
+    assert.equal(result.code, 0);
+});
+
+test('what is not text, or deeper than any workflow, is refused without harm', limit, async (t) => {
+    const home = place(t);
+    const cases = {
+        'zero.yaml': Buffer.alloc(1000),
+        'latin.yaml': Buffer.from('steps: {a: {reduce: "\xe4\xf6"}}', 'latin1'),
+        'deep.json': '['.repeat(100000),
+        'deep.yaml': '[ '.repeat(20000),
+        'long.yaml': `steps: {a: {reduce: "${'x'.repeat(9 << 20)}"}}`,
+        'anchors.yaml': `a: &a [${'x,'.repeat(50)}]\n${[...'bcdefghi'].map((name, i) => `${name}: &${name} [${`*${'abcdefgh'[i]},`.repeat(50)}]`).join('\n')}\n`,
+    };
+    for (const [name, content] of Object.entries(cases)) {
+        const result = await run(t, home, ['check', home.file(name, content)]);
+        assert.equal(result.code, 2, name);
+        assert.ok(result.out.length > 0 && result.out.length < 100000, `${name}: ${result.out.length} bytes`);
+    }
+});
+
+test('control characters of a file do not reach the terminal', limit, async (t) => {
+    const home = place(t);
+    const file = home.file('w.json', JSON.stringify({ 'steps\u001b[31m': {}, steps: { 'a\u0007': { llm: { 'p\u001b]0;x\u0007': 1 } } } }));
+    const result = await run(t, home, ['check', file]);
+    assert.equal(result.code, 2);
+    assert.doesNotMatch(result.out, /[\u0000-\u0009\u000b-\u001f\u007f]/);
+});
+
+// ---- graph ----
+
+// Braces and quotes that pair up, and as many statements as a drawing needs.
+function checkDot(text) {
+    let depth = 0;
+    let quoted = false;
+    for (let i = 0; i < text.length; i++) {
+        if (quoted && text[i] === '\\') i++;
+        else if (text[i] === '"') quoted = !quoted;
+        else if (!quoted && text[i] === '{') depth++;
+        else if (!quoted && text[i] === '}') depth--;
+        assert.ok(depth >= 0);
+    }
+    assert.equal(depth, 0);
+    assert.equal(quoted, false);
+    assert.match(text, /^digraph "/);
+}
+
+const graphOf = async (t, file, format) => {
+    const result = await run(t, place(t), ['graph', file, ...(format ? ['--format', format] : [])]);
+    assert.equal(result.code, 0, result.err);
+    assert.equal(result.err, '');
+    assert.match(result.out, /\n$/);
+    return result.out;
+};
+
+for (const file of examples)
+    test(`the graph of ${path.basename(file)} is whole in every format`, limit, async (t) => {
+        const mermaid = await graphOf(t, file);
+        assert.match(mermaid, /^flowchart TD\n/);
+        assert.equal(mermaid.match(/^ *subgraph /gm)?.length ?? 0, mermaid.match(/^ *end$/gm)?.length ?? 0);
+        assert.equal(await graphOf(t, file, 'mermaid'), mermaid);
+        checkDot(await graphOf(t, file, 'dot'));
+        const { nodes, edges } = JSON.parse(await graphOf(t, file, 'json'));
+        const ids = nodes.map((node) => node.id);
+        assert.equal(new Set(ids).size, ids.length);
+        for (const edge of edges) assert.ok(ids.includes(edge.from) && ids.includes(edge.to), JSON.stringify(edge));
+        assert.equal(mermaid.match(/ --> /g)?.length ?? 0, edges.length);
+        for (const id of ids) assert.match(mermaid, new RegExp(`\\["${id.split('.').pop()}: `));
+    });
+
+test('the travel plan is drawn as three steps that lead to one', limit, async (t) => {
+    const { nodes, edges } = JSON.parse(await graphOf(t, path.join(top, 'examples/travel-plan.yaml'), 'json'));
+    assert.deepEqual(nodes.map((node) => node.id), ['attractions', 'hotels', 'transport', 'plan']);
+    assert.deepEqual(edges.map((edge) => `${edge.from}>${edge.to}`).sort(), ['attractions>plan', 'hotels>plan', 'transport>plan']);
+});
+
+test('the graph of a bad file is its problems, on stderr, exit 2', limit, async (t) => {
+    const result = await run(t, place(t), ['graph', 'cycle.yaml'], { cwd: badFolder });
+    assert.equal(result.code, 2);
+    assert.equal(result.out, '');
+    assert.equal(result.err, expectedOf('cycle.yaml'));
+});
+
+test('version names plait and its libraries', limit, async (t) => {
+    for (const args of [['version'], ['--version']]) {
+        const result = await run(t, place(t), args);
+        assert.equal(result.code, 0);
+        assert.match(result.out, /^plait \d+\.\d+\.\d+\S*\n/);
+        for (const library of ['libcurl', 'sqlite', 'libyaml', 'cJSON', 'libsodium']) assert.match(result.out, new RegExp(`${library} \\d`));
+    }
+});
