@@ -84,7 +84,7 @@ static void leave_multi(struct http_call *call)
 {
     if (!call->multi)
         return;
-    http_multi_remove(call->multi, call->easy->curl);
+    http_multi_remove(call->multi, call->easy);
     call->multi = NULL;
 }
 
@@ -384,8 +384,7 @@ static bool begin(struct http_call *call)
     if (!call->place.name &&
         !http_names_enter(http_multis_names(call->multis), call->request->url, &call->place))
         return true;
-    call->multi =
-        http_multis_add(call->multis, net_policy_id(call->request->policy), call->easy->curl);
+    call->multi = http_multis_add(call->multis, net_policy_id(call->request->policy), call->easy);
     if (call->multi)
         return true;
     fail(call, PL_ERR_NO_MEMORY, "no memory for a call");
@@ -412,15 +411,12 @@ static bool try_fresh(struct http_call *call, CURLcode result)
 }
 
 /* http_multi_ended */
-static void on_ended(CURL *easy, CURLcode result)
+static void on_ended(struct http_easy *easy, CURLcode result)
 {
-    struct http_easy *handle = NULL;
-
-    curl_easy_getinfo(easy, CURLINFO_PRIVATE, (char **)&handle);
-    if (handle->call->closing)
-        leave_multi(handle->call);
-    else if (!try_fresh(handle->call, result))
-        finish(handle->call, result);
+    if (easy->call->closing)
+        leave_multi(easy->call);
+    else if (!try_fresh(easy->call, result))
+        finish(easy->call, result);
 }
 
 static void on_mail(struct loop *loop, struct loop_mail *mail)

@@ -4,6 +4,7 @@
 #ifndef PLAIT_SERVICE_HTTP_EASY_H
 #define PLAIT_SERVICE_HTTP_EASY_H
 
+#include "base/list.h"
 #include "service/http_call.h"
 
 #include <curl/curl.h>
@@ -21,6 +22,7 @@ struct http_easy_hooks {
 /* One easy handle. CURLINFO_PRIVATE is this. */
 struct http_easy {
     struct http_easy *next; /* while idle */
+    struct pl_list carried; /* while in a multi handle: its list */
     CURL *curl;
     struct http_call *call; /* whose it is */
     /* what the handle is set to */

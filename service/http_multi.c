@@ -34,9 +34,11 @@ struct http_multi {
     struct http_multis *owner;
     CURLM *curl;
     uint64_t policy;
-    unsigned index; /* its place, and what its descriptors carry in the epoll */
-    unsigned count; /* transfers in it */
-    bool touched;   /* may have ended transfers to tell */
+    unsigned index;         /* its place, and what its descriptors carry in the epoll */
+    unsigned count;         /* transfers in it */
+    struct pl_list carried; /* the easy handles of these */
+    bool touched;           /* may have ended transfers to tell */
+    bool broken;            /* curl failed in it, out of memory: it can only be emptied */
     bool mail_queued;
     pl_ms idle_since;
     struct loop_timer timer; /* curl's one timer */
@@ -178,8 +180,11 @@ static void act(struct http_multi *multi, curl_socket_t fd, int events)
 {
     int running;
 
+    if (multi->broken)
+        return;
     multi->owner->busy = true;
-    (void)curl_multi_socket_action(multi->curl, fd, events, &running);
+    if (curl_multi_socket_action(multi->curl, fd, events, &running) != CURLM_OK)
+        multi->broken = true;
     multi->owner->busy = false;
     multi->touched = true;
 }
@@ -249,23 +254,33 @@ static int on_timer_wanted(CURLM *curl, long ms, void *arg)
     return 0;
 }
 
+static void drain(struct http_multi *multi)
+{
+    CURLMsg *message;
+    int left;
+
+    multi->touched = false;
+    while ((message = curl_multi_info_read(multi->curl, &left))) {
+        struct http_easy *easy = NULL;
+
+        if (message->msg == CURLMSG_DONE &&
+            curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, (char **)&easy) == CURLE_OK)
+            multi->owner->ended(easy, message->data.result);
+    }
+    /* curl would never say how the rest of a broken one ends */
+    while (multi->broken && !pl_list_empty(&multi->carried))
+        multi->owner->ended(pl_container_of(multi->carried.next, struct http_easy, carried),
+                            CURLE_OUT_OF_MEMORY);
+}
+
 /* loop_transfers.drain */
 static void on_drain(struct loop_transfers *transfers)
 {
     struct http_multis *multis = pl_container_of(transfers, struct http_multis, transfers);
 
     for (unsigned i = 0; i < multis->count; i++) {
-        struct http_multi *multi = multis->multis[i];
-        CURLMsg *message;
-        int left;
-
-        if (!multi || !multi->touched)
-            continue;
-        multi->touched = false;
-        while ((message = curl_multi_info_read(multi->curl, &left))) {
-            if (message->msg == CURLMSG_DONE)
-                multis->ended(message->easy_handle, message->data.result);
-        }
+        if (multis->multis[i] && multis->multis[i]->touched)
+            drain(multis->multis[i]);
     }
 }
 
@@ -342,6 +357,7 @@ static struct http_multi *open_multi(struct http_multis *multis, uint64_t policy
         return NULL;
     multi->owner = multis;
     multi->policy = policy;
+    pl_list_init(&multi->carried);
     multi->timer.fire = on_timer;
     multi->mail.deliver = on_mail;
     if (!find_place(multis, &multi->index) || !set_up(multi)) {
@@ -357,29 +373,33 @@ static struct http_multi *find_room(struct http_multis *multis, uint64_t policy)
     for (unsigned i = 0; i < multis->count; i++) {
         struct http_multi *multi = multis->multis[i];
 
-        if (multi && multi->policy == policy && multi->count < PL_LIMIT_TRANSFERS_PER_MULTI)
+        if (multi && multi->policy == policy && !multi->broken &&
+            multi->count < PL_LIMIT_TRANSFERS_PER_MULTI)
             return multi;
     }
     return open_multi(multis, policy);
 }
 
-struct http_multi *http_multis_add(struct http_multis *multis, uint64_t policy, CURL *easy)
+struct http_multi *http_multis_add(struct http_multis *multis, uint64_t policy,
+                                   struct http_easy *easy)
 {
     struct http_multi *multi = find_room(multis, policy);
 
     assert(!multis->busy);
-    if (!multi || curl_multi_add_handle(multi->curl, easy) != CURLM_OK)
+    if (!multi || curl_multi_add_handle(multi->curl, easy->curl) != CURLM_OK)
         return NULL;
+    pl_list_append(&multi->carried, &easy->carried);
     multi->count++;
     return multi;
 }
 
-void http_multi_remove(struct http_multi *multi, CURL *easy)
+void http_multi_remove(struct http_multi *multi, struct http_easy *easy)
 {
     struct http_multis *multis = multi->owner;
 
     assert(!multis->busy);
-    (void)curl_multi_remove_handle(multi->curl, easy);
+    pl_list_remove(&easy->carried);
+    (void)curl_multi_remove_handle(multi->curl, easy->curl);
     if (--multi->count)
         return;
     multi->idle_since = multis->loop->now;

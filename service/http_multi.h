@@ -20,7 +20,7 @@ struct http_multis;
 
 /* A transfer has ended; its easy handle is still in its multi, the callee takes it out. Not inside
  * curl. */
-typedef void http_multi_ended(CURL *easy, CURLcode result);
+typedef void http_multi_ended(struct http_easy *easy, CURLcode result);
 
 /* Those of a loop, made at the first call and freed with the loop; NULL when out of memory. */
 struct http_multis *http_multis_of(struct loop *loop, http_multi_ended *ended);
@@ -29,9 +29,10 @@ struct http_multis *http_multis_of(struct loop *loop, http_multi_ended *ended);
 bool http_multis_busy(const struct http_multis *multis);
 
 /* Begins the transfer; NULL when out of memory. */
-struct http_multi *http_multis_add(struct http_multis *multis, uint64_t policy, CURL *easy);
+struct http_multi *http_multis_add(struct http_multis *multis, uint64_t policy,
+                                   struct http_easy *easy);
 /* Takes it out; when it has not ended, its connection is closed at once. */
-void http_multi_remove(struct http_multi *multi, CURL *easy);
+void http_multi_remove(struct http_multi *multi, struct http_easy *easy);
 
 /* The loop's idle easy handles. */
 struct http_easy_pool *http_multis_easies(struct http_multis *multis);
