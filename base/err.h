@@ -30,6 +30,13 @@ enum pl_retry_class {
     X(UNSUPPORTED, "unsupported", "Not supported by this version", 422, NEVER)                     \
     X(NOT_FOUND, "not_found", "Not found", 404, NEVER)                                             \
     X(CONFLICT, "conflict", "In conflict with the present state", 409, NEVER)                      \
+    X(PRECONDITION, "precondition_failed", "Not the version that was named", 412, NEVER)           \
+    X(KEY_REUSED, "idempotency_key_reused", "The idempotency key belongs to another request", 422, \
+      NEVER)                                                                                       \
+    X(NOT_ALLOWED, "method_not_allowed", "The resource does not know this method", 405, NEVER)     \
+    X(NOT_ACCEPTABLE, "not_acceptable", "None of the accepted types can be made", 406, NEVER)      \
+    X(UNSUPPORTED_TYPE, "unsupported_media_type", "The body's type is not taken here", 415, NEVER) \
+    X(FORBIDDEN, "forbidden", "Not allowed", 403, NEVER)                                           \
     X(TOO_LARGE, "too_large", "Larger than the limit", 413, NEVER)                                 \
     X(LIMIT_EXCEEDED, "limit_exceeded", "A limit was reached", 429, NEVER)                         \
     /* this process and its store */                                                               \

@@ -40,6 +40,7 @@ struct engine_options {
     struct providers *providers;     /* borrowed, outlives the engine */
     const struct net_policy *policy; /* of http steps; borrowed */
     size_t max_step_output;          /* bytes; 0: PL_LIMIT_STEP_OUTPUT_BYTES */
+    unsigned max_runs;               /* runs going on at once, the rest is refused; 0: 10,000 */
     bool adopt;                      /* go on with every unfinished run of the store */
     const struct pl_clock *clock;    /* NULL: the real one */
 };
@@ -50,8 +51,9 @@ struct engine_options {
 enum pl_code engine_create(const struct engine_options *options, struct engine **ret_engine,
                            struct pl_err *err) PL_MUST_CHECK;
 
-/* Takes no new runs, starts no new calls, lets those in flight finish for `drain` milliseconds and records them, then aborts the
- * rest. When it returns no run is going on; what is unfinished stays unfinished in the store. Blocks. */
+/* Takes no new runs, starts no new calls, lets those in flight finish for `drain` milliseconds and
+ * records them, then aborts the rest. When it returns no run is going on; what is unfinished stays
+ * unfinished in the store. Blocks. */
 void engine_drain(struct engine *engine, pl_ms drain);
 /* Drains, then closes everything. Blocks. Nulls; accepts NULL. */
 void engine_destroy(struct engine **engine, pl_ms drain);
@@ -74,6 +76,11 @@ struct engine_run_request {
     struct pl_str thread;      /* or empty */
     struct pl_str metadata;    /* JSON object or empty */
     const char *id;            /* NULL: a new one */
+    int64_t workflow_version;  /* of a stored workflow; 0: none */
+    bool deltas;               /* somebody may read text as it arrives: ask models for streams */
+    /* Idempotency-Key of a route, with a hash of the body; empty: none. Only
+     * engine_start_or_join_run looks at them. */
+    struct pl_str key_route, key, key_fingerprint;
     /* Called once, after the commit of the end; on the run's loop, must not block. May be NULL. */
     void (*on_end)(void *arg, const struct engine_end *end);
     /* Called once when the run's row is durable: from then on its id may be shown. On the run's
@@ -82,8 +89,9 @@ struct engine_run_request {
     void *arg;
 };
 
-/* Starts a run and copies its id (ret_id may be the memory of request->id). Errors: INVALID_JSON, INVALID_INPUT (see problems),
- * SHUTTING_DOWN, NO_MEMORY, NO_SPACE and what else store_health says. */
+/* Starts a run and copies its id (ret_id may be the memory of request->id). Errors: INVALID_JSON,
+ * INVALID_INPUT (see problems), SHUTTING_DOWN, NO_MEMORY, NO_SPACE and what else store_health says.
+ */
 enum pl_code engine_start_run(struct engine *engine, const struct engine_run_request *request,
                               char ret_id[PL_ID_TEXT], struct doc_problems *problems,
                               struct pl_err *err) PL_MUST_CHECK;
@@ -116,5 +124,81 @@ enum pl_code engine_run_workflow(struct engine *engine, struct pl_str tenant, st
                                  struct workflow **ret_workflow, struct pl_err *err) PL_MUST_CHECK;
 
 void engine_store_stats(struct engine *engine, struct store_stats *ret_stats);
+
+/* ---- for the service (HTTP) ---- */
+
+/* engine_start_run for requests that may have an idempotency key. *ret_joined: the key was known,
+ * ret_id is the run it belongs to (it may be going on or over), and no callback of this request is
+ * called. Errors: also KEY_REUSED (another body), LIMIT_EXCEEDED (max_runs). */
+enum pl_code engine_start_or_join_run(struct engine *engine,
+                                      const struct engine_run_request *request,
+                                      char ret_id[PL_ID_TEXT], bool *ret_joined,
+                                      struct doc_problems *problems,
+                                      struct pl_err *err) PL_MUST_CHECK;
+
+/* Calls `on_end` once when the run is over and durable: at once (on this thread) when it is
+ * already. `on_end` and `arg` must live until then or until engine_unwatch_end. The token is never
+ * 0 when the callback is still to come. Errors: NOT_FOUND. */
+enum pl_code engine_watch_end(struct engine *engine, struct pl_str tenant, struct pl_str run_id,
+                              void (*on_end)(void *arg), void *arg, uint64_t *ret_token,
+                              struct pl_err *err) PL_MUST_CHECK;
+/* After it returns the callback will not be called (any more). Token 0: nothing. Not from the
+ * callback. */
+void engine_unwatch_end(struct engine *engine, uint64_t token);
+
+/* One page of a tenant's runs as {"data":[run...],"has_more":bool,"next":id or null}. */
+struct store_run_filter;
+enum pl_code engine_write_runs(struct engine *engine, struct pl_str tenant,
+                               const struct store_run_filter *filter, size_t limit,
+                               struct pl_buf *out, struct pl_err *err) PL_MUST_CHECK;
+
+/* One page of a run's steps, the same list shape; `prefix` matches whole path segments, `status`
+ * one status word. */
+struct engine_step_filter {
+    struct pl_str status, prefix, after;
+};
+enum pl_code engine_write_steps(struct engine *engine, struct pl_str tenant, struct pl_str run_id,
+                                const struct engine_step_filter *filter, size_t limit,
+                                struct pl_buf *out, struct pl_err *err) PL_MUST_CHECK;
+
+/* Told on another thread (store writer), must not block. */
+typedef void (*engine_done_fn)(void *arg, enum pl_code code, const struct pl_err *err);
+
+/* Deletes a run that is over. Told through `done`. Errors there: NOT_FOUND, CONFLICT (it is not
+ * over). */
+void engine_delete_run(struct engine *engine, struct pl_str tenant, struct pl_str run_id,
+                       engine_done_fn done, void *arg);
+
+/* Stored workflows. `done` gets the version and whether it is new. if_version as in store_op. */
+struct engine_workflow_put {
+    struct pl_str tenant, name;
+    struct workflow *workflow; /* compiled; its text and hash are stored */
+    int64_t if_version;
+    void (*done)(void *arg, enum pl_code code, int64_t version, bool created,
+                 const struct pl_err *err);
+    void *arg;
+};
+void engine_put_workflow(struct engine *engine, const struct engine_workflow_put *put);
+void engine_delete_workflow(struct engine *engine, struct pl_str tenant, struct pl_str name,
+                            int64_t if_version, engine_done_fn done, void *arg);
+/* A stored workflow by "name" or "name@version", compiled (and cached by content); one reference is
+ * yours. Errors: NOT_FOUND, STORE_CORRUPT, IO, NO_MEMORY. */
+enum pl_code engine_get_workflow(struct engine *engine, struct pl_str tenant,
+                                 struct pl_str reference, struct workflow **ret_workflow,
+                                 int64_t *ret_version, pl_ms *ret_created_at,
+                                 struct pl_err *err) PL_MUST_CHECK;
+/* The list shape; items {"name","version","hash","created_at"}. */
+enum pl_code engine_write_workflows(struct engine *engine, struct pl_str tenant,
+                                    struct pl_str after, size_t limit, struct pl_buf *out,
+                                    struct pl_err *err) PL_MUST_CHECK;
+
+/* Compiles a definition sent with a request, through a cache by content: the same text again costs
+ * a hash. Errors as workflow_compile. One reference is yours. */
+enum pl_code engine_compile(struct engine *engine, struct pl_str text, enum doc_format format,
+                            struct workflow **ret_workflow,
+                            struct doc_problems *problems) PL_MUST_CHECK;
+
+/* Is the engine able to take runs? Errors: what store_health says, SHUTTING_DOWN. */
+enum pl_code engine_health(struct engine *engine, struct pl_err *err);
 
 #endif

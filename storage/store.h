@@ -1,10 +1,11 @@
-/* store.h - durable facts: what service/ calls. Not SQL (drivers), not what a status means (service/run_core).
+/* store.h - durable facts: what service/ calls. Not SQL (drivers), not what a status means
+ * (service/run_core).
  *
- * Writing is by batches: a batch is everything one activation of one run changes (its row, step rows, events)
- * and is committed whole or not at all. store_submit queues it and returns; the writer thread commits everything
- * queued in one transaction (group commit) and then tells each batch's owner. Batches of one run commit in the
- * order they were submitted. Reading is direct, on a pool of reader connections, and sees every commit that was
- * reported before the call.
+ * Writing is by batches: a batch is everything one activation of one run changes (its row, step
+ * rows, events) and is committed whole or not at all. store_submit queues it and returns; the
+ * writer thread commits everything queued in one transaction (group commit) and then tells each
+ * batch's owner. Batches of one run commit in the order they were submitted. Reading is direct, on
+ * a pool of reader connections, and sees every commit that was reported before the call.
  *
  * A transient failure (disk full, database locked) is retried with the queue kept, for as long as
  * `retry_for` says; after that, or on a fatal one (I/O error, damage), every queued and later batch
@@ -21,20 +22,20 @@ struct store;
 struct store_batch;
 
 struct store_options {
-    const char *url;     /* "sqlite:PATH"; PATH may be relative */
-    bool engine;         /* take the engine lock: only one engine runs on a store */
-    unsigned readers;    /* reader connections; 0: one */
-    pl_ms retry_for;     /* transient write failures: how long to keep trying; negative: for ever */
+    const char *url;  /* "sqlite:PATH"; PATH may be relative */
+    bool engine;      /* take the engine lock: only one engine runs on a store */
+    unsigned readers; /* reader connections; 0: one */
+    pl_ms retry_for;  /* transient write failures: how long to keep trying; negative: for ever */
 };
 
 /* Opens (creates, migrates) a store and starts its writer thread.
- * Errors: INVALID_ARGUMENT (the URL), STORE_LOCKED (another engine: the message names its process), STORE_FOREIGN,
- * STORE_NEWER, STORE_CORRUPT, IO, NO_SPACE, NO_MEMORY. */
+ * Errors: INVALID_ARGUMENT (the URL), STORE_LOCKED (another engine: the message names its process),
+ * STORE_FOREIGN, STORE_NEWER, STORE_CORRUPT, IO, NO_SPACE, NO_MEMORY. */
 enum pl_code store_open(const struct store_options *options, struct store **ret_store,
                         struct pl_err *err) PL_MUST_CHECK;
 
-/* Commits what is queued, calls every completion, joins the writer, closes, releases the lock. Nulls. May
- * block for the last commit. Not from a completion. Accepts NULL. */
+/* Commits what is queued, calls every completion, joins the writer, closes, releases the lock.
+ * Nulls. May block for the last commit. Not from a completion. Accepts NULL. */
 void store_close(struct store **store);
 
 /* PL_OK, or why writes fail at present. Any thread. */
@@ -46,31 +47,71 @@ enum pl_code store_health(struct store *store, struct pl_err *err);
 struct store_batch *store_batch_create(struct pl_str tenant, struct pl_str run);
 void store_batch_destroy(struct store_batch **batch); /* one that was not submitted; accepts NULL */
 
-/* Each adds a row (insert or replace by key); strings are copied, values referenced. Memory failure is
- * sticky and reported at completion as NO_MEMORY (the batch is then not written at all). A row put twice in one
- * batch is written once, as put last. */
+/* Each adds a row (insert or replace by key); strings are copied, values referenced. Memory failure
+ * is sticky and reported at completion as NO_MEMORY (the batch is then not written at all). A row
+ * put twice in one batch is written once, as put last. */
 void store_batch_put_definition(struct store_batch *batch, struct pl_str hash, struct pl_str text);
 void store_batch_put_run(struct store_batch *batch, const struct store_run *run);
 void store_batch_put_step(struct store_batch *batch, const struct store_step *step);
 void store_batch_put_event(struct store_batch *batch, const struct store_event *event);
 
-/* Called once a submitted batch is durable (code PL_OK) or has failed for good; on the writer thread; must not
- * block nor call the store. `err` lives during the call. */
+/* Binds an idempotency key of a route to the batch's run; `fingerprint` is a hash of the request's
+ * body. */
+void store_batch_put_key(struct store_batch *batch, struct pl_str route, struct pl_str key,
+                         struct pl_str fingerprint);
+
+/* Called once a submitted batch is durable (code PL_OK) or has failed for good; on the writer
+ * thread; must not block nor call the store. `err` lives during the call. */
 typedef void (*store_done_fn)(void *arg, enum pl_code code, const struct pl_err *err);
 
-/* Hands the batch over (nulls it). `done` is always called, exactly once. Any thread; never blocks on I/O. */
+/* Hands the batch over (nulls it). `done` is always called, exactly once. Any thread; never blocks
+ * on I/O. */
 void store_submit(struct store *store, struct store_batch **batch, store_done_fn done, void *arg);
+
+/* ---- single operations ----
+ * Read, decide and write in one go on the writer thread, in the group transaction; told when
+ * durable. */
+
+enum store_op_kind {
+    STORE_OP_PUT_WORKFLOW,    /* name, text, hash, if_version */
+    STORE_OP_DELETE_WORKFLOW, /* name, if_version */
+    STORE_OP_DELETE_RUN, /* id: its row, steps, events, input, keys. CONFLICT while it is not over
+                          */
+};
+
+/* One operation. Strings are copied by store_submit_op. */
+struct store_op {
+    enum store_op_kind kind;
+    struct pl_str tenant;
+    struct pl_str name, text, hash; /* workflow operations; text: the definition as JSON */
+    struct pl_str id;               /* run operations */
+    int64_t if_version; /* PUT, DELETE: only when this is the newest version, else PRECONDITION; 0:
+                           must not exist; -1: whatever it is */
+    pl_ms now;
+};
+
+struct store_op_result {
+    int64_t version; /* PUT: the version that now holds this content */
+    bool created;    /* PUT: it is a new one (the same content as the newest makes none) */
+};
+
+/* As store_done_fn, with the result (valid when code is PL_OK). Errors: NOT_FOUND, CONFLICT,
+ * PRECONDITION, and what writing gives. */
+typedef void (*store_op_done_fn)(void *arg, enum pl_code code, const struct store_op_result *result,
+                                 const struct pl_err *err);
+void store_submit_op(struct store *store, const struct store_op *op, store_op_done_fn done,
+                     void *arg);
 
 /* ---- reading (any thread; may block on I/O; not from a completion) ---- */
 
-/* Errors of all: NOT_FOUND where one row is asked for, STORE_CORRUPT, IO, NO_MEMORY. Strings live in `arena`; values are
- * yours: release with store_run_finish / store_step_finish. */
+/* Errors of all: NOT_FOUND where one row is asked for, STORE_CORRUPT, IO, NO_MEMORY. Strings live
+ * in `arena`; values are yours: release with store_run_finish / store_step_finish. */
 enum pl_code store_get_run(struct store *store, struct pl_arena *arena, struct pl_str tenant,
                            struct pl_str id, struct store_run *ret_run,
                            struct pl_err *err) PL_MUST_CHECK;
 
-/* A run's steps by path in byte order, after `after` (empty: from the first), at most `limit`. The array lives
- * in the arena. */
+/* A run's steps by path in byte order, after `after` (empty: from the first), at most `limit`. The
+ * array lives in the arena. */
 enum pl_code store_list_steps(struct store *store, struct pl_arena *arena, struct pl_str tenant,
                               struct pl_str run, struct pl_str after, size_t limit,
                               struct store_step **ret_steps, size_t *ret_count,
@@ -82,7 +123,8 @@ enum pl_code store_list_events(struct store *store, struct pl_arena *arena, stru
                                struct store_event **ret_events, size_t *ret_count,
                                struct pl_err *err) PL_MUST_CHECK;
 
-/* Runs that are not over (no ended_at), oldest first, of all tenants, after the key (tenant, id). */
+/* Runs that are not over (no ended_at), oldest first, of all tenants, after the key (tenant, id).
+ */
 enum pl_code store_list_unfinished(struct store *store, struct pl_arena *arena,
                                    struct pl_str after_tenant, struct pl_str after_id, size_t limit,
                                    struct store_run **ret_runs, size_t *ret_count,
@@ -93,7 +135,46 @@ enum pl_code store_get_definition(struct store *store, struct pl_arena *arena, s
                                   struct pl_str hash, struct pl_str *ret_text,
                                   struct pl_err *err) PL_MUST_CHECK;
 
-void store_run_finish(struct store_run *run);   /* releases the values */
+/* Which runs to list. Empty fields do not filter. */
+struct store_run_filter {
+    struct pl_str status, workflow, thread;
+    const struct pl_str *metadata_keys,
+        *metadata_values; /* members of metadata that are these strings (or JSON scalars) */
+    size_t n_metadata;
+    struct pl_str after; /* the id of the last one seen: only older ones */
+};
+/* A tenant's runs, newest first (by id), at most `limit`. Inputs, outputs are read too. */
+enum pl_code store_list_runs(struct store *store, struct pl_arena *arena, struct pl_str tenant,
+                             const struct store_run_filter *filter, size_t limit,
+                             struct store_run **ret_runs, size_t *ret_count,
+                             struct pl_err *err) PL_MUST_CHECK;
+
+/* How many steps of a run stand at each status: rows only. Fills an array of the eight status
+ * words' counts in the order of records.h (pending running retrying waiting succeeded failed
+ * skipped cancelled). */
+enum pl_code store_count_steps(struct store *store, struct pl_str tenant, struct pl_str run,
+                               int64_t ret_counts[8], struct pl_err *err) PL_MUST_CHECK;
+
+/* The run a key is bound to: its id and the fingerprint, in the arena. NOT_FOUND when it is free.
+ */
+enum pl_code store_get_key(struct store *store, struct pl_arena *arena, struct pl_str tenant,
+                           struct pl_str route, struct pl_str key, struct pl_str *ret_run,
+                           struct pl_str *ret_fingerprint, struct pl_err *err) PL_MUST_CHECK;
+
+/* One version of a stored workflow (0: the newest). */
+enum pl_code store_get_workflow(struct store *store, struct pl_arena *arena, struct pl_str tenant,
+                                struct pl_str name, int64_t version,
+                                struct store_workflow *ret_workflow,
+                                struct pl_err *err) PL_MUST_CHECK;
+
+/* The newest versions of a tenant's workflows by name, after `after`, at most `limit`. Texts are
+ * left out. */
+enum pl_code store_list_workflows(struct store *store, struct pl_arena *arena, struct pl_str tenant,
+                                  struct pl_str after, size_t limit,
+                                  struct store_workflow **ret_workflows, size_t *ret_count,
+                                  struct pl_err *err) PL_MUST_CHECK;
+
+void store_run_finish(struct store_run *run); /* releases the values */
 void store_step_finish(struct store_step *step);
 
 /* Counters since open, for benchmarks and metrics. Any thread. */
