@@ -71,13 +71,15 @@ struct engine_end {
 
 struct engine_run_request {
     struct pl_str tenant;
-    struct workflow *workflow; /* referenced */
-    struct pl_str input;       /* JSON text, not yet checked against the schema; empty: {} */
-    struct pl_str thread;      /* or empty */
-    struct pl_str metadata;    /* JSON object or empty */
-    const char *id;            /* NULL: a new one */
-    int64_t workflow_version;  /* of a stored workflow; 0: none */
-    bool deltas;               /* somebody may read text as it arrives: ask models for streams */
+    struct workflow *workflow;   /* referenced */
+    struct pl_str input;         /* JSON text, not yet checked against the schema; empty: {} */
+    struct pl_str thread;        /* or empty */
+    struct pl_str metadata;      /* JSON object or empty */
+    const char *id;              /* NULL: a new one */
+    struct pl_str workflow_name; /* what it is stored under; empty: the name in the document */
+    int64_t workflow_version;    /* of a stored workflow; 0: none */
+    pl_ms timeout;               /* running time, in place of the workflow's own; 0: none given */
+    bool deltas;                 /* somebody may read text as it arrives: ask models for streams */
     /* Idempotency-Key of a route, with a hash of the body; empty: none. Only
      * engine_start_or_join_run looks at them. */
     struct pl_str key_route, key, key_fingerprint;

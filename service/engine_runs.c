@@ -59,6 +59,8 @@ static enum pl_code start_launch(struct engine *engine, const struct engine_run_
     enum pl_code code;
 
     options.core = run_core_create(request->workflow, engine_seed(row->id), row->created_at);
+    if (options.core && request->timeout > 0)
+        run_core_set_timeout(options.core, request->timeout);
     exec = options.core ? run_exec_create(&options) : NULL;
     if (!exec) {
         run_core_destroy(&options.core);
@@ -80,6 +82,8 @@ enum pl_code engine_start_run(struct engine *engine, const struct engine_run_req
         .tenant = request->tenant,
         .thread = request->thread,
         .metadata = request->metadata,
+        .workflow_name = request->workflow_name,
+        .workflow_version = request->workflow_version,
         .created_at = now,
     };
     enum pl_code code;
@@ -91,6 +95,9 @@ enum pl_code engine_start_run(struct engine *engine, const struct engine_run_req
     else if (!request->id)
         pl_id_new("run", now, ret_id);
     row.id = pl_str(ret_id);
+    if (request->timeout > 0)
+        row.options =
+            pl_str(pl_arena_printf(arena, "{\"timeout_ms\":%lld}", (long long)request->timeout));
     code = store_health(engine->store, err);
     if (code == PL_OK)
         code = start_input(request, arena, &row.input, problems, err);

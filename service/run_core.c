@@ -54,6 +54,7 @@ struct run_core *run_core_new(struct workflow *workflow, uint64_t seed)
     }
     core->workflow = workflow_ref(workflow);
     core->seed = seed;
+    core->timeout = workflow->timeout;
     core->ended_last = &core->ended_first;
     core->dirty = true;
     pl_list_init(&core->dirty_nodes);
@@ -68,6 +69,11 @@ struct run_core *run_core_create(struct workflow *workflow, uint64_t seed, pl_ms
     if (core)
         core->created_at = created_at;
     return core;
+}
+
+void run_core_set_timeout(struct run_core *core, pl_ms timeout)
+{
+    core->timeout = timeout;
 }
 
 void run_core_destroy(struct run_core **core_ptr)
@@ -189,8 +195,8 @@ static void start(struct run_core *core)
 
     core->started_at = core->now;
     run_end_move(core, RUN_RUNNING);
-    if (workflow->timeout > 0)
-        core->timeout_at = core->now + workflow->timeout;
+    if (core->timeout > 0)
+        core->timeout_at = core->now + core->timeout;
     run_core_note(core, "run.started", NULL);
     for (size_t i = 0; i < workflow->n_top; i++)
         run_node_enter(core, run_node_of(core, workflow->top[i]));

@@ -162,6 +162,9 @@ struct run_update {
 /* A run of `workflow` (referenced) that has not begun. `seed` drives jitter. NULL when out of
  * memory. */
 struct run_core *run_core_create(struct workflow *workflow, uint64_t seed, pl_ms created_at);
+/* How long the run may take, in place of what the workflow says; before its first event. The row's
+ * options keep it as {"timeout_ms":N}, where run_core_load finds it. */
+void run_core_set_timeout(struct run_core *core, pl_ms timeout);
 
 /* The run whose rows were read from the store. Takes references to the rows' values.
  * Errors: STORE_CORRUPT (rows that contradict the workflow or each other), NO_MEMORY. */

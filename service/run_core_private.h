@@ -23,6 +23,7 @@ struct run_core {
     bool out_of_memory; /* sticky */
     bool dirty;         /* the run's row changed */
     pl_ms now;          /* of the event at hand */
+    pl_ms timeout;      /* running time of the run; 0: none */
     pl_ms created_at, started_at, ended_at, timeout_at;
     struct pl_value *output,
         *error; /* ENDING: the error it will fail with, NULL: it is cancelled */

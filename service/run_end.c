@@ -58,7 +58,7 @@ void run_end_timeout(struct run_core *core)
     struct pl_err text = {0};
 
     pl_err_set(&text, PL_ERR_RUN_TIMEOUT, "the run was not done %lld ms after it began",
-               (long long)core->workflow->timeout);
+               (long long)core->timeout);
     set_error(
         core,
         run_problem_make(&(struct run_problem){.code = PL_ERR_RUN_TIMEOUT, .detail = text.message}),

@@ -25,7 +25,8 @@ static bool exec_copy_row(struct run_exec *exec, const struct store_run *row)
         .tenant = pl_arena_str(arena, row->tenant),
         .id = pl_arena_str(arena, row->id),
         .definition = pl_str(exec->workflow->hash),
-        .workflow_name = exec->workflow->name,
+        .workflow_name =
+            row->workflow_name.len ? pl_arena_str(arena, row->workflow_name) : exec->workflow->name,
         .workflow_version = row->workflow_version,
         .input = pl_value_ref(row->input),
         .thread = pl_arena_str(arena, row->thread),

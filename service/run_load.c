@@ -278,6 +278,8 @@ static enum pl_code load_run(struct loader *load, const struct store_run *run)
 {
     struct run_core *core = load->core;
     struct pl_err text = {0};
+    struct pl_str timeout;
+    int64_t ms;
 
     if (!run_state_from_phase(run->phase, &core->state))
         return pl_err_set(load->err, PL_ERR_STORE_CORRUPT,
@@ -292,8 +294,11 @@ static enum pl_code load_run(struct loader *load, const struct store_run *run)
     core->usage = run->usage;
     core->seq = run->last_seq;
     core->dirty = false;
-    if (core->state == RUN_RUNNING && core->workflow->timeout > 0)
-        core->timeout_at = core->started_at + core->workflow->timeout;
+    if (run->options.len && json_get(run->options, PL_STR("timeout_ms"), &timeout) &&
+        json_int(timeout, &ms) && ms > 0)
+        core->timeout = ms;
+    if (core->state == RUN_RUNNING && core->timeout > 0)
+        core->timeout_at = core->started_at + core->timeout;
     return PL_OK;
 }
 
