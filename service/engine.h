@@ -26,11 +26,11 @@
 #include "service/bus.h"
 #include "service/doc.h"
 #include "service/workflow.h"
+#include "storage/store.h" /* struct store_run_filter, for lists */
 
 struct engine;
 struct providers;
 struct net_policy;
-struct store_stats;
 
 struct engine_options {
     const char *db;                  /* "sqlite:PATH" */
@@ -149,7 +149,6 @@ enum pl_code engine_watch_end(struct engine *engine, struct pl_str tenant, struc
 void engine_unwatch_end(struct engine *engine, uint64_t token);
 
 /* One page of a tenant's runs as {"data":[run...],"has_more":bool,"next":id or null}. */
-struct store_run_filter;
 enum pl_code engine_write_runs(struct engine *engine, struct pl_str tenant,
                                const struct store_run_filter *filter, size_t limit,
                                struct pl_buf *out, struct pl_err *err) PL_MUST_CHECK;
