@@ -260,6 +260,54 @@ void store_batch_put_event(struct store_batch *batch, const struct store_event *
     place->row = row;
 }
 
+void store_batch_put_key(struct store_batch *batch, struct pl_str route, struct pl_str key,
+                         struct pl_str fingerprint)
+{
+    struct batch_key *row = batch->keys;
+    struct pl_str *const strings[] = {&route, &key, &fingerprint};
+
+    while (row && !(pl_str_eq(row->route, route) && pl_str_eq(row->key, key)))
+        row = row->next;
+    if (!own_strings(batch, strings, PL_ARRAY_LEN(strings)))
+        return;
+    if (!row) {
+        row = pl_arena_alloc(batch->arena, sizeof(*row));
+        if (!row)
+            return;
+        if (batch->last_key)
+            batch->last_key->next = row;
+        else
+            batch->keys = row;
+        batch->last_key = row;
+        batch->rows++;
+    }
+    row->route = route;
+    row->key = key;
+    row->fingerprint = fingerprint;
+}
+
+struct store_batch *store_batch_of_op(const struct store_op *op)
+{
+    struct store_batch *batch = store_batch_create(op->tenant, op->id);
+    struct pl_str *strings[3];
+
+    if (!batch)
+        return NULL;
+    batch->op = pl_arena_alloc(batch->arena, sizeof(*batch->op));
+    if (batch->op) {
+        *batch->op = *op;
+        batch->op->tenant = batch->tenant;
+        batch->op->id = batch->run;
+        strings[0] = &batch->op->name;
+        strings[1] = &batch->op->text;
+        strings[2] = &batch->op->hash;
+        own_strings(batch, strings, PL_ARRAY_LEN(strings));
+    }
+    if (pl_arena_failed(batch->arena))
+        store_batch_destroy(&batch);
+    return batch;
+}
+
 void store_run_finish(struct store_run *run)
 {
     pl_value_unref(&run->input);

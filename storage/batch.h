@@ -1,6 +1,6 @@
-/* batch.h - what is inside a batch: the rows one activation of one run changes. Not the queue
- * (writer.h) and not for callers of the store, who see it opaque. Filled through store.h, read by
- * drivers, freed by the writer.
+/* batch.h - what is inside a batch: the rows one activation of one run changes, or a single
+ * operation. Not the queue (writer.h) and not for callers of the store, who see it opaque. Filled
+ * through store.h, read by drivers, freed by the writer.
  *
  * Rows and strings live in the batch's own arena; values are referenced. A batch belongs to one
  * thread at a time: its maker, then (store_submit) the writer. */
@@ -28,6 +28,11 @@ struct batch_event {
     struct store_event row;
 };
 
+struct batch_key {
+    struct batch_key *next;
+    struct pl_str route, key, fingerprint;
+};
+
 struct store_batch {
     struct pl_arena *arena; /* holds the batch itself too */
     struct pl_str tenant, run;
@@ -41,15 +46,25 @@ struct store_batch {
     size_t step_slots;              /* a power of two */
     struct batch_event *events, *last_event;
     int64_t max_seq; /* of the events */
-    size_t rows;     /* of all kinds */
-    size_t bytes;    /* of strings and values, for the cap of a transaction */
+    struct batch_key *keys, *last_key;
+    size_t rows;  /* of all kinds */
+    size_t bytes; /* of strings and values, for the cap of a transaction */
 
     /* Set by store_submit, then the writer's. */
     struct pl_list node; /* in the queue */
     store_done_fn done;
     void *arg;
     enum pl_code code; /* why this batch alone cannot be written */
+
+    /* A single operation travels as a batch without rows. */
+    struct store_op *op; /* NULL: an ordinary batch */
+    store_op_done_fn op_done;
+    struct store_op_result op_result; /* of the present try, as op_err; the writer's */
+    struct pl_err op_err;
 };
+
+/* A batch that holds one operation, its strings copied. NULL when out of memory. */
+struct store_batch *store_batch_of_op(const struct store_op *op);
 
 /* True when memory ran out while it was filled: such a batch is never written. */
 bool store_batch_failed(const struct store_batch *batch);

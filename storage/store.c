@@ -68,6 +68,23 @@ void store_submit(struct store *store, struct store_batch **batch, store_done_fn
     *batch = NULL;
 }
 
+void store_submit_op(struct store *store, const struct store_op *op, store_op_done_fn done,
+                     void *arg)
+{
+    const struct store_op_result none = {0};
+    struct store_batch *batch = store_batch_of_op(op);
+    struct pl_err err;
+
+    if (!batch) {
+        pl_err_set(&err, PL_ERR_NO_MEMORY, "out of memory");
+        done(arg, PL_ERR_NO_MEMORY, &none, &err);
+        return;
+    }
+    batch->op_done = done;
+    batch->arg = arg;
+    store_writer_submit(store->writer, batch);
+}
+
 void store_stats(struct store *store, struct store_stats *ret_stats)
 {
     store_writer_stats(store->writer, ret_stats);
@@ -111,4 +128,50 @@ enum pl_code store_get_definition(struct store *store, struct pl_arena *arena, s
                                   struct pl_str hash, struct pl_str *ret_text, struct pl_err *err)
 {
     return store->driver->ops->get_definition(store->driver, arena, tenant, hash, ret_text, err);
+}
+
+enum pl_code store_get_step(struct store *store, struct pl_arena *arena, struct pl_str tenant,
+                            struct pl_str run, struct pl_str path, struct store_step *ret_step,
+                            struct pl_err *err)
+{
+    return store->driver->ops->get_step(store->driver, arena, tenant, run, path, ret_step, err);
+}
+
+enum pl_code store_list_runs(struct store *store, struct pl_arena *arena, struct pl_str tenant,
+                             const struct store_run_filter *filter, size_t limit,
+                             struct store_run **ret_runs, size_t *ret_count, struct pl_err *err)
+{
+    return store->driver->ops->list_runs(store->driver, arena, tenant, filter, limit, ret_runs,
+                                         ret_count, err);
+}
+
+enum pl_code store_count_steps(struct store *store, struct pl_str tenant, struct pl_str run,
+                               int64_t ret_counts[8], struct pl_err *err)
+{
+    return store->driver->ops->count_steps(store->driver, tenant, run, ret_counts, err);
+}
+
+enum pl_code store_get_key(struct store *store, struct pl_arena *arena, struct pl_str tenant,
+                           struct pl_str route, struct pl_str key, struct pl_str *ret_run,
+                           struct pl_str *ret_fingerprint, struct pl_err *err)
+{
+    return store->driver->ops->get_key(store->driver, arena, tenant, route, key, ret_run,
+                                       ret_fingerprint, err);
+}
+
+enum pl_code store_get_workflow(struct store *store, struct pl_arena *arena, struct pl_str tenant,
+                                struct pl_str name, int64_t version,
+                                struct store_workflow *ret_workflow, struct pl_err *err)
+{
+    return store->driver->ops->get_workflow(store->driver, arena, tenant, name, version,
+                                            ret_workflow, err);
+}
+
+enum pl_code store_list_workflows(struct store *store, struct pl_arena *arena, struct pl_str tenant,
+                                  struct pl_str after, size_t limit,
+                                  struct store_workflow **ret_workflows, size_t *ret_count,
+                                  struct pl_err *err)
+{
+    return store->driver->ops->list_workflows(store->driver, arena, tenant, after, limit,
+                                              ret_workflows, ret_count, err);
 }

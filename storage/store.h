@@ -99,6 +99,8 @@ struct store_op_result {
  * PRECONDITION, and what writing gives. */
 typedef void (*store_op_done_fn)(void *arg, enum pl_code code, const struct store_op_result *result,
                                  const struct pl_err *err);
+/* Any thread; never blocks on I/O. `done` is always called, exactly once: on the writer thread, or,
+ * when there is no memory to queue the operation, before this returns. */
 void store_submit_op(struct store *store, const struct store_op *op, store_op_done_fn done,
                      void *arg);
 
@@ -116,6 +118,11 @@ enum pl_code store_list_steps(struct store *store, struct pl_arena *arena, struc
                               struct pl_str run, struct pl_str after, size_t limit,
                               struct store_step **ret_steps, size_t *ret_count,
                               struct pl_err *err) PL_MUST_CHECK;
+
+/* One step of a run. */
+enum pl_code store_get_step(struct store *store, struct pl_arena *arena, struct pl_str tenant,
+                            struct pl_str run, struct pl_str path, struct store_step *ret_step,
+                            struct pl_err *err) PL_MUST_CHECK;
 
 /* A run's events with seq > after, in order, at most `limit`. */
 enum pl_code store_list_events(struct store *store, struct pl_arena *arena, struct pl_str tenant,

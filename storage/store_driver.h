@@ -36,6 +36,12 @@ struct store_driver_ops {
      * key. Borrows the batch. After an error the writer rolls back. */
     enum pl_code (*write)(struct store_driver *driver, const struct store_batch *batch,
                           struct pl_err *err);
+    /* Writer thread, between begin and commit. Reads, decides and writes one operation (see
+     * store.h) as the transaction stands. Borrows it. NOT_FOUND, CONFLICT and PRECONDITION are
+     * answers: nothing of the operation was written and the transaction goes on. After another
+     * error the writer rolls back. */
+    enum pl_code (*operate)(struct store_driver *driver, const struct store_op *op,
+                            struct store_op_result *ret_result, struct pl_err *err);
     /* Writer thread. Returns PL_OK only when everything since begin is on stable storage. After an
      * error the writer rolls back, and takes nothing of the transaction for written. */
     enum pl_code (*commit)(struct store_driver *driver, struct pl_err *err);
@@ -66,6 +72,26 @@ struct store_driver_ops {
     enum pl_code (*get_definition)(struct store_driver *driver, struct pl_arena *arena,
                                    struct pl_str tenant, struct pl_str hash,
                                    struct pl_str *ret_text, struct pl_err *err);
+    enum pl_code (*get_step)(struct store_driver *driver, struct pl_arena *arena,
+                             struct pl_str tenant, struct pl_str run, struct pl_str path,
+                             struct store_step *ret_step, struct pl_err *err);
+    enum pl_code (*list_runs)(struct store_driver *driver, struct pl_arena *arena,
+                              struct pl_str tenant, const struct store_run_filter *filter,
+                              size_t limit, struct store_run **ret_runs, size_t *ret_count,
+                              struct pl_err *err);
+    enum pl_code (*count_steps)(struct store_driver *driver, struct pl_str tenant,
+                                struct pl_str run, int64_t ret_counts[8], struct pl_err *err);
+    enum pl_code (*get_key)(struct store_driver *driver, struct pl_arena *arena,
+                            struct pl_str tenant, struct pl_str route, struct pl_str key,
+                            struct pl_str *ret_run, struct pl_str *ret_fingerprint,
+                            struct pl_err *err);
+    enum pl_code (*get_workflow)(struct store_driver *driver, struct pl_arena *arena,
+                                 struct pl_str tenant, struct pl_str name, int64_t version,
+                                 struct store_workflow *ret_workflow, struct pl_err *err);
+    enum pl_code (*list_workflows)(struct store_driver *driver, struct pl_arena *arena,
+                                   struct pl_str tenant, struct pl_str after, size_t limit,
+                                   struct store_workflow **ret_workflows, size_t *ret_count,
+                                   struct pl_err *err);
 
     /* The closing thread, when the writer has ended and no read is going on. Frees the driver.
      * Cannot fail. */

@@ -65,7 +65,9 @@ static pl_ms ticks(void)
 
 static void finish(struct store_batch *batch, const struct pl_err *err)
 {
-    if (batch->done)
+    if (batch->op)
+        batch->op_done(batch->arg, err->code, &batch->op_result, err);
+    else if (batch->done)
         batch->done(batch->arg, err->code, err);
     store_batch_destroy(&batch);
 }
@@ -81,7 +83,7 @@ static void finish_group(struct pl_list *group)
         struct store_batch *batch = batch_of(node);
 
         if (batch->code == PL_OK) {
-            finish(batch, &fine);
+            finish(batch, batch->op && batch->op_err.code != PL_OK ? &batch->op_err : &fine);
             continue;
         }
         pl_err_set(&own, batch->code, "%s",
@@ -108,6 +110,34 @@ static void set_health(struct store_writer *writer, const struct pl_err *err)
 
 /* ---- one transaction ---- */
 
+/* What an operation may answer without anything being wrong with the store. */
+static bool is_answer(enum pl_code code)
+{
+    return code == PL_ERR_NOT_FOUND || code == PL_ERR_CONFLICT || code == PL_ERR_PRECONDITION;
+}
+
+/* Does one operation. Its answer is of this try only: a transaction that is rolled back and tried
+ * again decides anew. */
+static enum pl_code operate(struct store_driver *driver, struct store_batch *batch,
+                            struct pl_err *err)
+{
+    enum pl_code code;
+
+    batch->op_result = (struct store_op_result){0};
+    batch->op_err = (struct pl_err){.code = PL_OK};
+    code = driver->ops->operate(driver, batch->op, &batch->op_result, err);
+    if (!is_answer(code))
+        return code;
+    pl_err_set(&batch->op_err, code, "%s", err->message);
+    return PL_OK;
+}
+
+static enum pl_code write_one(struct store_driver *driver, struct store_batch *batch,
+                              struct pl_err *err)
+{
+    return batch->op ? operate(driver, batch, err) : driver->ops->write(driver, batch, err);
+}
+
 /* Writes the batches of a group that can be written. False in *ret_any when there is none: nothing
  * to commit. */
 static enum pl_code write_batches(struct store_writer *writer, struct pl_list *group, bool *ret_any,
@@ -127,7 +157,7 @@ static enum pl_code write_batches(struct store_writer *writer, struct pl_list *g
             code = driver->ops->begin(driver, err);
         *ret_any = true;
         if (code == PL_OK)
-            code = driver->ops->write(driver, batch, err);
+            code = write_one(driver, batch, err);
         if (code == PL_ERR_TOO_LARGE)
             batch->code = code;
         if (code != PL_OK)

@@ -252,6 +252,8 @@ static void close_driver(struct store_driver *driver)
     sqlite_pool_finish(&sqlite->pool);
     for (size_t i = 0; i < SQLITE_WRITE__COUNT; i++)
         sqlite3_finalize(sqlite->statements[i]);
+    for (size_t i = 0; i < SQLITE_OP__COUNT; i++)
+        sqlite3_finalize(sqlite->op_statements[i]);
     sqlite3_close(sqlite->db); /* the last connection moves the WAL into the file */
     engine_lock_release(&sqlite->lock);
     free(sqlite);
@@ -289,6 +291,7 @@ static enum pl_code open_path(struct sqlite_driver *sqlite, const char *given,
 static const struct store_driver_ops ops = {
     .begin = sqlite_write_begin,
     .write = sqlite_write_batch,
+    .operate = sqlite_operate,
     .commit = sqlite_write_commit,
     .rollback = sqlite_write_rollback,
     .maintain = sqlite_write_maintain,
@@ -297,6 +300,12 @@ static const struct store_driver_ops ops = {
     .list_events = sqlite_read_events,
     .list_unfinished = sqlite_read_unfinished,
     .get_definition = sqlite_read_definition,
+    .get_step = sqlite_read_step,
+    .list_runs = sqlite_list_runs,
+    .count_steps = sqlite_count_steps,
+    .get_key = sqlite_read_key,
+    .get_workflow = sqlite_read_workflow,
+    .list_workflows = sqlite_list_workflows,
     .close = close_driver,
 };
 

@@ -19,7 +19,25 @@ enum sqlite_write {
     SQLITE_WRITE_INPUT,
     SQLITE_WRITE_STEP,
     SQLITE_WRITE_EVENT,
+    SQLITE_WRITE_KEY,
     SQLITE_WRITE__COUNT,
+};
+
+/* The statements of single operations, on the write connection too; their text is in sqlite_ops.c.
+ */
+enum sqlite_op {
+    SQLITE_OP_NEWEST_WORKFLOW,
+    SQLITE_OP_LAST_VERSION,
+    SQLITE_OP_SET_VERSION,
+    SQLITE_OP_PUT_WORKFLOW,
+    SQLITE_OP_DELETE_WORKFLOWS,
+    SQLITE_OP_RUN_ENDED,
+    SQLITE_OP_DELETE_RUN,
+    SQLITE_OP_DELETE_INPUT,
+    SQLITE_OP_DELETE_STEPS,
+    SQLITE_OP_DELETE_EVENTS,
+    SQLITE_OP_DELETE_KEYS,
+    SQLITE_OP__COUNT,
 };
 
 struct sqlite_driver {
@@ -28,6 +46,7 @@ struct sqlite_driver {
     struct sqlite_pool pool; /* the readers */
     sqlite3 *db;             /* set once; the writer thread's between open and close */
     sqlite3_stmt *statements[SQLITE_WRITE__COUNT]; /* set once */
+    sqlite3_stmt *op_statements[SQLITE_OP__COUNT]; /* writer thread; each NULL until first needed */
     int wal_pages; /* writer thread only: in the WAL after the last commit */
 };
 
@@ -45,7 +64,11 @@ enum pl_code sqlite_write_commit(struct store_driver *driver, struct pl_err *err
 void sqlite_write_rollback(struct store_driver *driver);
 enum pl_code sqlite_write_maintain(struct store_driver *driver, struct pl_err *err);
 
-/* sqlite_read.c. The slots for reading. */
+/* sqlite_ops.c. A slot. */
+enum pl_code sqlite_operate(struct store_driver *driver, const struct store_op *op,
+                            struct store_op_result *ret_result, struct pl_err *err);
+
+/* sqlite_read.c. The slots for reading runs. */
 enum pl_code sqlite_read_run(struct store_driver *driver, struct pl_arena *arena,
                              struct pl_str tenant, struct pl_str id, struct store_run *ret_run,
                              struct pl_err *err);
@@ -64,5 +87,27 @@ enum pl_code sqlite_read_unfinished(struct store_driver *driver, struct pl_arena
 enum pl_code sqlite_read_definition(struct store_driver *driver, struct pl_arena *arena,
                                     struct pl_str tenant, struct pl_str hash,
                                     struct pl_str *ret_text, struct pl_err *err);
+enum pl_code sqlite_read_step(struct store_driver *driver, struct pl_arena *arena,
+                              struct pl_str tenant, struct pl_str run, struct pl_str path,
+                              struct store_step *ret_step, struct pl_err *err);
+
+/* sqlite_list.c. The slots for lists, counts and what is stored beside runs. */
+enum pl_code sqlite_list_runs(struct store_driver *driver, struct pl_arena *arena,
+                              struct pl_str tenant, const struct store_run_filter *filter,
+                              size_t limit, struct store_run **ret_runs, size_t *ret_count,
+                              struct pl_err *err);
+enum pl_code sqlite_count_steps(struct store_driver *driver, struct pl_str tenant,
+                                struct pl_str run, int64_t ret_counts[8], struct pl_err *err);
+enum pl_code sqlite_read_key(struct store_driver *driver, struct pl_arena *arena,
+                             struct pl_str tenant, struct pl_str route, struct pl_str key,
+                             struct pl_str *ret_run, struct pl_str *ret_fingerprint,
+                             struct pl_err *err);
+enum pl_code sqlite_read_workflow(struct store_driver *driver, struct pl_arena *arena,
+                                  struct pl_str tenant, struct pl_str name, int64_t version,
+                                  struct store_workflow *ret_workflow, struct pl_err *err);
+enum pl_code sqlite_list_workflows(struct store_driver *driver, struct pl_arena *arena,
+                                   struct pl_str tenant, struct pl_str after, size_t limit,
+                                   struct store_workflow **ret_workflows, size_t *ret_count,
+                                   struct pl_err *err);
 
 #endif

@@ -11,14 +11,25 @@
 
 #include <sqlite3.h>
 
-/* The statements a reader keeps; their text is in sqlite_read.c. */
+/* The statements a reader keeps; their text is in sqlite_read.c and, from LIST_ALL on, in
+ * sqlite_list.c. */
 enum sqlite_read {
     SQLITE_READ_RUN,
+    SQLITE_READ_STEP,
     SQLITE_READ_STEPS,
     SQLITE_READ_EVENTS,
     SQLITE_READ_CREATED,
     SQLITE_READ_UNFINISHED,
     SQLITE_READ_DEFINITION,
+    SQLITE_LIST_ALL,
+    SQLITE_LIST_BY_STATUS,
+    SQLITE_LIST_BY_WORKFLOW,
+    SQLITE_LIST_BY_THREAD,
+    SQLITE_COUNT_STEPS,
+    SQLITE_READ_KEY,
+    SQLITE_READ_WORKFLOW,
+    SQLITE_READ_NEWEST_WORKFLOW,
+    SQLITE_LIST_WORKFLOWS,
     SQLITE_READ__COUNT,
 };
 

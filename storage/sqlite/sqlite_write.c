@@ -35,6 +35,8 @@ static const char *const sql[SQLITE_WRITE__COUNT] = {
     [SQLITE_WRITE_EVENT] =
         "INSERT OR REPLACE INTO events (tenant, run, seq, at, type, path, attempt, data)"
         " VALUES (?,?,?,?,?,?,?,?)",
+    [SQLITE_WRITE_KEY] = "INSERT OR REPLACE INTO run_keys (tenant, run, route, key, fingerprint)"
+                         " VALUES (?,?,?,?,?)",
 };
 
 enum pl_code sqlite_write_prepare(struct sqlite_driver *sqlite, struct pl_err *err)
@@ -177,6 +179,18 @@ static enum pl_code put_event(struct sqlite_driver *sqlite, const struct store_b
     return run(sqlite, SQLITE_WRITE_EVENT, binder.rc, err);
 }
 
+static enum pl_code put_key(struct sqlite_driver *sqlite, const struct store_batch *batch,
+                            const struct batch_key *row, struct pl_err *err)
+{
+    struct sqlite_binder binder = begin_row(sqlite, SQLITE_WRITE_KEY, batch);
+
+    sqlite_bind_str(&binder, batch->run);
+    sqlite_bind_str(&binder, row->route);
+    sqlite_bind_str(&binder, row->key);
+    sqlite_bind_str(&binder, row->fingerprint);
+    return run(sqlite, SQLITE_WRITE_KEY, binder.rc, err);
+}
+
 /* ---- slots ---- */
 
 enum pl_code sqlite_write_begin(struct store_driver *driver, struct pl_err *err)
@@ -200,6 +214,8 @@ enum pl_code sqlite_write_batch(struct store_driver *driver, const struct store_
     for (const struct batch_event *event = batch->events; event && code == PL_OK;
          event = event->next)
         code = put_event(sqlite, batch, &event->row, err);
+    for (const struct batch_key *key = batch->keys; key && code == PL_OK; key = key->next)
+        code = put_key(sqlite, batch, key, err);
     return code;
 }
 

@@ -1,0 +1,253 @@
+/* sqlite_list.c - queries for the service: lists of runs, counts, keys and stored workflows, on
+ * reader connections. Not one run and what is in it (sqlite_read.c). Its functions are slots of the
+ * driver: called on any thread. */
+#include "base/json.h"
+#include "storage/sqlite/sqlite_query.h"
+
+/* Every list of runs has the same parameters: 1 tenant, 2 an id (only those before it), 3 status,
+ * 4 workflow, 5 thread, 6 wanted metadata as a JSON object of strings, 7 limit. Empty ones do not
+ * filter; the one an index leads with is not empty. A wanted member matches a string, or a number,
+ * true, false or null written that way. */
+#define LIST_RUNS(index, leading)                                                          \
+    "SELECT " SQLITE_RUN_COLUMNS " FROM runs r " index " WHERE r.tenant = ?1" leading      \
+    " AND r.id < ?2 AND (?3 = '' OR status = ?3) AND (?4 = '' OR workflow_name = ?4)"      \
+    " AND (?5 = '' OR thread = ?5)"                                                        \
+    " AND (?6 = '' OR NOT EXISTS (SELECT 1 FROM json_each(?6) want WHERE NOT EXISTS"       \
+    " (SELECT 1 FROM json_each(CASE r.metadata WHEN '' THEN '{}' ELSE r.metadata END) has" \
+    " WHERE has.key = want.key AND want.atom = CASE has.type WHEN 'text' THEN has.atom"    \
+    " WHEN 'integer' THEN CAST(has.atom AS TEXT) WHEN 'real' THEN CAST(has.atom AS TEXT)"  \
+    " WHEN 'true' THEN 'true' WHEN 'false' THEN 'false' WHEN 'null' THEN 'null' END)))"    \
+    " ORDER BY r.id DESC LIMIT ?7"
+
+static const char *const sql[SQLITE_READ__COUNT] = {
+    [SQLITE_LIST_ALL] = LIST_RUNS("", ""),
+    [SQLITE_LIST_BY_STATUS] = LIST_RUNS("INDEXED BY runs_by_status", " AND status = ?3"),
+    [SQLITE_LIST_BY_WORKFLOW] =
+        LIST_RUNS("INDEXED BY runs_by_workflow", " AND workflow_name = ?4 AND workflow_name <> ''"),
+    [SQLITE_LIST_BY_THREAD] =
+        LIST_RUNS("INDEXED BY runs_by_thread", " AND thread = ?5 AND thread <> ''"),
+    [SQLITE_COUNT_STEPS] =
+        "SELECT status, count(*) FROM steps WHERE tenant = ? AND run = ? GROUP BY status",
+    [SQLITE_READ_KEY] = "SELECT run, fingerprint FROM run_keys"
+                        " WHERE tenant = ? AND route = ? AND key = ?",
+    [SQLITE_READ_WORKFLOW] = "SELECT name, version, hash, created_at, text FROM workflows"
+                             " WHERE tenant = ? AND name = ? AND version = ?",
+    [SQLITE_READ_NEWEST_WORKFLOW] = "SELECT name, version, hash, created_at, text FROM workflows"
+                                    " WHERE tenant = ? AND name = ? ORDER BY version DESC LIMIT 1",
+    [SQLITE_LIST_WORKFLOWS] =
+        "SELECT n.name, w.version, w.hash, w.created_at FROM workflow_names n JOIN workflows w"
+        " ON w.tenant = n.tenant AND w.name = n.name AND w.version = (SELECT max(m.version)"
+        " FROM workflows m WHERE m.tenant = n.tenant AND m.name = n.name)"
+        " WHERE n.tenant = ? AND n.name > ? ORDER BY n.name LIMIT ?",
+};
+#undef LIST_RUNS
+
+static struct sqlite_query begin(struct store_driver *driver, enum sqlite_read which,
+                                 struct pl_arena *arena, struct pl_err *err)
+{
+    return sqlite_query_begin(driver, which, sql[which], arena, err);
+}
+
+/* ---- runs ---- */
+
+/* The narrowest index there is for the filter. */
+static enum sqlite_read list_for(const struct store_run_filter *filter)
+{
+    if (filter->thread.len)
+        return SQLITE_LIST_BY_THREAD;
+    if (filter->workflow.len)
+        return SQLITE_LIST_BY_WORKFLOW;
+    return filter->status.len ? SQLITE_LIST_BY_STATUS : SQLITE_LIST_ALL;
+}
+
+/* The wanted members as a JSON object, empty when there are none. Memory failure shows in the
+ * arena. */
+static struct pl_str wanted(const struct store_run_filter *filter, struct pl_arena *arena)
+{
+    struct pl_buf buf;
+    struct pl_str text;
+
+    if (filter->n_metadata == 0)
+        return (struct pl_str){0};
+    pl_buf_init(&buf, SIZE_MAX / 2);
+    json_object_begin(&buf);
+    for (size_t i = 0; i < filter->n_metadata; i++) {
+        json_comma(&buf);
+        json_write_string(&buf, filter->metadata_keys[i]);
+        pl_buf_char(&buf, ':');
+        json_write_string(&buf, filter->metadata_values[i]);
+    }
+    json_object_end(&buf);
+    text = pl_arena_str(arena, pl_buf_view(&buf));
+    if (pl_buf_failed(&buf))
+        text = (struct pl_str){0};
+    pl_buf_finish(&buf);
+    return text;
+}
+
+enum pl_code sqlite_list_runs(struct store_driver *driver, struct pl_arena *arena,
+                              struct pl_str tenant, const struct store_run_filter *filter,
+                              size_t limit, struct store_run **ret_runs, size_t *ret_count,
+                              struct pl_err *err)
+{
+    struct pl_str want = wanted(filter, arena);
+    struct sqlite_query query;
+    struct store_run *runs = NULL, *grown;
+    size_t count = 0, capacity = 0;
+
+    if (filter->n_metadata > 0 && want.len == 0)
+        return pl_err_set(err, PL_ERR_NO_MEMORY, "out of memory for a filter");
+    query = begin(driver, list_for(filter), arena, err);
+    sqlite_query_str(&query, tenant);
+    /* from the first: no id has this character in it, and none sorts behind it */
+    sqlite_query_str(&query, filter->after.len ? filter->after : PL_STR("\xf4\x8f\xbf\xbf"));
+    sqlite_query_str(&query, filter->status);
+    sqlite_query_str(&query, filter->workflow);
+    sqlite_query_str(&query, filter->thread);
+    sqlite_query_str(&query, want);
+    sqlite_query_limit(&query, limit);
+    while (sqlite_query_next(&query)) {
+        grown = sqlite_query_grow(arena, runs, count, &capacity, sizeof(*runs));
+        if (grown) {
+            runs = grown;
+            sqlite_row_run(&query.row, &runs[count++]);
+        }
+        (void)sqlite_query_row_ok(&query);
+    }
+    if (query.code == PL_OK) {
+        *ret_runs = runs;
+        *ret_count = count;
+    } else {
+        while (count > 0)
+            store_run_finish(&runs[--count]);
+    }
+    return sqlite_query_end(&query);
+}
+
+enum pl_code sqlite_count_steps(struct store_driver *driver, struct pl_str tenant,
+                                struct pl_str run, int64_t ret_counts[8], struct pl_err *err)
+{
+    static const char *const words[8] = {"pending",   "running", "retrying", "waiting",
+                                         "succeeded", "failed",  "skipped",  "cancelled"};
+    struct pl_arena *arena = pl_arena_create(0);
+    struct sqlite_query query;
+    int64_t counts[8] = {0};
+    enum pl_code code;
+
+    if (!arena)
+        return pl_err_set(err, PL_ERR_NO_MEMORY, "out of memory");
+    query = begin(driver, SQLITE_COUNT_STEPS, arena, err);
+    sqlite_query_str(&query, tenant);
+    sqlite_query_str(&query, run);
+    while (sqlite_query_next(&query)) {
+        struct pl_str status = sqlite_row_str(&query.row);
+        int64_t count = sqlite_row_int(&query.row);
+
+        (void)sqlite_query_row_ok(&query);
+        for (size_t i = 0; i < PL_ARRAY_LEN(words); i++)
+            if (pl_str_is(status, words[i]))
+                counts[i] = count;
+    }
+    code = sqlite_query_end(&query);
+    if (code == PL_OK)
+        memcpy(ret_counts, counts, sizeof(counts));
+    pl_arena_destroy(&arena);
+    return code;
+}
+
+/* ---- keys ---- */
+
+enum pl_code sqlite_read_key(struct store_driver *driver, struct pl_arena *arena,
+                             struct pl_str tenant, struct pl_str route, struct pl_str key,
+                             struct pl_str *ret_run, struct pl_str *ret_fingerprint,
+                             struct pl_err *err)
+{
+    struct sqlite_query query = begin(driver, SQLITE_READ_KEY, arena, err);
+
+    sqlite_query_str(&query, tenant);
+    sqlite_query_str(&query, route);
+    sqlite_query_str(&query, key);
+    if (sqlite_query_next(&query)) {
+        struct pl_str run = sqlite_row_str(&query.row);
+        struct pl_str fingerprint = sqlite_row_str(&query.row);
+
+        if (sqlite_query_row_ok(&query)) {
+            *ret_run = run;
+            *ret_fingerprint = fingerprint;
+        }
+    } else if (query.code == PL_OK) {
+        query.code = pl_err_set(err, PL_ERR_NOT_FOUND, "the key is free");
+    }
+    return sqlite_query_end(&query);
+}
+
+/* ---- workflows ---- */
+
+static struct store_workflow read_workflow(struct sqlite_row *row, bool text)
+{
+    struct store_workflow workflow;
+
+    workflow.name = sqlite_row_str(row);
+    workflow.version = sqlite_row_int(row);
+    workflow.hash = sqlite_row_str(row);
+    workflow.created_at = sqlite_row_int(row);
+    workflow.text = text ? sqlite_row_str(row) : (struct pl_str){0};
+    return workflow;
+}
+
+static enum pl_code fail_no_workflow(struct pl_str name, int64_t version, struct pl_err *err)
+{
+    if (version)
+        return pl_err_set(err, PL_ERR_NOT_FOUND, "there is no workflow %.*s@%lld", PL_STR_ARG(name),
+                          (long long)version);
+    return pl_err_set(err, PL_ERR_NOT_FOUND, "there is no workflow %.*s", PL_STR_ARG(name));
+}
+
+enum pl_code sqlite_read_workflow(struct store_driver *driver, struct pl_arena *arena,
+                                  struct pl_str tenant, struct pl_str name, int64_t version,
+                                  struct store_workflow *ret_workflow, struct pl_err *err)
+{
+    struct sqlite_query query =
+        begin(driver, version ? SQLITE_READ_WORKFLOW : SQLITE_READ_NEWEST_WORKFLOW, arena, err);
+
+    sqlite_query_str(&query, tenant);
+    sqlite_query_str(&query, name);
+    if (version)
+        sqlite_query_int(&query, version);
+    if (sqlite_query_next(&query)) {
+        struct store_workflow workflow = read_workflow(&query.row, true);
+
+        if (sqlite_query_row_ok(&query))
+            *ret_workflow = workflow;
+    } else if (query.code == PL_OK) {
+        query.code = fail_no_workflow(name, version, err);
+    }
+    return sqlite_query_end(&query);
+}
+
+enum pl_code sqlite_list_workflows(struct store_driver *driver, struct pl_arena *arena,
+                                   struct pl_str tenant, struct pl_str after, size_t limit,
+                                   struct store_workflow **ret_workflows, size_t *ret_count,
+                                   struct pl_err *err)
+{
+    struct sqlite_query query = begin(driver, SQLITE_LIST_WORKFLOWS, arena, err);
+    struct store_workflow *workflows = NULL, *grown;
+    size_t count = 0, capacity = 0;
+
+    sqlite_query_str(&query, tenant);
+    sqlite_query_str(&query, after);
+    sqlite_query_limit(&query, limit);
+    while (sqlite_query_next(&query)) {
+        grown = sqlite_query_grow(arena, workflows, count, &capacity, sizeof(*workflows));
+        if (grown) {
+            workflows = grown;
+            workflows[count++] = read_workflow(&query.row, false);
+        }
+        (void)sqlite_query_row_ok(&query);
+    }
+    if (query.code == PL_OK) {
+        *ret_workflows = workflows;
+        *ret_count = count;
+    }
+    return sqlite_query_end(&query);
+}

@@ -1,0 +1,228 @@
+/* sqlite_ops.c - single operations: what is read, decided and written in one go, on the write
+ * connection, inside the group's transaction. Not batches of runs (sqlite_write.c). Its function is
+ * a slot of the driver: called on the store's writer thread. */
+#include "storage/sqlite/sqlite_db.h"
+#include "storage/sqlite/sqlite_driver.h"
+
+static const char *const sql[SQLITE_OP__COUNT] = {
+    [SQLITE_OP_NEWEST_WORKFLOW] = "SELECT version, hash FROM workflows"
+                                  " WHERE tenant = ? AND name = ? ORDER BY version DESC LIMIT 1",
+    [SQLITE_OP_LAST_VERSION] = "SELECT last_version FROM workflow_names"
+                               " WHERE tenant = ? AND name = ?",
+    [SQLITE_OP_SET_VERSION] =
+        "INSERT OR REPLACE INTO workflow_names (tenant, name, last_version) VALUES (?,?,?)",
+    [SQLITE_OP_PUT_WORKFLOW] =
+        "INSERT INTO workflows (tenant, name, version, hash, created_at, text)"
+        " VALUES (?,?,?,?,?,?)",
+    [SQLITE_OP_DELETE_WORKFLOWS] = "DELETE FROM workflows WHERE tenant = ? AND name = ?",
+    [SQLITE_OP_RUN_ENDED] = "SELECT ended_at FROM runs WHERE tenant = ? AND id = ?",
+    [SQLITE_OP_DELETE_RUN] = "DELETE FROM runs WHERE tenant = ? AND id = ?",
+    [SQLITE_OP_DELETE_INPUT] = "DELETE FROM run_inputs WHERE tenant = ? AND id = ?",
+    [SQLITE_OP_DELETE_STEPS] = "DELETE FROM steps WHERE tenant = ? AND run = ?",
+    [SQLITE_OP_DELETE_EVENTS] = "DELETE FROM events WHERE tenant = ? AND run = ?",
+    [SQLITE_OP_DELETE_KEYS] = "DELETE FROM run_keys WHERE tenant = ? AND run = ?",
+};
+
+/* ---- one statement ---- */
+
+/* A statement going on; what fails shows in `code`, and nothing more is then done. */
+struct step {
+    struct sqlite_driver *sqlite;
+    sqlite3_stmt *statement;
+    struct sqlite_binder binder;
+    int column;
+    enum pl_code code;
+    struct pl_err *err;
+};
+
+/* Tenant and name (or id) are the first parameters of all. */
+static struct step begin(struct sqlite_driver *sqlite, enum sqlite_op which,
+                         const struct store_op *op, struct pl_str name, struct pl_err *err)
+{
+    struct step step = {.sqlite = sqlite, .err = err};
+
+    step.code = sqlite_db_prepare(sqlite->db, sql[which], &sqlite->op_statements[which], err);
+    if (step.code != PL_OK)
+        return step;
+    step.statement = sqlite->op_statements[which];
+    step.binder = sqlite_bind_begin(step.statement);
+    sqlite_bind_str(&step.binder, op->tenant);
+    sqlite_bind_str(&step.binder, name);
+    return step;
+}
+
+/* True when there is a row. */
+static bool next(struct step *step)
+{
+    int rc;
+
+    if (step->code != PL_OK)
+        return false;
+    rc = step->binder.rc;
+    if (rc == SQLITE_OK)
+        rc = sqlite3_step(step->statement);
+    if (rc != SQLITE_ROW && rc != SQLITE_DONE)
+        step->code = sqlite_db_fail(step->sqlite->db, rc, step->err);
+    return rc == SQLITE_ROW;
+}
+
+static enum pl_code end(struct step *step)
+{
+    if (step->statement) {
+        (void)sqlite3_reset(step->statement);
+        (void)sqlite3_clear_bindings(step->statement);
+    }
+    return step->code;
+}
+
+/* One that gives no rows and has no more parameters. */
+static enum pl_code run(struct sqlite_driver *sqlite, enum sqlite_op which,
+                        const struct store_op *op, struct pl_str name, struct pl_err *err)
+{
+    struct step step = begin(sqlite, which, op, name, err);
+
+    (void)next(&step);
+    return end(&step);
+}
+
+/* ---- workflows ---- */
+
+/* The newest version, 0: there is none, and whether it holds the operation's content. */
+static enum pl_code newest(struct sqlite_driver *sqlite, const struct store_op *op,
+                           int64_t *ret_version, bool *ret_same, struct pl_err *err)
+{
+    struct step step = begin(sqlite, SQLITE_OP_NEWEST_WORKFLOW, op, op->name, err);
+
+    *ret_version = 0;
+    *ret_same = false;
+    if (next(&step)) {
+        const char *hash = (const char *)sqlite3_column_text(step.statement, 1);
+
+        *ret_version = sqlite3_column_int64(step.statement, 0);
+        *ret_same = hash && pl_str_is(op->hash, hash);
+    }
+    return end(&step);
+}
+
+/* Is the version the one the caller named? */
+static enum pl_code check_version(const struct store_op *op, int64_t version, struct pl_err *err)
+{
+    if (op->if_version < 0 || op->if_version == version)
+        return PL_OK;
+    if (op->if_version == 0)
+        return pl_err_set(err, PL_ERR_PRECONDITION, "there is a workflow %.*s already",
+                          PL_STR_ARG(op->name));
+    if (version == 0)
+        return pl_err_set(err, PL_ERR_PRECONDITION, "there is no workflow %.*s",
+                          PL_STR_ARG(op->name));
+    return pl_err_set(err, PL_ERR_PRECONDITION, "the newest version of %.*s is %lld, not %lld",
+                      PL_STR_ARG(op->name), (long long)version, (long long)op->if_version);
+}
+
+/* The next number of the name, which is given to nobody else. */
+static enum pl_code take_version(struct sqlite_driver *sqlite, const struct store_op *op,
+                                 int64_t *ret_version, struct pl_err *err)
+{
+    struct step step = begin(sqlite, SQLITE_OP_LAST_VERSION, op, op->name, err);
+    int64_t last = next(&step) ? sqlite3_column_int64(step.statement, 0) : 0;
+    enum pl_code code = end(&step);
+
+    if (code != PL_OK)
+        return code;
+    step = begin(sqlite, SQLITE_OP_SET_VERSION, op, op->name, err);
+    sqlite_bind_int(&step.binder, last + 1);
+    (void)next(&step);
+    *ret_version = last + 1;
+    return end(&step);
+}
+
+static enum pl_code put_workflow(struct sqlite_driver *sqlite, const struct store_op *op,
+                                 struct store_op_result *ret_result, struct pl_err *err)
+{
+    int64_t version;
+    bool same;
+    struct step step;
+    enum pl_code code = newest(sqlite, op, &version, &same, err);
+
+    if (code == PL_OK)
+        code = check_version(op, version, err);
+    if (code == PL_OK && !same)
+        code = take_version(sqlite, op, &version, err);
+    if (code != PL_OK)
+        return code;
+    *ret_result = (struct store_op_result){.version = version, .created = !same};
+    if (same)
+        return PL_OK;
+    step = begin(sqlite, SQLITE_OP_PUT_WORKFLOW, op, op->name, err);
+    sqlite_bind_int(&step.binder, version);
+    sqlite_bind_str(&step.binder, op->hash);
+    sqlite_bind_int(&step.binder, op->now);
+    sqlite_bind_str(&step.binder, op->text);
+    (void)next(&step);
+    return end(&step);
+}
+
+static enum pl_code delete_workflow(struct sqlite_driver *sqlite, const struct store_op *op,
+                                    struct pl_err *err)
+{
+    int64_t version;
+    bool same;
+    enum pl_code code = newest(sqlite, op, &version, &same, err);
+
+    if (code == PL_OK && version == 0)
+        code = pl_err_set(err, PL_ERR_NOT_FOUND, "there is no workflow %.*s", PL_STR_ARG(op->name));
+    if (code == PL_OK)
+        code = check_version(op, version, err);
+    if (code == PL_OK)
+        code = run(sqlite, SQLITE_OP_DELETE_WORKFLOWS, op, op->name, err);
+    return code;
+}
+
+/* ---- runs ---- */
+
+static enum pl_code check_ended(struct sqlite_driver *sqlite, const struct store_op *op,
+                                struct pl_err *err)
+{
+    struct step step = begin(sqlite, SQLITE_OP_RUN_ENDED, op, op->id, err);
+
+    if (next(&step)) {
+        if (sqlite3_column_int64(step.statement, 0) == 0)
+            step.code = pl_err_set(err, PL_ERR_CONFLICT, "run %.*s is not over: cancel it first",
+                                   PL_STR_ARG(op->id));
+    } else if (step.code == PL_OK) {
+        step.code = pl_err_set(err, PL_ERR_NOT_FOUND, "there is no run %.*s", PL_STR_ARG(op->id));
+    }
+    return end(&step);
+}
+
+static enum pl_code delete_run(struct sqlite_driver *sqlite, const struct store_op *op,
+                               struct pl_err *err)
+{
+    static const enum sqlite_op parts[] = {
+        SQLITE_OP_DELETE_RUN,    SQLITE_OP_DELETE_INPUT, SQLITE_OP_DELETE_STEPS,
+        SQLITE_OP_DELETE_EVENTS, SQLITE_OP_DELETE_KEYS,
+    };
+    enum pl_code code = check_ended(sqlite, op, err);
+
+    for (size_t i = 0; i < PL_ARRAY_LEN(parts) && code == PL_OK; i++)
+        code = run(sqlite, parts[i], op, op->id, err);
+    return code;
+}
+
+/* ---- the slot ---- */
+
+enum pl_code sqlite_operate(struct store_driver *driver, const struct store_op *op,
+                            struct store_op_result *ret_result, struct pl_err *err)
+{
+    struct sqlite_driver *sqlite = sqlite_driver_of(driver);
+
+    switch (op->kind) {
+    case STORE_OP_PUT_WORKFLOW:
+        return put_workflow(sqlite, op, ret_result, err);
+    case STORE_OP_DELETE_WORKFLOW:
+        return delete_workflow(sqlite, op, err);
+    case STORE_OP_DELETE_RUN:
+        return delete_run(sqlite, op, err);
+    }
+    return pl_err_set(err, PL_ERR_INTERNAL, "no such operation: %d", (int)op->kind);
+}

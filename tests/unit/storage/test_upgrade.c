@@ -1,0 +1,87 @@
+/* test_upgrade.c - a database of an older schema is brought up to date with what is in it. */
+#include "storage/migrate.h"
+#include "storage/store.h"
+#include "tests/support/store_fixture.h"
+
+#include <check.h>
+#include <sqlite3.h>
+#include <stdlib.h>
+
+static void exec(sqlite3 *db, const char *sql)
+{
+    char *message = NULL;
+
+    ck_assert_msg(sqlite3_exec(db, sql, NULL, NULL, &message) == SQLITE_OK, "%s", message);
+}
+
+/* The file as the first version of the program left it: its migration is never edited. */
+static void write_version_1(const char *path)
+{
+    sqlite3 *db = NULL;
+
+    ck_assert_int_eq(sqlite3_open(path, &db), SQLITE_OK);
+    exec(db, "PRAGMA journal_mode = WAL");
+    exec(db, "BEGIN");
+    exec(db, store_sqlite_migrations[0].sql);
+    exec(db,
+         "INSERT INTO runs VALUES ('t','run_1','h','plan',0,'failed','failed',0,0,'{\"a\":1}',NULL,"
+         "'{\"code\":\"timeout\"}','why','thr','{\"k\":\"v\"}','',10,11,12,1,2,3,4,0.5,2)");
+    exec(db, "INSERT INTO runs VALUES ('t','run_2','h','',0,'running','running',0,0,NULL,NULL,NULL,"
+             "'','','','',20,21,0,0,0,0,0,0,1)");
+    exec(db, "INSERT INTO events VALUES ('t','run_1',1,10,'run.started','',0,'')");
+    exec(db, "COMMIT");
+    sqlite3_close(db);
+}
+
+START_TEST(a_database_of_version_1_is_upgraded_with_its_runs)
+{
+    struct store_fixture fixture;
+    struct pl_arena *arena = pl_arena_create(0);
+    struct store *store;
+    struct store_run *runs = NULL;
+    struct pl_str key = PL_STR("k"), value = PL_STR("v");
+    struct store_run_filter filter = {.status = PL_STR("failed"),
+                                      .workflow = PL_STR("plan"),
+                                      .thread = PL_STR("thr"),
+                                      .metadata_keys = &key,
+                                      .metadata_values = &value,
+                                      .n_metadata = 1};
+    size_t count = 0;
+
+    ck_assert_uint_ge(store_sqlite_migration_count, 2);
+    store_fixture_init(&fixture, 0);
+    write_version_1(fixture.path);
+    for (int round = 0; round < 2; round++) { /* the second time there is nothing to do */
+        store = store_fixture_open(&fixture, true);
+        ck_assert_int_eq(
+            store_list_runs(store, arena, PL_STR("t"), &filter, 10, &runs, &count, NULL), PL_OK);
+        ck_assert_uint_eq(count, 1);
+        ck_assert(pl_str_is(runs[0].id, "run_1") && runs[0].last_seq == 2);
+        store_run_finish(&runs[0]);
+        ck_assert_int_eq(
+            store_list_unfinished(store, arena, PL_STR(""), PL_STR(""), 10, &runs, &count, NULL),
+            PL_OK);
+        ck_assert_uint_eq(count, 1);
+        ck_assert(pl_str_is(runs[0].id, "run_2"));
+        store_close(&store);
+    }
+    pl_arena_destroy(&arena);
+    store_fixture_finish(&fixture);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("upgrade");
+    TCase *tcase = tcase_create("upgrade");
+    SRunner *runner;
+    int failed;
+
+    tcase_add_test(tcase, a_database_of_version_1_is_upgraded_with_its_runs);
+    suite_add_tcase(suite, tcase);
+    runner = srunner_create(suite);
+    srunner_run_all(runner, CK_NORMAL);
+    failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}
