@@ -1,0 +1,73 @@
+/* metrics.c - GET /metrics: a few figures in Prometheus' text format. Each is read when asked;
+ * nothing is kept for it but what the program counts anyway. */
+#include "api/routes.h"
+#include "api/server.h"
+
+#include "service/engine.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <unistd.h>
+
+enum { METRICS_MAX = 64 << 10 };
+
+static void head(struct pl_buf *out, const char *name, const char *type, const char *help)
+{
+    pl_buf_printf(out, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, type);
+}
+
+static void gauge(struct pl_buf *out, const char *name, const char *help, uint64_t value)
+{
+    head(out, name, "gauge", help);
+    pl_buf_printf(out, "%s %" PRIu64 "\n", name, value);
+}
+
+static void write_http(struct pl_buf *out, struct api_server *server)
+{
+    struct api_server_stats stats;
+
+    api_server_get_stats(server, &stats);
+    gauge(out, "plait_http_connections", "Open connections.", stats.connections);
+    gauge(out, "plait_http_connections_max", "Connections that are answered.",
+          stats.max_connections);
+    gauge(out, "plait_http_requests_in_progress", "Requests not yet answered to the end.",
+          stats.requests);
+    gauge(out, "plait_http_streams", "Open event streams.", stats.streams);
+    gauge(out, "plait_http_waiting", "Requests suspended until there is something to say.",
+          stats.waiting);
+    head(out, "plait_http_responses_total", "counter", "Answers by the class of their status.");
+    for (size_t i = 2; i < PL_ARRAY_LEN(stats.answered); i++)
+        pl_buf_printf(out, "plait_http_responses_total{class=\"%zuxx\"} %" PRIu64 "\n", i,
+                      stats.answered[i]);
+    head(out, "plait_http_refused_full_total", "counter", "Requests refused for want of room.");
+    pl_buf_printf(out, "plait_http_refused_full_total %" PRIu64 "\n", stats.full);
+}
+
+static void write_process(struct pl_buf *out)
+{
+    unsigned long long pages = 0;
+    long page = sysconf(_SC_PAGESIZE);
+    FILE *file = fopen("/proc/self/statm", "re");
+
+    if (!file)
+        return;
+    if (fscanf(file, "%*u %llu", &pages) == 1 && page > 0)
+        gauge(out, "process_resident_memory_bytes", "Resident memory.",
+              (uint64_t)pages * (uint64_t)page);
+    fclose(file);
+}
+
+void handle_metrics(struct api_request *request)
+{
+    struct pl_buf out;
+
+    pl_buf_init(&out, METRICS_MAX);
+    head(&out, "plait_build_info", "gauge", "The version that runs.");
+    pl_buf_printf(&out, "plait_build_info{version=\"%s\"} 1\n", PLAIT_VERSION);
+    gauge(&out, "plait_runs_in_progress", "Runs going on in this process.",
+          engine_running(request->engine));
+    gauge(&out, "plait_draining", "1 while shutting down.", api_server_draining(request->server));
+    write_http(&out, request->server);
+    write_process(&out);
+    api_reply(request, 200, "text/plain; version=0.0.4; charset=utf-8", &out);
+}

@@ -1,0 +1,323 @@
+/* run_create.c - POST /v1/runs: from a body to a run, and the three ways of answering. See
+ * run_create.h.
+ *
+ *   wait        200 with the run when it is over; `Prefer: wait=N`: after N seconds 202 with the
+ *               run as it stands
+ *   background  202 with the run as soon as it is on disk
+ *   stream      the events from the first, as soon as it is on disk
+ *
+ * A client that leaves stops only the waiting, unless on_disconnect says "cancel". A request whose
+ * idempotency key is known joins the run of that key and is answered in its own way. */
+#include "api/handlers/run_create.h"
+
+#include "api/handlers/answers.h"
+#include "api/handlers/negotiate.h"
+#include "api/handlers/run_body.h"
+#include "api/handlers/run_events.h"
+#include "api/handlers/run_wait.h"
+#include "base/clock.h"
+#include "service/engine.h"
+#include "service/schema.h"
+
+enum way { WAY_WAIT, WAY_BACKGROUND, WAY_STREAM };
+
+/* One start. Lives in the request's arena. */
+struct create {
+    struct run_wait *wait;
+    struct run_body body;
+    struct doc_problems problems;
+    enum way way;
+    enum media media;
+    bool limited; /* WAIT: until `deadline` */
+    pl_ms deadline;
+    struct preferences preferences;
+    struct workflow *workflow; /* a reference until the start */
+    struct pl_str key;         /* idempotency; empty: none */
+    char id[PL_ID_TEXT], print[RUN_BODY_PRINT];
+};
+
+static pl_ms now_ms(void)
+{
+    return pl_clock_now(pl_clock_real());
+}
+
+/* ---- what is asked for ---- */
+
+static void create_choose_way(struct api_request *request, struct create *create)
+{
+    struct preferences preferences = negotiate_prefer(api_header(request, "prefer"));
+
+    create->media = negotiate_accept(api_header(request, "accept"), MEDIA_JSON);
+    create->preferences = preferences;
+    if (create->body.stream || create->media != MEDIA_JSON) {
+        create->way = WAY_STREAM;
+    } else if (create->body.background || (preferences.respond_async && !preferences.has_wait)) {
+        create->way = WAY_BACKGROUND;
+    } else {
+        create->way = WAY_WAIT;
+        create->limited = preferences.has_wait;
+        create->deadline = now_ms() + preferences.wait;
+    }
+}
+
+/* Puts `prefix` before the pointers of the problems from `first` on, and moves those that have a
+ * line to where the part begins. */
+static void move_problems(struct create *create, size_t first, const char *prefix, unsigned line,
+                          unsigned column)
+{
+    struct doc_problems *problems = &create->problems;
+
+    for (size_t i = first; i < problems->count; i++) {
+        struct doc_problem *problem = &problems->items[i];
+        const char *pointer = pl_arena_printf(problems->arena, "%s%s", prefix, problem->pointer);
+
+        if (pointer)
+            problem->pointer = pointer;
+        if (!problem->line || !line)
+            continue;
+        if (problem->line == 1)
+            problem->column += column - 1;
+        problem->line += line - 1;
+    }
+}
+
+/* The workflow, compiled and pinned. */
+static enum pl_code create_workflow(struct api_request *request, struct create *create,
+                                    struct engine_run_request *start, struct pl_str reference,
+                                    struct pl_err *err)
+{
+    struct run_body *body = &create->body;
+    size_t first = create->problems.count;
+    enum pl_code code;
+    pl_ms created_at;
+
+    if (body->document.len) {
+        code = engine_compile(request->engine, body->document, DOC_JSON, &create->workflow,
+                              &create->problems);
+        move_problems(create, first, "/workflow", body->line, body->column);
+        if (code == PL_OK)
+            return PL_OK;
+        return pl_err_set(err, code, "%s",
+                          code == PL_ERR_NO_MEMORY ? "out of memory" : "the workflow is not valid");
+    }
+    code = engine_get_workflow(request->engine, request->tenant, reference, &create->workflow,
+                               &start->workflow_version, &created_at, err);
+    if (code == PL_ERR_NOT_FOUND && body->reference.len)
+        doc_problem_add(&create->problems, 0, 0, "/workflow", "%s", err->message);
+    if (code == PL_OK) {
+        const char *at = memchr(reference.ptr, '@', reference.len);
+
+        start->workflow_name =
+            pl_str_n(reference.ptr, at ? (size_t)(at - reference.ptr) : reference.len);
+    }
+    return code;
+}
+
+/* The body had problems; the input may have some too, and then all are told at once. */
+static void add_input_problems(struct api_request *request, struct create *create)
+{
+    const struct schema *schema = create->workflow ? create->workflow->input_schema : NULL;
+    struct pl_str input = create->body.input.len ? create->body.input : PL_STR("{}"), filled;
+    size_t first = create->problems.count;
+
+    if (schema && schema_apply(schema, request->arena, input, &filled, &create->problems) != PL_OK)
+        move_problems(create, first, "/input", 0, 0);
+}
+
+static enum pl_code create_read(struct api_request *request, struct create *create,
+                                struct engine_run_request *start, struct pl_str reference,
+                                struct pl_err *err)
+{
+    struct pl_err other = {0};
+    enum pl_code code, compiled = PL_OK;
+
+    code = run_body_parse(request->arena, request->body, reference.len == 0, &create->body,
+                          &create->problems, err);
+    if (code != PL_OK && code != PL_ERR_INVALID_ARGUMENT)
+        return code;
+    if (!reference.len)
+        reference = create->body.reference;
+    if (reference.len || create->body.document.len)
+        compiled = create_workflow(request, create, start, reference, &other);
+    if (code == PL_OK && compiled != PL_OK)
+        *err = other;
+    if (code != PL_OK)
+        add_input_problems(request, create);
+    return code != PL_OK ? code : compiled;
+}
+
+static enum pl_code create_key(struct api_request *request, struct create *create,
+                               struct engine_run_request *start, struct pl_err *err)
+{
+    enum pl_code code =
+        negotiate_key(request->arena, api_header(request, "idempotency-key"), &create->key, err);
+
+    if (code != PL_OK || !create->key.len)
+        return code;
+    if (!run_body_fingerprint(request->body, create->print))
+        return pl_err_set(err, PL_ERR_NO_MEMORY, "out of memory");
+    start->key_route = request->path;
+    start->key = create->key;
+    start->key_fingerprint = pl_str(create->print);
+    return PL_OK;
+}
+
+/* ---- answering ---- */
+
+static void add_headers(struct api_request *request, const struct create *create, int status)
+{
+    api_add_header(request, "x-plait-run-id", "%s", create->id);
+    if (status == 202)
+        api_add_header(request, "Location", "/v1/runs/%s", create->id);
+    if (create->way == WAY_BACKGROUND && create->preferences.respond_async)
+        api_add_header(request, "Preference-Applied", "respond-async");
+    if (create->limited)
+        api_add_header(request, "Preference-Applied", "wait=%lld",
+                       (long long)(create->preferences.wait / 1000));
+}
+
+static void answer_stream(struct api_request *request, struct create *create)
+{
+    struct run_events_options options = {
+        .run = pl_str(create->id),
+        .format = create->media == MEDIA_NDJSON ? EVENT_NDJSON : EVENT_SSE,
+        .cancel = create->body.cancel_on_disconnect,
+    };
+
+    add_headers(request, create, 200);
+    run_events_answer(request, &options);
+}
+
+static void create_answer(struct api_request *request, struct create *create,
+                          const struct run_wait_news *news)
+{
+    bool over = news->ended && !news->interrupted;
+    int status = create->way == WAY_WAIT && over ? 200 : 202;
+
+    if (news->left) {
+        api_reply_empty(request, 499);
+    } else if (news->store_err.code != PL_OK) {
+        if (news->recorded)
+            add_headers(request, create, 202);
+        api_reply_problem(request, &news->store_err, NULL);
+    } else if (!news->recorded) {
+        answers_error(request, PL_ERR_SHUTTING_DOWN, "the service stops; nothing was started");
+    } else if (create->way == WAY_STREAM) {
+        answer_stream(request, create);
+    } else {
+        add_headers(request, create, status);
+        answers_run(request, status, pl_str(create->id), false);
+    }
+}
+
+/* ---- waiting ---- */
+
+static void create_resumed(struct api_request *request);
+
+/* What is still to be waited for, and how long (negative: without limit); false: nothing. */
+static bool create_must_wait(const struct create *create, const struct run_wait_news *news,
+                             bool stopping, enum run_wait_until *ret_until, pl_ms *ret_limit)
+{
+    bool wait = create->way == WAY_WAIT && !stopping;
+    pl_ms left = create->limited ? create->deadline - now_ms() : -1;
+
+    if (news->ended || news->left)
+        return false;
+    wait = wait && (!create->limited || left > 0);
+    *ret_until = wait ? RUN_WAIT_END : RUN_WAIT_RECORDED;
+    *ret_limit = wait && create->limited ? left : -1;
+    return wait || !news->recorded;
+}
+
+static void create_go_on(struct api_request *request, bool stopping)
+{
+    struct create *create = run_wait_owner(request);
+    struct run_wait_news news;
+    enum run_wait_until until;
+    pl_ms limit;
+
+    for (;;) {
+        news = run_wait_news(create->wait);
+        if (!create_must_wait(create, &news, stopping, &until, &limit)) {
+            create_answer(request, create, &news);
+            return;
+        }
+        if (run_wait_sleep(create->wait, until, limit, create_resumed))
+            return;
+    }
+}
+
+static void create_resumed(struct api_request *request)
+{
+    struct create *create = run_wait_owner(request);
+
+    run_wait_woke(create->wait);
+    /* a wait without an end that expires all the same: the server stops */
+    create_go_on(request, api_expired(request) && !create->limited);
+}
+
+/* ---- starting ---- */
+
+static enum pl_code create_start(struct api_request *request, struct create *create,
+                                 struct engine_run_request *start, struct pl_err *err)
+{
+    size_t first = create->problems.count;
+    bool joined = false;
+    enum pl_code code;
+
+    start->tenant = request->tenant;
+    start->workflow = create->workflow;
+    start->input = create->body.input;
+    start->thread = create->body.thread;
+    start->metadata = create->body.metadata;
+    start->timeout = create->body.timeout;
+    start->deltas = create->way != WAY_WAIT || create->limited;
+    run_wait_begin(create->wait, start);
+    code = engine_start_or_join_run(request->engine, start, create->id, &joined, &create->problems,
+                                    err);
+    if (code != PL_OK || joined)
+        run_wait_abandon(create->wait);
+    if (code != PL_OK)
+        move_problems(create, first, "/input", 0, 0);
+    if (code != PL_OK || !joined)
+        return code;
+    api_add_header(request, "Idempotency-Replayed", "true");
+    return run_wait_watch(create->wait, pl_str(create->id), err);
+}
+
+static enum pl_code create_begin(struct api_request *request, struct create *create,
+                                 struct pl_str reference, struct pl_err *err)
+{
+    struct engine_run_request start = {0};
+    enum pl_code code = create_read(request, create, &start, reference, err);
+
+    if (code == PL_OK) {
+        create_choose_way(request, create);
+        code = create_key(request, create, &start, err);
+    }
+    if (code == PL_OK)
+        code = create_start(request, create, &start, err);
+    workflow_unref(&create->workflow);
+    return code;
+}
+
+void run_create(struct api_request *request, struct pl_str reference)
+{
+    struct create *create = pl_arena_alloc(request->arena, sizeof *create);
+    struct pl_err err = {0};
+
+    if (create)
+        create->wait = run_wait_create(request, create);
+    if (!create || !create->wait) {
+        answers_error(request, PL_ERR_NO_MEMORY, "out of memory");
+        return;
+    }
+    doc_problems_init(&create->problems, request->arena);
+    if (create_begin(request, create, reference, &err) != PL_OK) {
+        api_reply_problem(request, &err, &create->problems);
+        return;
+    }
+    if (create->body.cancel_on_disconnect)
+        run_wait_cancel_on_leave(create->wait, pl_str(create->id));
+    create_go_on(request, false);
+}
