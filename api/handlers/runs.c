@@ -59,6 +59,11 @@ void handle_runs_list(struct api_request *request)
     enum pl_code code;
     size_t limit;
 
+    if (api_query(request, "has").ptr) {
+        answers_error(request, PL_ERR_UNSUPPORTED,
+                      "has: no kind of step of this version waits for a person");
+        return;
+    }
     if (!answers_word(request, "status", words, &filter.status) ||
         !answers_limit(request, &limit) ||
         !read_metadata(request, keys, values, &filter.n_metadata))

@@ -11,7 +11,7 @@ service/workflow.h     to check and draw a file without running it
 service/doc.h          problems with their places
 service/config.h       to load the configuration
 service/bus.h          to watch a run
-service/event_stream.h to read a run's events, stored and live
+service/event_stream.h to read the events of a run, stored and live
 service/schema.h       to check an input before it is sent
 service/llm/provider.h to ask whether a model can be called, for check and run
 '
