@@ -82,7 +82,7 @@ bool answers_limit(struct api_request *request, size_t *ret_limit)
     struct pl_str text = api_query(request, "limit");
     int64_t limit = ANSWERS_LIMIT_DEFAULT;
 
-    if (text.ptr && (!answers_number(text, &limit) || limit < 1 || limit > ANSWERS_LIMIT_MAX)) {
+    if (text.len && (!answers_number(text, &limit) || limit < 1 || limit > ANSWERS_LIMIT_MAX)) {
         answers_error(request, PL_ERR_INVALID_ARGUMENT, "limit: a whole number from 1 to %d",
                       ANSWERS_LIMIT_MAX);
         return false;
@@ -98,7 +98,7 @@ bool answers_word(struct api_request *request, const char *name, const char *con
     struct pl_buf all;
 
     *ret_word = word;
-    if (!word.ptr)
+    if (!word.len)
         return true;
     for (size_t i = 0; words[i]; i++)
         if (pl_str_is(word, words[i]))

@@ -23,9 +23,10 @@ void answers_error_at(struct api_request *request, enum pl_code code, const char
 /* Answers with the run as the store has it now. */
 void answers_run(struct api_request *request, int status, struct pl_str run_id, bool steps);
 
-/* ?limit=: ANSWERS_LIMIT_DEFAULT when absent. False: an error has been sent. */
+/* ?limit=: ANSWERS_LIMIT_DEFAULT when absent or empty. False: an error has been sent. */
 bool answers_limit(struct api_request *request, size_t *ret_limit);
-/* A query parameter that must be one of `words` (NULL behind). False: an error has been sent. */
+/* A query parameter that must be one of `words` (NULL behind), or absent or
+ * empty. False: an error has been sent. */
 bool answers_word(struct api_request *request, const char *name, const char *const *words,
                   struct pl_str *ret_word);
 /* A whole number not below zero. False when it is none or has more than 18 digits. */

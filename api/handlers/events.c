@@ -13,7 +13,7 @@ static bool read_after(struct api_request *request, struct run_events_options *o
 
     options->reconnected = last.len > 0;
     if (last.len ? answers_number(last, &options->after)
-                 : !after.ptr || answers_number(after, &options->after))
+                 : !after.len || answers_number(after, &options->after))
         return true;
     answers_error(request, PL_ERR_INVALID_ARGUMENT, "%s: the seq of an event, a whole number",
                   last.len ? "Last-Event-ID" : "after");

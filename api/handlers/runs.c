@@ -59,7 +59,7 @@ void handle_runs_list(struct api_request *request)
     enum pl_code code;
     size_t limit;
 
-    if (api_query(request, "has").ptr) {
+    if (api_query(request, "has").len) {
         answers_error(request, PL_ERR_UNSUPPORTED,
                       "has: no kind of step of this version waits for a person");
         return;

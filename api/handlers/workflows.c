@@ -205,7 +205,7 @@ static bool find_workflow(struct api_request *request, struct workflow **ret_wor
     struct pl_str reference = request->params[0], version = api_query(request, "version");
     struct pl_err err = {0};
 
-    if (version.ptr) {
+    if (version.len) {
         const char *joined = pl_arena_printf(request->arena, "%.*s@%.*s", PL_STR_ARG(reference),
                                              PL_STR_ARG(version));
 
@@ -291,7 +291,7 @@ void handle_workflow_graph(struct api_request *request)
     if (!answers_word(request, "format", words, &format) ||
         !find_workflow(request, &workflow, &version, &created_at))
         return;
-    while (format.ptr && !pl_str_is(format, words[i]))
+    while (format.len && !pl_str_is(format, words[i]))
         i++;
     pl_buf_init(&body, PL_LIMIT_RUN_OUTPUT_BYTES);
     workflow_graph(workflow, formats[i], &body);
