@@ -253,7 +253,7 @@ void handle_workflow_get(struct api_request *request)
         json_add_int(&body, "version", version);
         json_add_string(&body, "hash", pl_str(workflow->hash));
         json_add_string(&body, "created_at", pl_str(pl_time_format(created_at, time)));
-        json_add_raw(&body, "workflow", workflow->text);
+        json_add_raw(&body, "definition", workflow->text);
         json_object_end(&body);
         answers_built(request, 200, PL_OK, &err, &body);
     }
