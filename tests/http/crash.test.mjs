@@ -1,0 +1,169 @@
+// crash.test.mjs - kill -9 of the service under running runs, while clients read: after the restart every run comes to its end
+// by itself, and what any client had seen is still so. KILLS=n sets how many kills (3; what is asked of a release is 20), RUNS=n how
+// many runs at once (32), SEED=n repeats the moments.
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { startModel } from '../cli/support/model.mjs';
+import { SLOW, sleep, until } from '../cli/support/plait.mjs';
+import { random, rows } from '../cli/support/run.mjs';
+import { durable, openEvents, readAll } from './support/events.mjs';
+import { startService } from './support/service.mjs';
+import { ask, checkHttpRun, fan } from './support/workflows.mjs';
+
+const KILLS = Number(process.env.KILLS || (SLOW ? 1 : 3));
+const RUNS = Number(process.env.RUNS || 32);
+const SEED = Number(process.env.SEED || Date.now() % 1_000_000);
+const patience = { timeout: 90_000 + KILLS * (SLOW ? 60_000 : 15_000) };
+
+// Reads a run's events for as long as it takes, across restarts; `seen` gets what was seen.
+async function follow(service, id, seen) {
+    for (let over = false; !over; ) {
+        const after = seen.findLast((event) => event.id !== undefined)?.id;
+        let reader;
+        try {
+            reader = await openEvents(service.port, `/v1/runs/${id}/events`, { after });
+            assert.equal(reader.status, 200, reader.text);
+        } catch (error) {
+            if (error.code === 'ERR_ASSERTION') throw error;
+            await sleep(20); // it is down
+            continue;
+        }
+        await reader.done;
+        if (reader.failure) throw reader.failure;
+        seen.push(...reader.events);
+        over = reader.events.some(({ type }) => /^run\.(succeeded|failed|cancelled)$/.test(type));
+        assert.ok(over || !reader.whole, 'a stream does not end as a whole before its run');
+    }
+}
+
+const labelOf = (call) => call.prompt;
+
+test(`killed ${KILLS} times under ${RUNS} runs, every run is finished and nothing anybody saw is lost`, patience, async (t) => {
+    const next = random(SEED);
+    t.diagnostic(`seed ${SEED}`);
+    const model = await startModel(t);
+    const service = await startService(t, { model });
+    const runs = new Map(); // id -> what was seen of it
+    const readers = [];
+    const polled = new Map(); // path of a run -> what a poll said of it
+    for (let i = 0; i < RUNS; i++) {
+        const workflow = fan(8, (k) => `mock-${100 + ((i * 37 + k * 211) % 1900)}ms-w6`, { label: `run ${i} branch`, timeout: '10m' });
+        workflow.steps.sum = ask('mock-100ms', `run ${i} sum \${ .steps.fan.output }`);
+        workflow.output = '${ .steps.sum.output }';
+        const id = await service.background({ workflow, metadata: { number: i } });
+        runs.set(id, []);
+        readers.push(follow(service, id, runs.get(id)));
+    }
+    const settled = Promise.all(readers);
+    settled.catch(() => {});
+    let recorded = [];
+    let again = 0;
+    for (let kill = 0; kill < KILLS; kill++) {
+        await sleep(100 + next() * 700);
+        for (const id of runs.keys())
+            for (const step of await service.steps(id)) if (step.status === 'succeeded') polled.set(`${id} ${step.path}`, step);
+        await service.kill();
+        const killed = Date.now();
+        recorded = rows(t, service.database, "SELECT run_id, path FROM steps WHERE status = 'succeeded'").map((row) => `${row.run_id} ${row.path}`);
+        await service.restart();
+        recorded.killed = killed;
+        const calls = await until(() => model.calls(), 'the log');
+        again += calls.filter((call) => call.outcome === 'aborted').length;
+    }
+    await settled;
+    const numberOf = new Map();
+    let events = 0;
+    for (const [id, seen] of runs) {
+        const run = checkHttpRun((await service.get(`/v1/runs/${id}`)).json);
+        assert.equal(run.status, 'succeeded', `${id}: ${JSON.stringify(run.error)}`);
+        assert.equal(run.progress.succeeded, 10);
+        numberOf.set(id, run.metadata.number);
+        const replay = await readAll(await openEvents(service.port, `/v1/runs/${id}/events`));
+        assert.deepEqual(durable(seen), durable(replay), `${id}: what its reader saw is what there is`);
+        const said = Object.fromEntries(replay.map((event) => [event.id, event.data]));
+        for (const event of seen) if (event.id) assert.deepEqual(event.data, said[event.id]);
+        const steps = Object.fromEntries((await service.steps(id)).map((step) => [step.path, step]));
+        for (const event of seen) if (event.type === 'step.succeeded') assert.deepEqual(steps[event.data.path].output, event.data.output);
+        for (const [key, step] of polled) if (key.startsWith(id)) assert.deepEqual(steps[step.path], step, 'a polled result stays');
+        events += durable(seen).length;
+    }
+    const calls = await model.allCalls();
+    const late = new Set(calls.filter((call) => call.start_ms > recorded.killed).map(labelOf));
+    for (const key of recorded) {
+        const [id, path] = key.split(' ');
+        if (path.startsWith('fan.b')) assert.ok(!late.has(`run ${numberOf.get(id)} branch ${path.slice(5)}`), `${key} was recorded and called again`);
+    }
+    assert.ok(calls.length <= RUNS * 9 + again + RUNS * 9 * KILLS, 'no more than one call more for each crash');
+    t.diagnostic(`${KILLS} kills, ${RUNS} runs finished, ${events} events seen, ${polled.size} polled results, ${again} calls cut off`);
+});
+
+test('a run that was waiting for its turn to be answered goes on after the crash without its client', { timeout: 120_000 }, async (t) => {
+    const model = await startModel(t);
+    const service = await startService(t, { model });
+    const waiting = service.post('/v1/runs', { workflow: { name: 'one', steps: { a: ask('mock-1000ms', 'a') } } });
+    const failed = assert.rejects(waiting, 'the connection broke');
+    await model.inFlight(1);
+    await service.kill();
+    await failed;
+    await service.restart();
+    const { data } = (await service.get('/v1/runs')).json;
+    assert.equal(data.length, 1);
+    assert.equal((await service.over(data[0].id)).status, 'succeeded');
+});
+
+test('whatever was answered 202 is there after a kill -9', { timeout: 120_000 }, async (t) => {
+    const service = await startService(t);
+    const next = random(SEED + 7);
+    for (let kill = 0; kill < (SLOW ? 2 : 6); kill++) {
+        const ids = [];
+        let stopped = false;
+        const clients = Array.from({ length: 8 }, async () => {
+            while (!stopped) {
+                const answer = await service.post('/v1/runs', { workflow: { name: 'x', steps: { a: { reduce: 1 } } }, background: true }).catch(() => null);
+                if (!answer) return;
+                assert.equal(answer.status, 202, answer.text);
+                ids.push(answer.json.id);
+            }
+        });
+        await sleep(30 + next() * 150);
+        await service.kill();
+        stopped = true;
+        await Promise.all(clients);
+        await service.restart();
+        assert.ok(ids.length > 0);
+        for (const id of ids) assert.equal((await service.over(id)).status, 'succeeded');
+        t.diagnostic(`${ids.length} runs answered before the kill, all there`);
+    }
+});
+
+test('twenty cuts, some of them a kill -9: the reader misses nothing and sees nothing twice', patience, async (t) => {
+    const next = random(SEED + 1);
+    const model = await startModel(t);
+    const service = await startService(t, { model });
+    const id = await service.background({ workflow: fan(40, (i) => `mock-${100 + i * 90}ms-w8`) });
+    const seen = [];
+    let cuts = 0;
+    let kills = 0;
+    for (let whole = false; !whole; ) {
+        const after = seen.findLast((event) => event.id !== undefined)?.id;
+        const reader = await openEvents(service.port, `/v1/runs/${id}/events`, { after });
+        assert.equal(reader.status, 200, reader.text);
+        if (cuts < 20) {
+            await Promise.race([sleep(40 + next() * 160), reader.done]);
+            if (cuts % 5 === 4 && !reader.ended) {
+                await service.restart();
+                kills++;
+            }
+            reader.cut();
+        }
+        await reader.done;
+        if (reader.failure) throw reader.failure;
+        whole = reader.whole;
+        cuts += whole ? 0 : 1;
+        seen.push(...reader.events);
+    }
+    const replay = await readAll(await openEvents(service.port, `/v1/runs/${id}/events`));
+    assert.deepEqual(durable(seen), durable(replay));
+    t.diagnostic(`${cuts} cuts, ${kills} of them kills, ${durable(seen).length} events`);
+    assert.ok(kills >= 2, `${kills} kills`);
+});
