@@ -6,8 +6,11 @@
 #include "base/limits.h"
 #include "base/log.h"
 #include "base/map.h"
+#include "service/engine_keys.h"
 #include "service/engine_private.h"
+#include "service/engine_watch.h"
 #include "service/pool.h"
+#include "service/workflow_cache.h"
 #include "storage/store.h"
 
 #include <stdlib.h>
@@ -58,6 +61,9 @@ static void engine_gone(struct engine *engine, struct run_exec *exec)
 {
     pl_mutex_lock(&engine->lock);
     pl_list_remove(run_exec_link(exec));
+    pl_mutex_unlock(&engine->lock);
+    engine_watches_fire(engine->watches, run_exec_tenant(exec), run_exec_id(exec));
+    pl_mutex_lock(&engine->lock);
     engine->running--;
     pl_cond_broadcast(&engine->changed);
     pl_mutex_unlock(&engine->lock);
@@ -173,8 +179,11 @@ static enum pl_code engine_init_tables(struct engine *engine, struct pl_err *err
     pl_mutex_init(&engine->lock);
     pl_cond_init(&engine->changed);
     engine->bus = bus_create();
+    engine->cache = workflow_cache_create();
+    engine->watches = engine_watches_create();
+    engine->keys = engine_keys_create();
     engine->buckets = calloc(ENGINE_BUCKETS, sizeof *engine->buckets);
-    if (!engine->bus || !engine->buckets)
+    if (!engine->bus || !engine->buckets || !engine->cache || !engine->watches || !engine->keys)
         return pl_err_set(err, PL_ERR_NO_MEMORY, "out of memory");
     for (size_t i = 0; i < ENGINE_BUCKETS; i++)
         pl_list_init(&engine->buckets[i]);
@@ -216,6 +225,7 @@ enum pl_code engine_create(const struct engine_options *options, struct engine *
 
     if (!engine)
         return pl_err_set(err, PL_ERR_NO_MEMORY, "out of memory");
+    engine->max_runs = options->max_runs ? options->max_runs : ENGINE_MAX_RUNS;
     code = engine_init_tables(engine, err);
     if (code == PL_OK)
         code = store_open(&store, &engine->store, err);
@@ -273,6 +283,9 @@ void engine_destroy(struct engine **ret_engine, pl_ms drain)
     pool_destroy(&engine->pool);
     store_close(&engine->store);
     bus_destroy(&engine->bus);
+    workflow_cache_destroy(&engine->cache);
+    engine_watches_destroy(&engine->watches);
+    engine_keys_destroy(&engine->keys);
     free(engine->buckets);
     pl_cond_finish(&engine->changed);
     pl_mutex_finish(&engine->lock);

@@ -8,18 +8,23 @@
 #include "service/engine.h"
 #include "service/run_exec.h"
 
-enum { ENGINE_BUCKETS = 4096 };
+enum { ENGINE_BUCKETS = 4096, ENGINE_MAX_RUNS = 10000 /* when the options name none */ };
 
 struct engine {
-    struct run_env env;  /* set once */
-    struct store *store; /* set once */
-    struct pool *pool;   /* set once */
-    struct bus *bus;     /* set once */
+    struct run_env env;             /* set once */
+    struct store *store;            /* set once */
+    struct pool *pool;              /* set once */
+    struct bus *bus;                /* set once */
+    struct workflow_cache *cache;   /* set once */
+    struct engine_watches *watches; /* set once */
+    struct engine_keys *keys;       /* set once */
+    unsigned max_runs;              /* set once */
     struct pl_mutex
         lock; /* the first of the lock order; nothing is locked under it but a loop's mailbox */
     struct pl_cond changed;  /* running fell, or stop_draining was set */
     struct pl_list *buckets; /* guarded by lock: run_execs by id */
     size_t running;          /* guarded by lock */
+    size_t starting;         /* guarded by lock: places taken for runs not in the table yet */
     bool closing;            /* guarded by lock: no new runs */
     bool stop_draining;      /* guarded by lock */
 };
@@ -34,6 +39,25 @@ enum pl_code engine_load(struct engine *engine, const struct engine_run_request 
                          struct pl_err *err);
 /* Loads every unfinished run of the store; one that cannot be loaded is logged and left. */
 enum pl_code engine_adopt_all(struct engine *engine, struct pl_err *err);
+/* Is the run going on here? */
+bool engine_is_running(struct engine *engine, struct pl_str tenant, struct pl_str run_id);
+/* The definition by its content hash, from the cache or the tenant's store; one reference is yours.
+ * Errors: as store_get_definition. */
+enum pl_code engine_definition(struct engine *engine, struct pl_str tenant, struct pl_str hash,
+                               struct workflow **ret_workflow, struct pl_err *err);
+/* Compiles a stored definition and keeps it in the cache. Errors: STORE_CORRUPT, NO_MEMORY. */
+enum pl_code engine_compile_stored(struct engine *engine, struct pl_str hash, struct pl_str text,
+                                   struct workflow **ret_workflow, struct pl_err *err);
+/* How the steps of a stored run stand. Errors: as store_list_steps, store_get_definition. */
+enum pl_code engine_read_progress(struct engine *engine, const struct store_run *run,
+                                  struct run_progress *ret_progress, struct pl_err *err);
+/* Submits an operation of which only the code matters. */
+void engine_submit_deletion(struct engine *engine, const struct store_op *op, engine_done_fn done,
+                            void *arg);
+/* Around the elements of a list; `last` is where the next page goes on after. Errors: TOO_LARGE,
+ * NO_MEMORY (of the buffer). */
+void engine_list_begin(struct pl_buf *out);
+enum pl_code engine_list_end(struct pl_buf *out, bool more, struct pl_str last, struct pl_err *err);
 /* What run jitter is seeded with. */
 uint64_t engine_seed(struct pl_str run_id);
 

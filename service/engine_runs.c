@@ -54,6 +54,10 @@ static enum pl_code start_launch(struct engine *engine, const struct engine_run_
         .on_end = request->on_end,
         .on_recorded = request->on_recorded,
         .arg = request->arg,
+        .deltas = request->deltas,
+        .key_route = request->key_route,
+        .key = request->key,
+        .key_fingerprint = request->key_fingerprint,
     };
     struct run_exec *exec;
     enum pl_code code;

@@ -141,7 +141,7 @@ static struct exec_call *call_create(struct run_exec *exec, struct run_node *nod
     call->call.run_id = exec->row.id;
     call->call.path = node->def->path;
     call->call.attempt = node->attempts;
-    call->call.stream = bus_watched(exec->env->bus, exec->row.id, true);
+    call->call.stream = exec->deltas || bus_watched(exec->env->bus, exec->row.id, true);
     call->call.delta = call->call.stream ? call_delta : NULL;
     call->call.complete = call_complete;
     step_result_init(&call->call.result);

@@ -37,6 +37,14 @@ static bool exec_copy_row(struct run_exec *exec, const struct store_run *row)
     return !pl_arena_failed(arena);
 }
 
+static bool exec_copy_key(struct run_exec *exec, const struct run_exec_options *options)
+{
+    exec->key_route = pl_arena_str(exec->arena, options->key_route);
+    exec->key = pl_arena_str(exec->arena, options->key);
+    exec->key_fingerprint = pl_arena_str(exec->arena, options->key_fingerprint);
+    return !pl_arena_failed(exec->arena);
+}
+
 static void exec_free(struct run_exec *exec)
 {
     run_notes_publish(exec, &exec->notices, false);
@@ -79,7 +87,9 @@ struct run_exec *run_exec_create(const struct run_exec_options *options)
     pl_list_init(&exec->notices);
     exec->arena = pl_arena_create(0);
     exec->scratch = pl_arena_create(0);
-    if (!exec->arena || !exec->scratch || !exec_copy_row(exec, options->row)) {
+    exec->deltas = options->deltas;
+    if (!exec->arena || !exec->scratch || !exec_copy_row(exec, options->row) ||
+        !exec_copy_key(exec, options)) {
         exec_free(exec);
         return NULL;
     }
@@ -339,8 +349,11 @@ static void exec_deliver_start(struct loop *loop, struct loop_mail *mail)
     struct store_batch *batch;
 
     loop_hold(loop);
-    if (!exec->loaded && (batch = run_notes_batch(exec)))
+    if (!exec->loaded && (batch = run_notes_batch(exec))) {
         store_batch_put_definition(batch, pl_str(exec->workflow->hash), exec->workflow->text);
+        if (exec->key.len)
+            store_batch_put_key(batch, exec->key_route, exec->key, exec->key_fingerprint);
+    }
     exec_feed_type(exec, exec->loaded ? RUN_EV_RECOVER : RUN_EV_START);
     run_exec_wake(exec);
     if (exec->loaded && exec->on_recorded)

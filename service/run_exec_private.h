@@ -47,6 +47,8 @@ struct run_exec {
     struct run_core *core;
     struct pl_arena *arena; /* the strings below */
     struct store_run row;   /* the parts that never change, and the input */
+    bool deltas;
+    struct pl_str key_route, key, key_fingerprint;
     void (*on_end)(void *arg, const struct engine_end *end);
     void (*on_recorded)(void *arg, const char *run_id);
     void *arg;
