@@ -29,6 +29,23 @@ enum pl_code api_server_start(const struct api_server_options *options,
 unsigned api_server_port(const struct api_server *server);
 /* /readyz says 503 from now on and new runs are refused with 503; requests that are there go on. */
 void api_server_drain(struct api_server *server);
+/* It has been told to drain: for /readyz and for whoever starts something new. Any thread. */
+bool api_server_draining(const struct api_server *server);
+/* Are all addresses that "HOST:PORT" stands for loopback ones? True for what cannot be read:
+ * api_server_start says what is wrong with it. */
+bool api_listen_is_loopback(const char *address);
+
+/* For /metrics. */
+struct api_server_stats {
+    unsigned connections, max_connections; /* now, and at the most */
+    unsigned requests;                     /* going on, streams among them */
+    unsigned streams;
+    size_t waiting;       /* suspended */
+    uint64_t answered[6]; /* by the first digit of the status */
+    uint64_t full;        /* answered 503 for want of room */
+};
+void api_server_get_stats(struct api_server *server, struct api_server_stats *ret_stats);
+
 /* Ends streams, answers what waits (202 with the run as it stands), closes everything, frees.
  * Blocks. Nulls; accepts NULL. */
 void api_server_stop(struct api_server **server);

@@ -38,6 +38,8 @@ enum pl_retry_class {
     X(UNSUPPORTED_TYPE, "unsupported_media_type", "The body's type is not taken here", 415, NEVER) \
     X(FORBIDDEN, "forbidden", "Not allowed", 403, NEVER)                                           \
     X(TOO_LARGE, "too_large", "Larger than the limit", 413, NEVER)                                 \
+    X(TARGET_TOO_LONG, "target_too_long", "The request target is too long", 414, NEVER)            \
+    X(HEADERS_TOO_LARGE, "headers_too_large", "The request headers are too large", 431, NEVER)     \
     X(LIMIT_EXCEEDED, "limit_exceeded", "A limit was reached", 429, NEVER)                         \
     /* this process and its store */                                                               \
     X(NO_MEMORY, "no_memory", "Out of memory", 503, NEVER)                                         \
@@ -49,6 +51,7 @@ enum pl_retry_class {
     X(STORE_FOREIGN, "store_foreign", "Not a database of Plait", 500, NEVER)                       \
     X(STORE_NEWER, "store_newer", "The database is of a newer version", 500, NEVER)                \
     X(STORE_CORRUPT, "store_corrupt", "The database is damaged", 500, NEVER)                       \
+    X(OVER_CAPACITY, "over_capacity", "The server is at its limit", 503, NEVER)                    \
     X(SHUTTING_DOWN, "shutting_down", "Shutting down", 503, NEVER)                                 \
     /* expressions */                                                                              \
     X(EXPRESSION_ERROR, "expression_error", "An expression failed", 422, NEVER)                    \

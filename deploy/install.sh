@@ -26,6 +26,7 @@ want_build() {
     want pkg-config has_command pkg-config
     want libcurl4-openssl-dev has_library libcurl
     want libcjson-dev has_library libcjson
+    want libmicrohttpd-dev has_library libmicrohttpd
     want libyaml-dev has_library yaml-0.1
     want libsqlite3-dev has_library sqlite3
     want libsodium-dev has_library libsodium

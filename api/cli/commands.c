@@ -29,7 +29,33 @@ static const struct cli_option graph_options[] = {
     {0, "format", "mermaid|dot|json", "what to write (default mermaid)", false},
 };
 
+static const struct cli_option serve_options[] = {
+    {0, "listen", "HOST:PORT", "where to listen (default 127.0.0.1:8080); port 0: any that is free",
+     false},
+    {0, "db", "URL", "the database (default sqlite:plait.db)", false},
+    {0, "config", "FILE", "providers, network and limits (YAML or JSON)", false},
+    {0, "no-auth", NULL,
+     "answer whoever can reach it, under any Host name, on any address; this version has no API "
+     "keys",
+     false},
+    {0, "drain", "DURATION",
+     "on SIGTERM or Ctrl-C: how long calls in flight may take to finish (default 20s)", false},
+    {0, "loops", "N", "threads that make calls (default: one a core)", false},
+    {0, "log-level", "LEVEL", "debug, info (default), warn, error or off", false},
+};
+
 const struct cli_command cli_commands[] = {
+    {
+        .name = "serve",
+        .operands = "",
+        .summary = "answer HTTP: start, watch and cancel runs, store workflows",
+        .example = "plait serve --listen 127.0.0.1:8080 --db sqlite:plait.db",
+        .options = serve_options,
+        .n_options = PL_ARRAY_LEN(serve_options),
+        .min_operands = 0,
+        .max_operands = 0,
+        .main = cmd_serve,
+    },
     {
         .name = "run",
         .operands = "FILE",
