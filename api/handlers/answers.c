@@ -1,6 +1,7 @@
 /* answers.c - see answers.h. */
 #include "api/handlers/answers.h"
 
+#include "base/json.h"
 #include "base/limits.h"
 #include "service/engine.h"
 
@@ -51,15 +52,18 @@ void answers_error_at(struct api_request *request, enum pl_code code, const char
     api_reply_problem(request, &err, &problems);
 }
 
-void answers_run(struct api_request *request, int status, struct pl_str run_id, bool steps)
+enum pl_code answers_write_run(struct api_request *request, struct pl_str run_id, bool steps,
+                               struct pl_buf *body, bool *ret_over, struct pl_err *err)
 {
-    struct pl_err err = {0};
-    struct pl_buf body;
+    struct pl_str status;
     enum pl_code code;
 
-    pl_buf_init(&body, (size_t)4 * PL_LIMIT_RUN_OUTPUT_BYTES);
-    code = engine_write_run(request->engine, request->tenant, run_id, steps, &body, &err);
-    answers_built(request, status, code, &err, &body);
+    pl_buf_init(body, (size_t)4 * PL_LIMIT_RUN_OUTPUT_BYTES);
+    code = engine_write_run(request->engine, request->tenant, run_id, steps, body, err);
+    *ret_over = code == PL_OK && json_get(pl_buf_view(body), PL_STR("status"), &status) &&
+                (pl_str_is(status, "\"succeeded\"") || pl_str_is(status, "\"failed\"") ||
+                 pl_str_is(status, "\"cancelled\""));
+    return code;
 }
 
 bool answers_number(struct pl_str text, int64_t *ret_number)

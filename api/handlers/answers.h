@@ -20,8 +20,10 @@ void answers_error(struct api_request *request, enum pl_code code, const char *f
 /* Answers with an error about one member of the body. */
 void answers_error_at(struct api_request *request, enum pl_code code, const char *pointer,
                       const char *text);
-/* Answers with the run as the store has it now. */
-void answers_run(struct api_request *request, int status, struct pl_str run_id, bool steps);
+/* Appends the run as the store has it now to `body`, which it begins. *ret_over: it is over. */
+enum pl_code answers_write_run(struct api_request *request, struct pl_str run_id, bool steps,
+                               struct pl_buf *body, bool *ret_over,
+                               struct pl_err *err) PL_MUST_CHECK;
 
 /* ?limit=: ANSWERS_LIMIT_DEFAULT when absent or empty. False: an error has been sent. */
 bool answers_limit(struct api_request *request, size_t *ret_limit);

@@ -188,12 +188,24 @@ static void answer_stream(struct api_request *request, struct create *create)
     run_events_answer(request, &options);
 }
 
+/* 200 only for who waited and a run that is over, whatever woke the request. */
+static void answer_run(struct api_request *request, struct create *create)
+{
+    struct pl_err err = {0};
+    struct pl_buf body;
+    enum pl_code code;
+    bool over;
+    int status;
+
+    code = answers_write_run(request, pl_str(create->id), false, &body, &over, &err);
+    status = create->way == WAY_WAIT && over ? 200 : 202;
+    add_headers(request, create, status);
+    answers_built(request, status, code, &err, &body);
+}
+
 static void create_answer(struct api_request *request, struct create *create,
                           const struct run_wait_news *news)
 {
-    bool over = news->ended && !news->interrupted;
-    int status = create->way == WAY_WAIT && over ? 200 : 202;
-
     if (news->left) {
         api_reply_empty(request, 499);
     } else if (news->store_err.code != PL_OK) {
@@ -205,8 +217,7 @@ static void create_answer(struct api_request *request, struct create *create,
     } else if (create->way == WAY_STREAM) {
         answer_stream(request, create);
     } else {
-        add_headers(request, create, status);
-        answers_run(request, status, pl_str(create->id), false);
+        answer_run(request, create);
     }
 }
 

@@ -59,11 +59,6 @@ void handle_runs_list(struct api_request *request)
     enum pl_code code;
     size_t limit;
 
-    if (api_query(request, "has").len) {
-        answers_error(request, PL_ERR_UNSUPPORTED,
-                      "has: no kind of step of this version waits for a person");
-        return;
-    }
     if (!answers_word(request, "status", words, &filter.status) ||
         !answers_limit(request, &limit) ||
         !read_metadata(request, keys, values, &filter.n_metadata))
@@ -78,10 +73,17 @@ void handle_runs_list(struct api_request *request)
 void handle_run_get(struct api_request *request)
 {
     static const char *const words[] = {"true", "false", NULL};
+    struct pl_err err = {0};
+    struct pl_buf body;
     struct pl_str steps;
+    enum pl_code code;
+    bool over;
 
-    if (answers_word(request, "steps", words, &steps))
-        answers_run(request, 200, request->params[0], pl_str_is(steps, "true"));
+    if (!answers_word(request, "steps", words, &steps))
+        return;
+    code = answers_write_run(request, request->params[0], pl_str_is(steps, "true"), &body, &over,
+                             &err);
+    answers_built(request, 200, code, &err, &body);
 }
 
 static void run_deleted(struct api_request *request)
@@ -105,17 +107,24 @@ void handle_run_delete(struct api_request *request)
 
 /* ---- cancel ---- */
 
+/* 202: it is still ending. */
+static void answer_cancelled(struct api_request *request)
+{
+    struct pl_err err = {0};
+    struct pl_buf body;
+    enum pl_code code;
+    bool over;
+
+    code = answers_write_run(request, request->params[0], false, &body, &over, &err);
+    answers_built(request, over ? 200 : 202, code, &err, &body);
+}
+
 static void run_cancelled(struct api_request *request)
 {
     struct run_wait *wait = request->state;
-    struct run_wait_news news;
 
     run_wait_woke(wait);
-    news = run_wait_news(wait);
-    if (news.left)
-        api_reply_empty(request, 499);
-    else
-        answers_run(request, news.ended ? 200 : 202, request->params[0], false);
+    answer_cancelled(request);
 }
 
 /* Cancelling a run that is over, or twice, is no error: the answer is the run. */
@@ -139,5 +148,5 @@ void handle_run_cancel(struct api_request *request)
     if (code != PL_OK)
         api_reply_problem(request, &err, NULL);
     else if (!run_wait_sleep(wait, RUN_WAIT_END, CANCEL_WAIT_MS, run_cancelled))
-        answers_run(request, 200, run, false);
+        answer_cancelled(request);
 }
