@@ -50,8 +50,9 @@ struct engine_options {
 enum pl_code engine_create(const struct engine_options *options, struct engine **ret_engine,
                            struct pl_err *err) PL_MUST_CHECK;
 
-/* Takes no new runs, starts no new calls, lets those in flight finish for `drain` milliseconds and records them, then aborts the
- * rest. When it returns no run is going on; what is unfinished stays unfinished in the store. Blocks. */
+/* Takes no new runs, starts no new calls, lets those in flight finish for `drain` milliseconds and
+ * records them, then aborts the rest. When it returns no run is going on; what is unfinished stays
+ * unfinished in the store. Blocks. */
 void engine_drain(struct engine *engine, pl_ms drain);
 /* Drains, then closes everything. Blocks. Nulls; accepts NULL. */
 void engine_destroy(struct engine **engine, pl_ms drain);
@@ -82,8 +83,9 @@ struct engine_run_request {
     void *arg;
 };
 
-/* Starts a run and copies its id (ret_id may be the memory of request->id). Errors: INVALID_JSON, INVALID_INPUT (see problems),
- * SHUTTING_DOWN, NO_MEMORY, NO_SPACE and what else store_health says. */
+/* Starts a run and copies its id (ret_id may be the memory of request->id). Errors: INVALID_JSON,
+ * INVALID_INPUT (see problems), SHUTTING_DOWN, NO_MEMORY, NO_SPACE and what else store_health says.
+ */
 enum pl_code engine_start_run(struct engine *engine, const struct engine_run_request *request,
                               char ret_id[PL_ID_TEXT], struct doc_problems *problems,
                               struct pl_err *err) PL_MUST_CHECK;
@@ -106,7 +108,8 @@ size_t engine_running(struct engine *engine);
 struct bus *engine_bus(struct engine *engine);
 
 /* Appends the run object of the REST API (contract: "Run") as compact JSON; with `steps` a member
- * "steps" lists every step. Errors: those of store_get_run. */
+ * "steps" lists every step that began. Errors: those of store_get_run, TOO_LARGE (the buffer's
+ * cap); then what was appended is not whole. */
 enum pl_code engine_write_run(struct engine *engine, struct pl_str tenant, struct pl_str run_id,
                               bool steps, struct pl_buf *out, struct pl_err *err) PL_MUST_CHECK;
 

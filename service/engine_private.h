@@ -1,5 +1,5 @@
-/* engine_private.h - the inside of the engine, shared by engine.c (its life), engine_runs.c (runs
- * in, out and read) and engine_load.c (recovery). Nobody else includes it. */
+/* engine_private.h - the inside of the engine, shared by engine.c (its life), engine_runs.c (new
+ * runs), engine_read.c (runs read back) and engine_load.c (recovery). Nobody else includes it. */
 #ifndef PLAIT_SERVICE_ENGINE_PRIVATE_H
 #define PLAIT_SERVICE_ENGINE_PRIVATE_H
 
@@ -34,6 +34,16 @@ enum pl_code engine_load(struct engine *engine, const struct engine_run_request 
                          struct pl_err *err);
 /* Loads every unfinished run of the store; one that cannot be loaded is logged and left. */
 enum pl_code engine_adopt_all(struct engine *engine, struct pl_err *err);
+/* All step rows of a run. */
+struct engine_rows {
+    struct store_step *items;
+    size_t count, capacity;
+};
+/* Reads them into zeroed memory; strings live in the arena. Errors: as store_list_steps; finish it
+ * all the same. */
+enum pl_code engine_read_rows(struct engine *engine, struct pl_arena *arena, struct pl_str tenant,
+                              struct pl_str run_id, struct engine_rows *rows, struct pl_err *err);
+void engine_rows_finish(struct engine_rows *rows);
 /* What run jitter is seeded with. */
 uint64_t engine_seed(struct pl_str run_id);
 
