@@ -365,8 +365,12 @@ static void judge(struct sim_run *run, const struct opinion *o, const struct run
     uint32_t index = o->def->index;
 
     run_core_step_row(run->core, node, run->arena, &row);
-    if (node->state == NODE_CANCELLED) /* whatever its join had come to is void */
+    if (node->state == NODE_CANCELLED) { /* whatever its join had come to is void */
+        if (!report_is(row.join, "satisfied_by", "null"))
+            sim_breach(run, "%s: was cancelled and says %.*s", o->def->path.ptr,
+                       PL_STR_ARG(row.join));
         return;
+    }
     if (!o->either)
         judge_report(run, o, row.join);
     judge_report_counts(run, o, row.join);

@@ -61,10 +61,9 @@ static struct bounds wait_bounds(const struct sim_before *before, const struct r
 {
     const struct retry_policy *retry = &node->def->retry;
     unsigned nth = before->failures + (before->free ? 0 : 1);
-    double soonest = (double)retry->initial * pow(retry->multiplier, nth > 0 ? nth - 1 : 0);
-    double latest = (double)retry->initial * pow(retry->multiplier, before->attempts);
-    struct bounds b = {.low = fmin(soonest, (double)retry->max) * (1 - retry->jitter) - 1,
-                       .high = fmin(latest, (double)retry->max) + 1};
+    double backoff = fmin((double)retry->initial * pow(retry->multiplier, nth > 0 ? nth - 1 : 0),
+                          (double)retry->max);
+    struct bounds b = {.low = backoff * (1 - retry->jitter) - 1, .high = backoff + 1};
 
     b.low = fmax(b.low, 1);
     b.high = fmax(b.high, 1);
@@ -186,6 +185,9 @@ static bool never_opened(const struct sim_run *run, const struct step_def *def)
 {
     const struct run_node *parent = def->parent ? run->nodes[def->parent->index] : NULL;
 
+    if (!parent) /* the run was cancelled before it began */
+        return run_core_state(run->core) == RUN_CANCELLED && sim_user_cancelled(run, def, true);
+
     return parent && (def->is_handler || parent->started_at == 0);
 }
 
@@ -203,7 +205,8 @@ static void judge_skipped(struct sim_run *run, const struct run_node *node, stru
         sim_breach(run, "%s: was skipped and has an output", def->path.ptr);
 }
 
-static bool may_be_reason(const struct sim_run *run, const struct run_node *node)
+static bool may_be_reason(const struct sim_run *run, const struct run_node *node,
+                          enum pl_code run_code)
 {
     enum run_state end = run_core_state(run->core);
 
@@ -211,7 +214,7 @@ static bool may_be_reason(const struct sim_run *run, const struct run_node *node
     case CANCEL_USER:
         return sim_user_cancelled(run, node->def, true);
     case CANCEL_RUN_FAILED:
-        return end == RUN_FAILED;
+        return end == RUN_FAILED && run_code != PL_ERR_RUN_TIMEOUT;
     case CANCEL_LOST_RACE:
     case CANCEL_QUORUM_MET:
     case CANCEL_SIBLING_FAILED:
@@ -222,7 +225,7 @@ static bool may_be_reason(const struct sim_run *run, const struct run_node *node
     case CANCEL__REASONS:
         return false;
     }
-    if (node->reason == CANCEL_DEADLINE && end == RUN_FAILED && run->workflow->timeout > 0)
+    if (node->reason == CANCEL_DEADLINE && end == RUN_FAILED && run_code == PL_ERR_RUN_TIMEOUT)
         return true;
     for (const struct step_def *d = node->def->parent; d; d = d->parent) {
         bool any = d->join.kind == JOIN_ANY && !d->join.drain;
@@ -245,8 +248,10 @@ static bool may_be_code(const struct sim_run *run, const struct run_node *node, 
     const struct step_def *def = node->def;
     const struct sim_step *step = &run->steps[def->index];
 
+    pl_ms from = def->kind == STEP_PARALLEL ? node->started_at : node->sent_at;
+
     if (code == PL_ERR_DEADLINE)
-        return def->deadline > 0;
+        return def->deadline > 0 && (from == 0 || node->ended_at >= from + def->deadline);
     if (code == PL_ERR_AMBIGUOUS)
         return run->crashes > 0 && step_kind_is_leaf(def->kind);
     if (code == PL_ERR_NOT_ACCEPTED)
@@ -262,7 +267,9 @@ static bool may_be_code(const struct sim_run *run, const struct run_node *node, 
     }
     if (def->kind == STEP_PARALLEL)
         return code == PL_ERR_BRANCH_FAILED || code == PL_ERR_QUORUM_UNREACHABLE ||
-               code == PL_ERR_JOIN_DEADLINE || (code == PL_ERR_TIMEOUT && def->timeout > 0);
+               code == PL_ERR_JOIN_DEADLINE ||
+               (code == PL_ERR_TIMEOUT && def->timeout > 0 &&
+                node->ended_at >= from + def->timeout);
     return code == step->mirror.last_code;
 }
 
@@ -337,6 +344,10 @@ static void judge_succeeded(struct sim_run *run, const struct run_node *node)
     const struct step_def *def = node->def;
     char start[64];
 
+    if (node->counted && !node->def->is_handler && def->parent->join.accept &&
+        (sim_eval_fails(run, def->index, RUN_EVAL_ACCEPT) ||
+         !sim_truth(run, def->index, RUN_EVAL_ACCEPT)))
+        sim_breach(run, "%s: is counted and was not accepted", def->path.ptr);
     if (!step_kind_is_leaf(def->kind))
         return;
     snprintf(start, sizeof(start), "{\"step\":%u,", def->index);
@@ -347,7 +358,7 @@ static void judge_succeeded(struct sim_run *run, const struct run_node *node)
                    PL_STR_ARG(pl_value_text(node->output)));
 }
 
-static void judge_step(struct sim_run *run, const struct run_node *node)
+static void judge_step(struct sim_run *run, const struct run_node *node, enum pl_code run_code)
 {
     struct deps deps = look_at_deps(run, node->def);
 
@@ -361,7 +372,7 @@ static void judge_step(struct sim_run *run, const struct run_node *node)
     }
     if (node->state == NODE_SKIPPED)
         judge_skipped(run, node, deps);
-    if (node->state == NODE_CANCELLED && !may_be_reason(run, node))
+    if (node->state == NODE_CANCELLED && !may_be_reason(run, node, run_code))
         sim_breach(run, "%s: cannot have been cancelled as %s", node->def->path.ptr,
                    cancel_reason_text(node->reason));
     if (node->state == NODE_SUCCEEDED || node->state == NODE_FAILED)
@@ -423,8 +434,12 @@ static enum run_state outcome(const struct sim_run *run, pl_ms started_at, int32
             if (!run->workflow->settled)
                 return RUN_FAILED;
         }
-        if (*ret_clock && failed < 0 &&
-            (i + 1 == run->n_history || run->history[i + 1].what == SIM_EVENT))
+        if (i + 1 < run->n_history && run->history[i + 1].what != SIM_EVENT)
+            continue;
+        /* Of several times that came at once an earlier one may have ended the last step. */
+        if (i + 1 < run->n_history && run->history[i + 1].run_state == RUN_OUTPUT)
+            *ret_clock = false;
+        if (*ret_clock && failed < 0)
             return RUN_FAILED;
     }
     return failed >= 0 ? RUN_FAILED : RUN_SUCCEEDED;
@@ -484,7 +499,7 @@ void sim_judge_run(struct sim_run *run)
     pl_arena_reset(run->arena);
     run_core_run_row(run->core, run->arena, &row);
     for (size_t i = 0; i < run->n && !run->broken; i++)
-        judge_step(run, run->nodes[i]);
+        judge_step(run, run->nodes[i], sim_error_code(row.error));
     if (!run->broken)
         judge_outcome(run, &row);
     if (!run->broken)

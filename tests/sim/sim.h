@@ -36,15 +36,16 @@ uint64_t sim_hash(uint64_t a, uint64_t b, uint64_t c);
  * well. */
 struct sim_mirror {
     enum node_state state;
-    unsigned attempts;      /* CALLs less DEFERREDs */
-    unsigned failures;      /* results that used up a try */
-    bool started;           /* the note of its beginning was seen */
-    bool final_noted;       /* the note of its end was seen */
-    bool closed;            /* a parallel that has been seen decided, cancelled or timed out */
-    bool aborted;           /* its call was told to stop */
-    uint32_t answered;      /* serial of the newest call known when its last result came in */
-    enum pl_code last_code; /* of its last result */
-    bool timed_out;         /* its call was aborted for its own deadline */
+    enum cancel_reason reason; /* the first one */
+    unsigned attempts;         /* CALLs less DEFERREDs */
+    unsigned failures;         /* results that used up a try */
+    bool started;              /* the note of its beginning was seen */
+    bool final_noted;          /* the note of its end was seen */
+    bool closed;               /* a parallel that has been seen decided, cancelled or timed out */
+    bool aborted;              /* its call was told to stop */
+    uint32_t answered;         /* serial of the newest call known when its last result came in */
+    enum pl_code last_code;    /* of its last result */
+    bool timed_out;            /* its call was aborted for its own deadline */
 };
 
 /* A copy of a row that owns what it points to. */
@@ -70,7 +71,7 @@ struct sim_snapshot {
     struct sim_image *nodes;
     enum run_state state;
     struct run_progress progress;
-    int64_t last_seq;
+    pl_ms wake;
 };
 
 /* The rows of one activation, not yet durable. */
@@ -182,6 +183,7 @@ struct sim_run {
     size_t n;
     bool wide; /* full comparisons are sampled */
     pl_ms now, created_at;
+    pl_ms started_at; /* of the run; 0: not yet */
 
     struct sim_timer *heap;
     size_t n_heap, heap_capacity;

@@ -398,6 +398,9 @@ void sim_take_effect(struct sim_run *run, const struct run_effect *effect)
     } else if (effect->type == RUN_FX_ABORT) {
         begin_abort(run, (uint32_t)index);
     } else if (sim_chance(&run->rng, run->mood.late_eval)) {
+        if (index < 0 && sim_chance(&run->rng, 10))
+            sim_schedule(run,
+                         (struct sim_timer){.time = run->now, .type = SIM_AT_CANCEL, .index = -1});
         sim_schedule(run, (struct sim_timer){.time = run->now + sim_between(&run->rng, 0, 60),
                                              .type = SIM_AT_EVALUATED,
                                              .index = index,
@@ -577,6 +580,11 @@ static void start(struct sim_run *run)
     sim_commit_later(run);
     sim_commit_first(run);
     choose_cancels(run);
+    if (sim_chance(&run->rng, 2)) { /* before anything has begun */
+        user_cancels(
+            run, sim_chance(&run->rng, 30) ? -1 : (int32_t)sim_below(&run->rng, (unsigned)run->n));
+        sim_finish_activation(run);
+    }
     event.now = run->now += sim_between(&run->rng, 0, 5);
     sim_step_core(run, &event);
     if (!run->broken)
@@ -596,7 +604,7 @@ bool sim_run_scenario(struct sim_run *run, uint64_t seed, bool trace)
     while (!run->broken && happen(run)) {
         if (run->events > bound)
             sim_breach(run, "the run does not end");
-        if (!run->wide || run->events % 64 == 0)
+        if (!run->broken && (!run->wide || run->events % 64 == 0))
             sim_check_all(run);
     }
     if (run->broken)
