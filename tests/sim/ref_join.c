@@ -278,6 +278,11 @@ static void judge_report_counts(struct sim_run *run, const struct opinion *o, st
     }
     if (o->def->join.drain)
         return;
+    if (report_number(report, "missing") != (long long)o->total - report_number(report, "counted") -
+                                                report_number(report, "failed") -
+                                                report_number(report, "cancelled"))
+        sim_breach(run, "%s: report: its numbers do not add up: %.*s", o->def->path.ptr,
+                   PL_STR_ARG(report));
     if (report_number(report, "failed") != (long long)failed ||
         report_number(report, "cancelled") != (long long)cancelled)
         sim_breach(run, "%s: report: %u failed, %u cancelled, and it says %.*s", o->def->path.ptr,

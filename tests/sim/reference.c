@@ -9,6 +9,7 @@
 
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 /* ---- looking back ---- */
 
@@ -91,7 +92,7 @@ static void judge_failed_attempt(struct sim_run *run, const struct sim_before *b
     struct bounds wait = wait_bounds(before, node);
     bool must, may;
 
-    if (before->free && deadline == 0)
+    if ((before->free || before->retry_after > 0) && deadline == 0)
         deadline = before->sent_at + PL_LIMIT_LANE_WAIT_MS;
     must = listed && (before->free || tries_left) &&
            (deadline == 0 || (double)run->now + wait.high < (double)deadline);
@@ -205,6 +206,23 @@ static void judge_skipped(struct sim_run *run, const struct run_node *node, stru
         sim_breach(run, "%s: was skipped and has an output", def->path.ptr);
 }
 
+/* Was the part of `above` in which `def` stands over, and not stopped, when `above` stopped its
+ * branches? Then what goes on in there is left alone. */
+static bool is_left_to_drain(const struct sim_run *run, const struct step_def *def,
+                             const struct step_def *above)
+{
+    const struct step_def *part = def;
+    size_t over, closed = sim_find(run, SIM_CLOSED, above->index);
+
+    while (part->parent != above)
+        part = part->parent;
+    over = sim_find(run, SIM_FINAL, part->index);
+    /* to the event that did it: what ended in it may have ended by it */
+    while (closed != SIZE_MAX && closed > 0 && run->history[closed].what != SIM_EVENT)
+        closed--;
+    return part != def && over < closed && run->history[over].state != NODE_CANCELLED;
+}
+
 static bool may_be_reason(const struct sim_run *run, const struct run_node *node,
                           enum pl_code run_code)
 {
@@ -232,6 +250,8 @@ static bool may_be_reason(const struct sim_run *run, const struct run_node *node
         bool quorum =
             (d->join.kind == JOIN_QUORUM || d->join.kind == JOIN_FRACTION) && !d->join.drain;
 
+        if (is_left_to_drain(run, node->def, d))
+            continue;
         if ((node->reason == CANCEL_LOST_RACE && any) ||
             (node->reason == CANCEL_QUORUM_MET && quorum) ||
             (node->reason == CANCEL_DEADLINE &&
@@ -472,22 +492,46 @@ static void judge_outcome(struct sim_run *run, const struct store_run *row)
         sim_breach(run, "the run's output is %.*s", PL_STR_ARG(pl_value_text(row->output)));
 }
 
+static void add_usage(struct store_usage *total, const struct store_usage *more)
+{
+    total->calls += more->calls;
+    total->input_tokens += more->input_tokens;
+    total->output_tokens += more->output_tokens;
+}
+
+static void compare_usage(struct sim_run *run, const char *whose, const struct store_usage *is,
+                          const struct store_usage *should)
+{
+    if (is->calls != should->calls || is->input_tokens != should->input_tokens ||
+        is->output_tokens != should->output_tokens)
+        sim_breach(run, "%s: says %lld calls, %lld and %lld tokens; it was %lld, %lld, %lld", whose,
+                   (long long)is->calls, (long long)is->input_tokens, (long long)is->output_tokens,
+                   (long long)should->calls, (long long)should->input_tokens,
+                   (long long)should->output_tokens);
+}
+
+/* What durable results have used, of each step and of the run. */
 static void judge_usage(struct sim_run *run, const struct store_run *row)
 {
-    int64_t calls = 0, input = 0, output = 0;
+    struct store_usage *used = sim_alloc(run->n + 1, sizeof(*used));
 
-    for (size_t i = 0; i < run->n_history; i++)
-        if (run->history[i].what == SIM_EVENT) {
-            calls += run->history[i].usage.calls;
-            input += run->history[i].usage.input_tokens;
-            output += run->history[i].usage.output_tokens;
-        }
-    if (row->usage.calls != calls || row->usage.input_tokens != input ||
-        row->usage.output_tokens != output)
-        sim_breach(run, "the run says %lld calls, %lld and %lld tokens; it was %lld, %lld, %lld",
-                   (long long)row->usage.calls, (long long)row->usage.input_tokens,
-                   (long long)row->usage.output_tokens, (long long)calls, (long long)input,
-                   (long long)output);
+    for (size_t i = 0; i < run->n_history; i++) {
+        const struct sim_entry *entry = &run->history[i];
+
+        if (entry->what != SIM_EVENT || entry->event != RUN_EV_RESULT)
+            continue;
+        add_usage(&used[entry->index], &entry->usage);
+        add_usage(&used[run->n], &entry->usage);
+    }
+    for (size_t i = 0; i < run->n; i++) {
+        struct store_step step = {0};
+
+        run_core_step_row(run->core, run->nodes[i], run->arena, &step);
+        if (step_kind_is_leaf(run->workflow->steps[i]->kind))
+            compare_usage(run, run->workflow->steps[i]->path.ptr, &step.usage, &used[i]);
+    }
+    compare_usage(run, "the run", &row->usage, &used[run->n]);
+    free(used);
 }
 
 void sim_judge_run(struct sim_run *run)

@@ -131,7 +131,8 @@ struct sim_step {
     bool has_row;
     struct sim_row disk; /* the durable row */
     struct sim_mirror mirror;
-    bool touched; /* in this activation */
+    bool touched;         /* in this activation */
+    uint64_t retry_noted; /* the event that noted step.retrying */
 };
 
 enum sim_timer_type {
@@ -160,6 +161,7 @@ struct sim_mood {
     unsigned max_crashes;
     unsigned latency; /* ms, at the most */
     unsigned late_tick;
+    int64_t longest_hint; /* ms */
 };
 
 struct sim_queue_item {

@@ -113,6 +113,8 @@ static void take_note(struct sim_run *run, const struct run_note *note)
         sim_mix(run, (uint64_t)*p);
     if (strcmp(note->type, "step.started") == 0)
         take_start(run, note->node);
+    if (strcmp(note->type, "step.retrying") == 0)
+        run->steps[note->node->def->index].retry_noted = run->events;
     if (!note->node || !final_note(note->type, &state))
         return;
     step = &run->steps[note->node->def->index];
@@ -164,6 +166,23 @@ static void check_branches_final(struct sim_run *run, const struct run_node *nod
     }
 }
 
+/* What a reader of the run must have been told by now. */
+static void check_noted(struct sim_run *run, const struct run_node *node, enum node_state was)
+{
+    const struct sim_step *step = &run->steps[node->def->index];
+    bool again = was == NODE_CALLING && node->state == NODE_CALLING &&
+                 node->attempts == step->mirror.attempts + 1;
+
+    if (node_state_is_final(node->state) && !step->mirror.final_noted && !node->silent)
+        sim_breach(run, "%s: is %s and nobody was told", path_of(node),
+                   node_state_phase(node->state));
+    if ((node->attempts > 0 || node->join) && !step->mirror.started)
+        sim_breach(run, "%s: began and nobody was told", path_of(node));
+    if (((node->state == NODE_BACKOFF && was == NODE_CALLING) || again) &&
+        step->retry_noted != run->events)
+        sim_breach(run, "%s: is tried again and nobody was told", path_of(node));
+}
+
 static void look_at(struct sim_run *run, const struct run_node *node)
 {
     uint32_t index = node->def->index;
@@ -189,9 +208,7 @@ static void look_at(struct sim_run *run, const struct run_node *node)
         sim_breach(run, "%s: was being stopped as %s, now as %s", path_of(node),
                    cancel_reason_text(step->mirror.reason), cancel_reason_text(node->reason));
     step->mirror.reason = node->reason;
-    if (node_state_is_final(node->state) && !step->mirror.final_noted && !node->silent)
-        sim_breach(run, "%s: is %s and nobody was told", path_of(node),
-                   node_state_phase(node->state));
+    check_noted(run, node, was);
     if (node_state_is_final(node->state) && node->def->handler &&
         !node_state_is_final(run->nodes[node->def->handler->index]->state))
         sim_breach(run, "%s: is %s while its handler is not over", path_of(node),

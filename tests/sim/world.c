@@ -240,7 +240,7 @@ static void make_result(struct sim_run *run, uint32_t index, struct step_result 
     }
     result->upstream_status = (int)sim_between(&rng, 400, 599);
     if (sim_chance(&rng, run->mood.hint))
-        result->retry_after = sim_between(&rng, 0, 3000);
+        result->retry_after = sim_between(&rng, 0, run->mood.longest_hint);
 }
 
 static void deliver_result(struct sim_run *run, uint32_t index)
@@ -273,7 +273,7 @@ static void deliver_deferred(struct sim_run *run, uint32_t index)
     struct run_event event = {.type = RUN_EV_DEFERRED, .now = run->now, .node = run->nodes[index]};
 
     run->steps[index].call = SIM_CALL_NONE;
-    event.until = run->now + sim_between(&run->rng, 1, 2000);
+    event.until = run->now + sim_between(&run->rng, -5, 2000);
     event.reason = sim_chance(&run->rng, 50) ? "rate_limited" : "unreachable";
     sim_step_core(run, &event);
 }
@@ -508,6 +508,7 @@ static void choose_mood(struct sim_run *run)
     mood->defer = sim_chance(rng, 40) ? sim_below(rng, 30) : 0;
     mood->no_retry = sim_below(rng, 20);
     mood->hint = sim_below(rng, 40);
+    mood->longest_hint = sim_chance(rng, 4) ? 4000000 : 3000;
     mood->late_eval = sim_chance(rng, 50) ? sim_below(rng, 60) : 0;
     mood->eval_error = sim_chance(rng, 40) ? sim_below(rng, 12) : 0;
     mood->untruth = sim_below(rng, 50);
@@ -529,11 +530,13 @@ static void choose_cancels(struct sim_run *run)
         sim_schedule(run, (struct sim_timer){.time = run->now + sim_between(&run->rng, 0, 4000),
                                              .type = SIM_AT_CANCEL,
                                              .index = -1});
-    for (unsigned i = 0; i < steps; i++)
+    for (unsigned i = 0; i < steps; i++) {
+        pl_ms time = run->now + sim_between(&run->rng, 0, 3000);
+        int32_t index = (int32_t)sim_below(&run->rng, (unsigned)run->n);
+
         sim_schedule(run,
-                     (struct sim_timer){.time = run->now + sim_between(&run->rng, 0, 3000),
-                                        .type = SIM_AT_CANCEL_STEP,
-                                        .index = (int32_t)sim_below(&run->rng, (unsigned)run->n)});
+                     (struct sim_timer){.time = time, .type = SIM_AT_CANCEL_STEP, .index = index});
+    }
 }
 
 static bool compile(struct sim_run *run)
