@@ -50,7 +50,7 @@ static void call_feed(struct exec_call *call)
     call->node->exec = NULL;
     if (!run_exec_feed(exec, &event)) {
         run_calls_put(call);
-        run_exec_drop(exec);
+        run_exec_no_memory(exec);
     }
 }
 
@@ -177,8 +177,7 @@ void run_calls_make(struct run_exec *exec, struct run_node *node)
     enum pl_code code;
 
     if (!call) {
-        pl_err_set(&exec->store_err, PL_ERR_NO_MEMORY, "out of memory while a call was made");
-        run_exec_drop(exec);
+        run_exec_no_memory(exec);
         return;
     }
     scope = run_values_scope(exec, node);
@@ -190,7 +189,7 @@ void run_calls_make(struct run_exec *exec, struct run_node *node)
         node->exec = NULL;
         run_calls_put(call);
         if (!run_exec_feed(exec, &event))
-            run_exec_drop(exec);
+            run_exec_no_memory(exec);
     } else {
         pl_list_append(&exec->to_start, &call->link);
     }
@@ -253,6 +252,13 @@ bool run_calls_hold_intents(struct run_exec *exec)
         pl_list_append(&exec->waiting, link);
     }
     return !pl_list_empty(&exec->waiting);
+}
+
+bool run_calls_intent_gathers(const struct run_exec *exec)
+{
+    /* they wait in the order of their batches */
+    return !pl_list_empty(&exec->waiting) &&
+           pl_container_of(exec->waiting.prev, struct exec_call, link)->batch > exec->submitted;
 }
 
 void run_calls_start_all(struct run_exec *exec)
