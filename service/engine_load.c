@@ -64,8 +64,8 @@ static enum pl_code check_not_here(struct engine *engine, struct pl_str tenant, 
                 : PL_OK;
 }
 
-enum pl_code engine_load(struct engine *engine, const struct engine_run_request *request,
-                         struct pl_err *err)
+static enum pl_code load_locked(struct engine *engine, const struct engine_run_request *request,
+                                struct pl_err *err)
 {
     struct pl_arena *arena = pl_arena_create(0);
     struct pl_str id = pl_str(request->id);
@@ -88,6 +88,17 @@ enum pl_code engine_load(struct engine *engine, const struct engine_run_request 
     workflow_unref(&workflow);
     store_run_finish(&run);
     pl_arena_destroy(&arena);
+    return code;
+}
+
+enum pl_code engine_load(struct engine *engine, const struct engine_run_request *request,
+                         struct pl_err *err)
+{
+    enum pl_code code;
+
+    pl_mutex_lock(&engine->loading);
+    code = load_locked(engine, request, err);
+    pl_mutex_unlock(&engine->loading);
     return code;
 }
 

@@ -15,8 +15,11 @@ struct engine {
     struct store *store; /* set once */
     struct pool *pool;   /* set once */
     struct bus *bus;     /* set once */
+    /* held while a run is read from its rows and launched, so that two who resume it do not both,
+     * the one from rows that the other has gone past; the first of the lock order */
+    struct pl_mutex loading;
     struct pl_mutex
-        lock; /* the first of the lock order; nothing is locked under it but a loop's mailbox */
+        lock; /* nothing is locked under it but a loop's mailbox and the store's queue */
     struct pl_cond changed;  /* running fell, or stop_draining was set */
     struct pl_list *buckets; /* guarded by lock: run_execs by id */
     size_t running;          /* guarded by lock */
