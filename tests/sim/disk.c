@@ -259,6 +259,16 @@ void sim_compare_disk(struct sim_run *run)
 
 /* ---- commits ---- */
 
+/* Does the process die after this commit? */
+static bool crash_follows(struct sim_run *run, uint64_t number)
+{
+    if (run->frozen)
+        return false;
+    if (run->plan.crash_at >= 0)
+        return run->crashes == 0 && number == (uint64_t)run->plan.crash_at;
+    return run->crashes < run->mood.max_crashes && sim_below(&run->rng, 1000) < run->mood.crash;
+}
+
 void sim_commit_later(struct sim_run *run)
 {
     struct store_run run_row = {.created_at = run->created_at};
@@ -291,8 +301,7 @@ void sim_commit_later(struct sim_run *run)
     batch->history_len = run->n_history;
     batch->last_seq = run->last_seq;
     batch->number = run->next_batch++;
-    if (!run->frozen && run->crashes < run->mood.max_crashes &&
-        sim_below(&run->rng, 1000) < run->mood.crash)
+    if (crash_follows(run, batch->number))
         batch->snapshot = take_snapshot(run);
     if (batch->number > 0 && run->mood.commit_delay > 0 && sim_chance(&run->rng, 60))
         delay = sim_between(&run->rng, 0, (int64_t)run->mood.commit_delay);

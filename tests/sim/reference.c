@@ -198,6 +198,8 @@ static void judge_skipped(struct sim_run *run, const struct run_node *node, stru
     bool when_false = def->when && !sim_eval_fails(run, def->index, RUN_EVAL_WHEN) &&
                       !sim_truth(run, def->index, RUN_EVAL_WHEN);
 
+    if (node->dependency_failed && !run->workflow->settled)
+        sim_breach(run, "%s: was skipped for a failure that had ended the run", def->path.ptr);
     if (!deps.bad && !(deps.all_skipped && !def->when) && !when_false)
         sim_breach(run, "%s: was skipped without a reason", def->path.ptr);
     if (node->attempts > 0)

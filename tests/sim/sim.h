@@ -171,11 +171,17 @@ struct sim_queue_item {
     enum run_eval_what what;
 };
 
+/* What is not left to chance. */
+struct sim_plan {
+    bool trace;
+    int64_t crash_at; /* one crash, after this commit; -1: crashes as the seed says */
+};
+
 struct sim_run {
     uint64_t seed;
     struct sim_rng rng;
     struct sim_mood mood;
-    bool trace;
+    struct sim_plan plan;
 
     struct pl_buf text;
     struct workflow *workflow;
@@ -227,7 +233,7 @@ void sim_generate(struct sim_rng *rng, struct pl_buf *out);
 
 /* world.c: runs one scenario to its end; sim_run_finish releases it. False when something was
  * broken. */
-bool sim_run_scenario(struct sim_run *run, uint64_t seed, bool trace);
+bool sim_run_scenario(struct sim_run *run, uint64_t seed, const struct sim_plan *plan);
 void sim_run_finish(struct sim_run *run);
 void sim_schedule(struct sim_run *run, struct sim_timer timer);
 /* Begins the call of a step whose intent is durable (or need not be). */

@@ -40,7 +40,7 @@ static void trace_event(struct sim_run *run, const struct run_event *event)
 {
     const char *extra = "";
 
-    if (!run->trace)
+    if (!run->plan.trace)
         return;
     if (event->type == RUN_EV_EVALUATED)
         extra = event->err.code != PL_OK ? "error" : event->truth ? "true" : "false or value";

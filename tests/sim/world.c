@@ -64,7 +64,7 @@ void sim_trace(struct sim_run *run, const char *fmt, ...)
 {
     va_list args;
 
-    if (!run->trace)
+    if (!run->plan.trace)
         return;
     printf("%6llu %8lld  ", (unsigned long long)run->events,
            (long long)(run->now - run->created_at));
@@ -594,11 +594,11 @@ static void start(struct sim_run *run)
         sim_finish_activation(run);
 }
 
-bool sim_run_scenario(struct sim_run *run, uint64_t seed, bool trace)
+bool sim_run_scenario(struct sim_run *run, uint64_t seed, const struct sim_plan *plan)
 {
     uint64_t bound;
 
-    *run = (struct sim_run){.seed = seed, .trace = trace, .rng = {.state = seed}, .hash = seed};
+    *run = (struct sim_run){.seed = seed, .plan = *plan, .rng = {.state = seed}, .hash = seed};
     sim_random(&run->rng);
     choose_mood(run);
     if (compile(run))
