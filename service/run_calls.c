@@ -35,6 +35,14 @@ void run_calls_put(struct exec_call *call)
     free(call);
 }
 
+/* Nobody wants its result. */
+static void call_discard(struct exec_call *call)
+{
+    call->home = true;
+    call->node->exec = NULL;
+    run_calls_put(call);
+}
+
 /* The call's result goes to the core as one event; the queue's owner puts the call afterwards. */
 static void call_feed(struct exec_call *call)
 {
@@ -68,9 +76,7 @@ static void call_came_home(struct exec_call *call)
 
     exec->in_flight--;
     if (exec->dropped) {
-        call->home = true;
-        call->node->exec = NULL;
-        run_calls_put(call);
+        call_discard(call);
     } else {
         pl_list_append(&exec->inbox, &call->link);
     }
@@ -182,12 +188,12 @@ void run_calls_make(struct run_exec *exec, struct run_node *node)
     }
     scope = run_values_scope(exec, node);
     code = call->call.ops->prepare(&call->call, &scope, &err);
-    if (code != PL_OK) {
+    if (exec->dropped) { /* memory ran out under an expression */
+        call_discard(call);
+    } else if (code != PL_OK) {
         call_feed_error(call, code, err.message);
     } else if (call_deferred(call, &event)) {
-        call->home = true;
-        node->exec = NULL;
-        run_calls_put(call);
+        call_discard(call);
         if (!run_exec_feed(exec, &event))
             run_exec_no_memory(exec);
     } else {
@@ -333,13 +339,8 @@ void run_calls_abort(struct run_exec *exec, struct run_node *node)
 
 static void call_drop_list(struct pl_list *list)
 {
-    for (struct pl_list *link; (link = pl_list_pop(list));) {
-        struct exec_call *call = pl_container_of(link, struct exec_call, link);
-
-        call->home = true;
-        call->node->exec = NULL;
-        run_calls_put(call);
-    }
+    for (struct pl_list *link; (link = pl_list_pop(list));)
+        call_discard(pl_container_of(link, struct exec_call, link));
 }
 
 void run_calls_drop_all(struct run_exec *exec)
