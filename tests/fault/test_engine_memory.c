@@ -182,6 +182,57 @@ START_TEST(a_run_survives_memory_that_is_out_for_a_while)
 }
 END_TEST
 
+/* Opens, adopts what the last life left, starts a run, reads one that is over, closes in the
+ * middle; memory may be out at any of it. */
+static bool live_once(long at, const char *ended)
+{
+    struct engine_run_request request = {
+        .tenant = PL_STR("default"), .workflow = workflow, .input = PL_STR("{\"q\":\"q\"}")};
+    struct engine *engine = NULL;
+    struct doc_problems problems = {0};
+    struct pl_err err = {0};
+    struct pl_buf buf;
+    char id[PL_ID_TEXT] = "";
+    enum pl_code code;
+    bool failed;
+
+    pl_buf_init(&buf, 1 << 20);
+    arm(at, 1);
+    spared = false;
+    code = engine_create(&probe.options, &engine, &err);
+    if (code == PL_OK) {
+        code = engine_start_run(engine, &request, id, &problems, &err);
+        if (code == PL_OK)
+            code = engine_write_run(engine, request.tenant, pl_str(ended), true, &buf, &err);
+        engine_destroy(&engine, 0);
+    }
+    spared = true;
+    failed = atomic_load(&refused) > 0;
+    arm(0, 0);
+    ck_assert_ptr_null(engine);
+    ck_assert_msg(code == PL_OK || (failed && code == PL_ERR_NO_MEMORY), "at %ld: %s: %s", at,
+                  pl_code_text(code), err.message);
+    pl_buf_finish(&buf);
+    return failed;
+}
+
+START_TEST(an_engine_survives_an_allocation_that_fails_while_it_opens_or_closes)
+{
+    struct run_probe run;
+
+    engine_probe_open(&probe);
+    run_probe_start(&run, &probe, workflow, "{\"q\":\"q\"}");
+    run_probe_wait(&run);
+    engine_probe_close(&probe, 0);
+    run_probe_finish(&run);
+    probe.options.adopt = true;
+    for (long at = 1; live_once(at, run.id); at++)
+        ;
+    engine_probe_open(&probe);
+    engine_probe_wait_idle(&probe);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("engine_memory");
@@ -193,6 +244,7 @@ int main(void)
     tcase_set_timeout(tcase, 110);
     tcase_add_test(tcase, a_run_survives_one_allocation_that_fails_wherever_it_is);
     tcase_add_test(tcase, a_run_survives_memory_that_is_out_for_a_while);
+    tcase_add_test(tcase, an_engine_survives_an_allocation_that_fails_while_it_opens_or_closes);
     suite_add_tcase(suite, tcase);
     runner = srunner_create(suite);
     srunner_run_all(runner, CK_NORMAL);
