@@ -15,6 +15,8 @@
 
 #include <stdlib.h>
 
+enum { DROP_AGAIN_MS = 100 };
+
 /* ---- the table of runs ---- */
 
 static struct pl_list *engine_bucket(struct engine *engine, struct pl_str id)
@@ -91,16 +93,22 @@ struct engine_mail {
 };
 
 /* The run's loop: a run is freed on its own loop only, so what is found here lives until this
- * returns. */
+ * returns. One that was dropped and resumed meanwhile may live on another loop now: the mail goes
+ * after it. */
 static void engine_deliver(struct loop *loop, struct loop_mail *mail)
 {
     struct engine_mail *order = pl_container_of(mail, struct engine_mail, mail);
     struct run_exec *exec;
+    bool moved;
 
-    (void)loop;
     pl_mutex_lock(&order->engine->lock);
     exec = engine_find_locked(order->engine, order->tenant, order->id);
+    moved = exec && run_exec_home(exec) != loop;
+    if (moved)
+        loop_post(run_exec_home(exec), mail);
     pl_mutex_unlock(&order->engine->lock);
+    if (moved)
+        return;
     if (exec) {
         switch (order->order) {
         case ORDER_CANCEL:
@@ -164,18 +172,28 @@ enum pl_code engine_cancel(struct engine *engine, struct pl_str tenant, struct p
     return code;
 }
 
-static void engine_post_all_locked(struct engine *engine, enum engine_order order)
+/* False when memory was out for some. */
+static bool engine_post_all_locked(struct engine *engine, enum engine_order order)
 {
-    for (size_t i = 0; i < ENGINE_BUCKETS; i++)
+    bool all = true;
+
+    for (size_t i = 0; i < ENGINE_BUCKETS; i++) {
         PL_LIST_EACH(link, &engine->buckets[i])
-    if (!engine_post_locked(engine, run_exec_from_link(link), order, (struct pl_str){0}))
+        {
+            if (!engine_post_locked(engine, run_exec_from_link(link), order, (struct pl_str){0}))
+                all = false;
+        }
+    }
+    if (!all)
         log_error(NULL, "ENGINE-NO-MEMORY", "a run could not be told to stop");
+    return all;
 }
 
 /* ---- life ---- */
 
 static enum pl_code engine_init_tables(struct engine *engine, struct pl_err *err)
 {
+    pl_mutex_init(&engine->loading);
     pl_mutex_init(&engine->lock);
     pl_cond_init(&engine->changed);
     engine->bus = bus_create();
@@ -244,6 +262,21 @@ enum pl_code engine_create(const struct engine_options *options, struct engine *
     return PL_OK;
 }
 
+/* Tells every run to stop and waits until they have. One that could not be told, for want of
+ * memory, is told again. */
+static void engine_drop_all_locked(struct engine *engine)
+{
+    bool told = engine_post_all_locked(engine, ORDER_DROP);
+
+    store_hurry(engine->store); /* they wait for their last commits */
+    while (engine->running) {
+        if (told)
+            pl_cond_wait(&engine->changed, &engine->lock);
+        else if (!pl_cond_wait_for(&engine->changed, &engine->lock, DROP_AGAIN_MS))
+            told = engine_post_all_locked(engine, ORDER_DROP);
+    }
+}
+
 void engine_drain(struct engine *engine, pl_ms drain)
 {
     int64_t end = pl_monotonic_us() / 1000 + drain;
@@ -251,16 +284,14 @@ void engine_drain(struct engine *engine, pl_ms drain)
     pl_mutex_lock(&engine->lock);
     engine->closing = true;
     if (drain > 0)
-        engine_post_all_locked(engine, ORDER_DRAIN);
+        (void)engine_post_all_locked(engine, ORDER_DRAIN);
     while (engine->running && !engine->stop_draining) {
         int64_t left = end - pl_monotonic_us() / 1000;
 
         if (left <= 0 || !pl_cond_wait_for(&engine->changed, &engine->lock, left))
             break;
     }
-    engine_post_all_locked(engine, ORDER_DROP);
-    while (engine->running)
-        pl_cond_wait(&engine->changed, &engine->lock);
+    engine_drop_all_locked(engine);
     pl_mutex_unlock(&engine->lock);
 }
 
@@ -289,6 +320,7 @@ void engine_destroy(struct engine **ret_engine, pl_ms drain)
     free(engine->buckets);
     pl_cond_finish(&engine->changed);
     pl_mutex_finish(&engine->lock);
+    pl_mutex_finish(&engine->loading);
     free(engine);
     *ret_engine = NULL;
 }

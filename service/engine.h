@@ -116,7 +116,8 @@ size_t engine_running(struct engine *engine);
 struct bus *engine_bus(struct engine *engine);
 
 /* Appends the run object of the REST API (contract: "Run") as compact JSON; with `steps` a member
- * "steps" lists every step. Errors: those of store_get_run. */
+ * "steps" lists every step that began. Errors: those of store_get_run, TOO_LARGE (the buffer's
+ * cap); then what was appended is not whole. */
 enum pl_code engine_write_run(struct engine *engine, struct pl_str tenant, struct pl_str run_id,
                               bool steps, struct pl_buf *out, struct pl_err *err) PL_MUST_CHECK;
 

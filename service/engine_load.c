@@ -6,100 +6,19 @@
 #include "service/pool.h"
 #include "storage/store.h"
 
-#include <stdlib.h>
-
 enum { LOAD_PAGE = 1000 };
-
-enum pl_code engine_run_workflow(struct engine *engine, struct pl_str tenant, struct pl_str run_id,
-                                 struct workflow **ret_workflow, struct pl_err *err)
-{
-    struct pl_arena *arena = pl_arena_create(0);
-    struct doc_problems problems;
-    struct store_run run = {0};
-    struct pl_str text;
-    enum pl_code code;
-
-    if (!arena)
-        return pl_err_set(err, PL_ERR_NO_MEMORY, "out of memory");
-    doc_problems_init(&problems, arena);
-    code = store_get_run(engine->store, arena, tenant, run_id, &run, err);
-    if (code == PL_OK)
-        code = store_get_definition(engine->store, arena, tenant, run.definition, &text, err);
-    if (code == PL_OK) {
-        code = workflow_compile(text, DOC_JSON, NULL, ret_workflow, &problems);
-        if (code != PL_OK)
-            pl_err_set(err, PL_ERR_STORE_CORRUPT,
-                       "the stored definition of run %.*s does not compile: %s", PL_STR_ARG(run_id),
-                       problems.count ? problems.items[0].message : "out of memory");
-    }
-    store_run_finish(&run);
-    pl_arena_destroy(&arena);
-    return code == PL_OK ? PL_OK : err->code;
-}
-
-struct step_rows {
-    struct store_step *items;
-    size_t count, capacity;
-};
-
-static void rows_finish(struct step_rows *rows)
-{
-    for (size_t i = 0; i < rows->count; i++)
-        store_step_finish(&rows->items[i]);
-    free(rows->items);
-}
-
-static bool rows_add(struct step_rows *rows, const struct store_step *steps, size_t count)
-{
-    if (rows->count + count > rows->capacity) {
-        size_t capacity = (rows->count + count) * 2;
-        struct store_step *grown = realloc(rows->items, capacity * sizeof *grown);
-
-        if (!grown)
-            return false;
-        rows->items = grown;
-        rows->capacity = capacity;
-    }
-    memcpy(rows->items + rows->count, steps, count * sizeof *steps);
-    rows->count += count;
-    return true;
-}
-
-/* All step rows of a run; strings live in the arena. */
-static enum pl_code load_steps(struct engine *engine, struct pl_arena *arena,
-                               const struct store_run *run, struct step_rows *rows,
-                               struct pl_err *err)
-{
-    size_t count = LOAD_PAGE;
-
-    while (count == LOAD_PAGE) {
-        struct store_step *steps;
-        struct pl_str after = rows->count ? rows->items[rows->count - 1].path : (struct pl_str){0};
-        enum pl_code code = store_list_steps(engine->store, arena, run->tenant, run->id, after,
-                                             LOAD_PAGE, &steps, &count, err);
-
-        if (code != PL_OK)
-            return code;
-        if (count && !rows_add(rows, steps, count)) {
-            for (size_t i = 0; i < count; i++)
-                store_step_finish(&steps[i]);
-            return pl_err_set(err, PL_ERR_NO_MEMORY, "out of memory");
-        }
-    }
-    return PL_OK;
-}
 
 static enum pl_code load_core(struct engine *engine, struct pl_arena *arena,
                               struct workflow *workflow, const struct store_run *run,
                               struct run_core **ret_core, struct pl_err *err)
 {
-    struct step_rows rows = {0};
-    enum pl_code code = load_steps(engine, arena, run, &rows, err);
+    struct engine_rows rows = {0};
+    enum pl_code code = engine_read_rows(engine, arena, run->tenant, run->id, &rows, err);
 
     if (code == PL_OK)
         code = run_core_load(workflow, engine_seed(run->id), run, rows.items, rows.count, ret_core,
                              err);
-    rows_finish(&rows);
+    engine_rows_finish(&rows);
     return code;
 }
 
@@ -145,8 +64,8 @@ static enum pl_code check_not_here(struct engine *engine, struct pl_str tenant, 
                 : PL_OK;
 }
 
-enum pl_code engine_load(struct engine *engine, const struct engine_run_request *request,
-                         struct pl_err *err)
+static enum pl_code load_locked(struct engine *engine, const struct engine_run_request *request,
+                                struct pl_err *err)
 {
     struct pl_arena *arena = pl_arena_create(0);
     struct pl_str id = pl_str(request->id);
@@ -169,6 +88,17 @@ enum pl_code engine_load(struct engine *engine, const struct engine_run_request 
     workflow_unref(&workflow);
     store_run_finish(&run);
     pl_arena_destroy(&arena);
+    return code;
+}
+
+enum pl_code engine_load(struct engine *engine, const struct engine_run_request *request,
+                         struct pl_err *err)
+{
+    enum pl_code code;
+
+    pl_mutex_lock(&engine->loading);
+    code = load_locked(engine, request, err);
+    pl_mutex_unlock(&engine->loading);
     return code;
 }
 

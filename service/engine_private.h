@@ -1,5 +1,5 @@
-/* engine_private.h - the inside of the engine, shared by engine.c (its life), engine_runs.c (runs
- * in, out and read) and engine_load.c (recovery). Nobody else includes it. */
+/* engine_private.h - the inside of the engine, shared by engine.c (its life), engine_runs.c (new
+ * runs), engine_read.c (runs read back) and engine_load.c (recovery). Nobody else includes it. */
 #ifndef PLAIT_SERVICE_ENGINE_PRIVATE_H
 #define PLAIT_SERVICE_ENGINE_PRIVATE_H
 
@@ -19,8 +19,11 @@ struct engine {
     struct engine_watches *watches; /* set once */
     struct engine_keys *keys;       /* set once */
     unsigned max_runs;              /* set once */
+    /* held while a run is read from its rows and launched, so that two who resume it do not both,
+     * the one from rows that the other has gone past; the first of the lock order */
+    struct pl_mutex loading;
     struct pl_mutex
-        lock; /* the first of the lock order; nothing is locked under it but a loop's mailbox */
+        lock; /* nothing is locked under it but a loop's mailbox and the store's queue */
     struct pl_cond changed;  /* running fell, or stop_draining was set */
     struct pl_list *buckets; /* guarded by lock: run_execs by id */
     size_t running;          /* guarded by lock */
@@ -58,6 +61,16 @@ void engine_submit_deletion(struct engine *engine, const struct store_op *op, en
  * NO_MEMORY (of the buffer). */
 void engine_list_begin(struct pl_buf *out);
 enum pl_code engine_list_end(struct pl_buf *out, bool more, struct pl_str last, struct pl_err *err);
+/* All step rows of a run. */
+struct engine_rows {
+    struct store_step *items;
+    size_t count, capacity;
+};
+/* Reads them into zeroed memory; strings live in the arena. Errors: as store_list_steps; finish it
+ * all the same. */
+enum pl_code engine_read_rows(struct engine *engine, struct pl_arena *arena, struct pl_str tenant,
+                              struct pl_str run_id, struct engine_rows *rows, struct pl_err *err);
+void engine_rows_finish(struct engine_rows *rows);
 /* What run jitter is seeded with. */
 uint64_t engine_seed(struct pl_str run_id);
 

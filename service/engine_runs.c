@@ -1,16 +1,12 @@
-/* engine_runs.c - starting runs and reading them. Not recovery (engine_load.c) and not how runs run
- * (run_exec.c). */
+/* engine_runs.c - starting runs. Not reading them (engine_read.c), not recovery (engine_load.c) and
+ * not how runs run (run_exec.c). */
 #include "base/json.h"
 #include "base/limits.h"
-#include "base/map.h"
 #include "service/engine_private.h"
 #include "service/pool.h"
-#include "service/run_view.h"
 #include "storage/store.h"
 
 #include <stdio.h>
-
-enum { STEPS_PAGE = 500 };
 
 uint64_t engine_seed(struct pl_str run_id)
 {
@@ -108,104 +104,6 @@ enum pl_code engine_start_run(struct engine *engine, const struct engine_run_req
     if (code == PL_OK)
         code = start_launch(engine, request, &row, err);
     pl_value_unref(&row.input);
-    pl_arena_destroy(&arena);
-    return code;
-}
-
-/* ---- reading ---- */
-
-static void count_step(const struct store_step *step, struct run_progress *progress)
-{
-    static const char *const words[] = {"pending",   "running", "retrying", "waiting",
-                                        "succeeded", "failed",  "skipped",  "cancelled"};
-    unsigned *const counts[] = {&progress->pending, &progress->running,   &progress->running,
-                                &progress->waiting, &progress->succeeded, &progress->failed,
-                                &progress->skipped, &progress->cancelled};
-
-    for (size_t i = 0; i < PL_ARRAY_LEN(words); i++)
-        if (pl_str_is(step->status, words[i]))
-            (*counts[i])++;
-}
-
-/* Reads every step of a run in pages; writes them as a list when `out` is not NULL, counts them
- * when `progress` is not. */
-static enum pl_code read_steps(struct engine *engine, struct pl_str tenant, struct pl_str run_id,
-                               struct pl_buf *out, struct run_progress *progress,
-                               struct pl_err *err)
-{
-    struct pl_arena *arena = pl_arena_create(0);
-    struct pl_str after = {0};
-    enum pl_code code = arena ? PL_OK : pl_err_set(err, PL_ERR_NO_MEMORY, "out of memory");
-    size_t count = STEPS_PAGE;
-
-    while (code == PL_OK && count == STEPS_PAGE) {
-        struct store_step *steps;
-
-        code = store_list_steps(engine->store, arena, tenant, run_id, after, STEPS_PAGE, &steps,
-                                &count, err);
-        for (size_t i = 0; code == PL_OK && i < count; i++) {
-            if (progress)
-                count_step(&steps[i], progress);
-            if (out) {
-                json_comma(out);
-                run_view_step(&steps[i], out);
-            }
-            after = steps[i].path;
-            store_step_finish(&steps[i]);
-        }
-    }
-    pl_arena_destroy(&arena);
-    return code;
-}
-
-static enum pl_code read_total(struct engine *engine, const struct store_run *run,
-                               struct pl_str tenant, struct run_progress *progress,
-                               struct pl_err *err)
-{
-    struct workflow *workflow = NULL;
-    enum pl_code code = engine_run_workflow(engine, tenant, run->id, &workflow, err);
-    unsigned seen = progress->pending + progress->running + progress->waiting +
-                    progress->succeeded + progress->failed + progress->skipped +
-                    progress->cancelled;
-
-    if (code != PL_OK)
-        return code;
-    progress->total = (unsigned)workflow->n_steps;
-    if (progress->total > seen) /* a step that never began has no row */
-        progress->pending += progress->total - seen;
-    workflow_unref(&workflow);
-    return PL_OK;
-}
-
-enum pl_code engine_write_run(struct engine *engine, struct pl_str tenant, struct pl_str run_id,
-                              bool steps, struct pl_buf *out, struct pl_err *err)
-{
-    struct pl_arena *arena = pl_arena_create(0);
-    struct store_run run = {0};
-    struct run_progress progress = {0};
-    enum pl_code code;
-
-    if (!arena)
-        return pl_err_set(err, PL_ERR_NO_MEMORY, "out of memory");
-    code = store_get_run(engine->store, arena, tenant, run_id, &run, err);
-    if (code == PL_OK)
-        code = read_steps(engine, tenant, run_id, NULL, &progress, err);
-    if (code == PL_OK)
-        code = read_total(engine, &run, tenant, &progress, err);
-    if (code == PL_OK) {
-        run_view_run_open(&run, &progress, out);
-        if (steps) {
-            json_key(out, "steps");
-            json_array_begin(out);
-            code = read_steps(engine, tenant, run_id, out, NULL, err);
-            json_array_end(out);
-        }
-        json_object_end(out);
-        if (code == PL_OK && pl_buf_failed(out))
-            code = pl_err_set(err, out->too_large ? PL_ERR_TOO_LARGE : PL_ERR_NO_MEMORY,
-                              "the run is larger than %zu bytes", out->max);
-    }
-    store_run_finish(&run);
     pl_arena_destroy(&arena);
     return code;
 }

@@ -35,6 +35,14 @@ void run_calls_put(struct exec_call *call)
     free(call);
 }
 
+/* Nobody wants its result. */
+static void call_discard(struct exec_call *call)
+{
+    call->home = true;
+    call->node->exec = NULL;
+    run_calls_put(call);
+}
+
 /* The call's result goes to the core as one event; the queue's owner puts the call afterwards. */
 static void call_feed(struct exec_call *call)
 {
@@ -50,7 +58,7 @@ static void call_feed(struct exec_call *call)
     call->node->exec = NULL;
     if (!run_exec_feed(exec, &event)) {
         run_calls_put(call);
-        run_exec_drop(exec);
+        run_exec_no_memory(exec);
     }
 }
 
@@ -68,9 +76,7 @@ static void call_came_home(struct exec_call *call)
 
     exec->in_flight--;
     if (exec->dropped) {
-        call->home = true;
-        call->node->exec = NULL;
-        run_calls_put(call);
+        call_discard(call);
     } else {
         pl_list_append(&exec->inbox, &call->link);
     }
@@ -177,20 +183,19 @@ void run_calls_make(struct run_exec *exec, struct run_node *node)
     enum pl_code code;
 
     if (!call) {
-        pl_err_set(&exec->store_err, PL_ERR_NO_MEMORY, "out of memory while a call was made");
-        run_exec_drop(exec);
+        run_exec_no_memory(exec);
         return;
     }
     scope = run_values_scope(exec, node);
     code = call->call.ops->prepare(&call->call, &scope, &err);
-    if (code != PL_OK) {
+    if (exec->dropped) { /* memory ran out under an expression */
+        call_discard(call);
+    } else if (code != PL_OK) {
         call_feed_error(call, code, err.message);
     } else if (call_deferred(call, &event)) {
-        call->home = true;
-        node->exec = NULL;
-        run_calls_put(call);
+        call_discard(call);
         if (!run_exec_feed(exec, &event))
-            run_exec_drop(exec);
+            run_exec_no_memory(exec);
     } else {
         pl_list_append(&exec->to_start, &call->link);
     }
@@ -253,6 +258,13 @@ bool run_calls_hold_intents(struct run_exec *exec)
         pl_list_append(&exec->waiting, link);
     }
     return !pl_list_empty(&exec->waiting);
+}
+
+bool run_calls_intent_gathers(const struct run_exec *exec)
+{
+    /* they wait in the order of their batches */
+    return !pl_list_empty(&exec->waiting) &&
+           pl_container_of(exec->waiting.prev, struct exec_call, link)->batch > exec->submitted;
 }
 
 void run_calls_start_all(struct run_exec *exec)
@@ -327,13 +339,8 @@ void run_calls_abort(struct run_exec *exec, struct run_node *node)
 
 static void call_drop_list(struct pl_list *list)
 {
-    for (struct pl_list *link; (link = pl_list_pop(list));) {
-        struct exec_call *call = pl_container_of(link, struct exec_call, link);
-
-        call->home = true;
-        call->node->exec = NULL;
-        run_calls_put(call);
-    }
+    for (struct pl_list *link; (link = pl_list_pop(list));)
+        call_discard(pl_container_of(link, struct exec_call, link));
 }
 
 void run_calls_drop_all(struct run_exec *exec)

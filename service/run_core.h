@@ -49,7 +49,7 @@
  *  7. A call that was aborted but came back OK all the same is SUCCEEDED (its result was paid
  *     for and is kept) but not counted by a join that was decided or cancelled; a branch
  *     cancelled while ACCEPTING likewise. Where the join is still open (its own deadline, a
- *     user's cancel) it counts.
+ *     user's cancel) it counts, if `accept` takes it: a cancel does not pass it by.
  *  8. Top level `all`: the first unhandled failure fixes the outcome (RUN_ENDING): everything
  *     not final is cancelled with run_failed; the run fails with that step's error, code and
  *     path. `settled`: independent steps finish first; then the run fails with the failure that

@@ -14,6 +14,7 @@
 #include <stdlib.h>
 
 static void exec_maybe_free(struct run_exec *exec);
+static void exec_abandon(struct run_exec *exec);
 
 /* ---- creation ---- */
 
@@ -131,7 +132,7 @@ static void exec_feed_type(struct run_exec *exec, enum run_event_type type)
     struct run_event event = {.type = type, .now = loop_now(exec->home)};
 
     if (!run_exec_feed(exec, &event))
-        run_exec_drop(exec);
+        run_exec_no_memory(exec);
 }
 
 static void exec_effect(struct run_exec *exec, const struct run_effect *effect)
@@ -143,7 +144,7 @@ static void exec_effect(struct run_exec *exec, const struct run_effect *effect)
         run_values_evaluate(exec, effect, &answer);
         if (!run_exec_feed(exec, &answer)) {
             pl_value_unref(&answer.value);
-            run_exec_drop(exec);
+            run_exec_no_memory(exec);
         }
         break;
     case RUN_FX_CALL:
@@ -156,7 +157,8 @@ static void exec_effect(struct run_exec *exec, const struct run_effect *effect)
 }
 
 /* One event through the core. Notes are rendered before effects are carried out: they show the
- * state as the event left it. */
+ * state as the event left it. Any of them may run out of memory: then no call may be made any more,
+ * for nobody would take it home. */
 static bool exec_step(struct run_exec *exec, struct run_event *event)
 {
     struct run_update update;
@@ -165,7 +167,7 @@ static bool exec_step(struct run_exec *exec, struct run_event *event)
         return false;
     for (size_t i = 0; i < update.n_notes; i++)
         run_notes_add(exec, &update.notes[i]);
-    for (size_t i = 0; i < update.n_effects; i++)
+    for (size_t i = 0; i < update.n_effects && !exec->dropped; i++)
         exec_effect(exec, &update.effects[i]);
     return true;
 }
@@ -180,12 +182,7 @@ static void exec_drain_queue(struct run_exec *exec)
         if (exec->dropped) {
             pl_value_unref(&event.value);
         } else if (!exec_step(exec, &event)) {
-            struct log_context context = {.run = exec->row.id.ptr};
-
-            log_error(&context, "RUN-NO-MEMORY", "out of memory; the run stays unfinished");
-            pl_err_set(&exec->store_err, PL_ERR_NO_MEMORY,
-                       "out of memory while the run was going on");
-            run_exec_drop(exec);
+            run_exec_no_memory(exec);
         }
         if (event.type == RUN_EV_RESULT)
             run_calls_put(pl_container_of(event.result, struct exec_call, call.result));
@@ -247,7 +244,7 @@ static void exec_commit_failed(struct run_exec *exec, const struct pl_err *err)
     log_error(&context, "RUN-NOT-RECORDED", "%s", err->message);
     exec->store_err = *err;
     exec->final_submitted = false;
-    run_exec_drop(exec);
+    exec_abandon(exec);
 }
 
 static void exec_commit_durable(struct run_exec *exec, uint64_t number)
@@ -256,7 +253,7 @@ static void exec_commit_durable(struct run_exec *exec, uint64_t number)
         exec->on_recorded(exec->arg, exec->row.id.ptr);
     exec->recorded = true;
     exec->final_durable = exec->final_submitted;
-    run_calls_release(exec, number);
+    run_calls_release(exec, number); /* after a drop none waits */
     exec_submit(exec);
 }
 
@@ -269,9 +266,7 @@ static void exec_commit_deliver(struct loop *loop, struct loop_mail *mail)
     (void)loop;
     exec->commits_open--;
     run_notes_publish(exec, &commit->notices, ok);
-    if (exec->dropped)
-        exec->final_durable = exec->final_durable || (ok && exec->final_submitted);
-    else if (ok)
+    if (ok)
         exec_commit_durable(exec, commit->number);
     else
         exec_commit_failed(exec, &commit->err);
@@ -302,12 +297,14 @@ static void exec_activate(struct run_exec *exec)
         exec_feed_type(exec, RUN_EV_TICK);
     exec->cancel = exec->tick = false;
     exec_drain_queue(exec);
-    if (!exec->dropped) {
+    if (!exec->dropped)
         run_notes_rows(exec);
+    /* what was rendered or decided without memory is neither recorded nor sent */
+    if (pl_arena_failed(exec->scratch))
+        run_exec_no_memory(exec);
+    if (!exec->dropped) {
         run_calls_hold_intents(exec);
         exec_submit(exec);
-    }
-    if (!exec->dropped) {
         run_calls_start_all(exec);
         exec_set_timer(exec);
     }
@@ -375,7 +372,7 @@ void run_exec_cancel(struct run_exec *exec, struct pl_str path)
             return;
         event.node = run_core_node(exec->core, def);
         if (!run_exec_feed(exec, &event))
-            run_exec_drop(exec);
+            run_exec_no_memory(exec);
     }
     run_exec_wake(exec);
 }
@@ -386,14 +383,46 @@ void run_exec_drain(struct run_exec *exec)
     run_exec_wake(exec);
 }
 
-void run_exec_drop(struct run_exec *exec)
+/* Nothing happens in the run any more. */
+static void exec_stop(struct run_exec *exec)
 {
-    if (exec->dropped || exec->final_submitted)
+    if (exec->dropped)
         return;
     exec->dropped = true;
     loop_timer_clear(exec->home, &exec->timer);
     run_calls_drop_all(exec);
     run_exec_wake(exec);
+}
+
+/* The same, and what has gathered is not recorded either: a commit failed, or the activation is
+ * only half done. */
+static void exec_abandon(struct run_exec *exec)
+{
+    exec_stop(exec);
+    store_batch_destroy(&exec->batch);
+    run_notes_publish(exec, &exec->notices, false);
+}
+
+void run_exec_no_memory(struct run_exec *exec)
+{
+    struct log_context context = {.run = exec->row.id.ptr};
+
+    if (exec->dropped || exec->final_submitted)
+        return;
+    log_error(&context, "RUN-NO-MEMORY", "out of memory; the run stays unfinished");
+    pl_err_set(&exec->store_err, PL_ERR_NO_MEMORY, "out of memory while the run was going on");
+    exec_abandon(exec);
+}
+
+void run_exec_drop(struct run_exec *exec)
+{
+    if (run_state_is_final(run_core_state(exec->core)))
+        return; /* only its last batch is missing: it ends by itself */
+    /* an intent that was never recorded is no doubt; one that is recorded and was not sent is */
+    if (run_calls_intent_gathers(exec))
+        exec_abandon(exec);
+    else
+        exec_stop(exec);
 }
 
 /* A draining run with nothing in flight has nothing left to wait for. */

@@ -58,7 +58,8 @@ void run_exec_post_start(struct run_exec *exec);
 void run_exec_cancel(struct run_exec *exec, struct pl_str path);
 /* Home loop. Starts no new calls from now on. */
 void run_exec_drain(struct run_exec *exec);
-/* Home loop. Aborts what is in flight, records nothing more, ends the exec ("interrupted"). */
+/* Home loop. Aborts what is in flight and ends the exec ("interrupted"), once what has happened so
+ * far is recorded. A run that is over already ends as it would have. */
 void run_exec_drop(struct run_exec *exec);
 
 /* Set at creation, readable from any thread. */

@@ -84,8 +84,12 @@ struct run_exec {
 /* ---- run_exec.c ---- */
 /* Makes sure an activation happens at the end of this turn. */
 void run_exec_wake(struct run_exec *exec);
-/* Adds an event for the present activation. False when memory is out (the run is then dropped). */
+/* Adds an event for the present activation. False when memory is out: the caller keeps what is in
+ * the event and calls run_exec_no_memory. */
 bool run_exec_feed(struct run_exec *exec, const struct run_event *event);
+/* Memory is out: the run stops, nothing of this activation is recorded. May be called anywhere in
+ * an activation, and again. */
+void run_exec_no_memory(struct run_exec *exec);
 
 /* ---- run_calls.c ---- */
 /* Carries out RUN_FX_CALL: prepares; an attempt that cannot be made, or whose lane is paused, is
@@ -96,6 +100,8 @@ void run_calls_abort(struct run_exec *exec, struct run_node *node);
 /* Sets aside what this activation prepared and must wait for the batch about to be submitted. True
  * when any call waits. */
 bool run_calls_hold_intents(struct run_exec *exec);
+/* Does a call wait whose intent is in the batch being filled, not in one on its way? */
+bool run_calls_intent_gathers(const struct run_exec *exec);
 /* Starts the rest of what this activation prepared. */
 void run_calls_start_all(struct run_exec *exec);
 /* A batch is durable: starts what waited for it. */
@@ -120,10 +126,13 @@ struct expr_scope run_values_scope(struct run_exec *exec, struct run_node *node)
 void run_notes_add(struct run_exec *exec, const struct run_note *note);
 /* Puts every changed row into the batch. */
 void run_notes_rows(struct run_exec *exec);
+/* The join report of a step that has a join, in scratch; null when memory is out. */
+struct pl_str run_notes_join(struct run_exec *exec, const struct run_node *node);
 /* Publishes the notices of a durable batch (all gone afterwards); `publish` false just frees them.
  */
 void run_notes_publish(struct run_exec *exec, struct pl_list *notices, bool publish);
-/* The batch being filled, made when there is none. NULL when out of memory. */
+/* The batch being filled, made when there is none. NULL when the run was dropped, also just now for
+ * want of memory. */
 struct store_batch *run_notes_batch(struct run_exec *exec);
 
 #endif

@@ -315,7 +315,8 @@ static void void_join(struct node_join *join)
 static void cancel_one(struct run_core *core, struct run_node *node, enum cancel_reason reason)
 {
     if (node->state == NODE_ACCEPTING) { /* its result was paid for */
-        run_node_move(core, node, NODE_SUCCEEDED);
+        if (!run_node_is_judged(node)) /* else it waits for `accept`, which must not be passed by */
+            run_node_move(core, node, NODE_SUCCEEDED);
         return;
     }
     if (node->reason != CANCEL_NONE) /* it is being stopped: the first reason stays */

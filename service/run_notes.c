@@ -1,7 +1,6 @@
 /* run_notes.c - rows and events of a run: into the batch, and onto the bus once they are durable.
  * Not what they mean (run_core). Called by run_exec.c on the home loop. */
 #include "base/json.h"
-#include "base/limits.h"
 #include "service/bus.h"
 #include "service/run_exec_private.h"
 #include "service/run_join.h"
@@ -11,13 +10,21 @@
 
 struct store_batch *run_notes_batch(struct run_exec *exec)
 {
-    if (!exec->batch)
+    if (!exec->batch && !exec->dropped)
         exec->batch = store_batch_create(exec->row.tenant, exec->row.id);
-    if (!exec->batch) {
-        pl_err_set(&exec->store_err, PL_ERR_NO_MEMORY, "out of memory while recording the run");
-        run_exec_drop(exec);
-    }
+    if (!exec->batch)
+        run_exec_no_memory(exec);
     return exec->batch;
+}
+
+struct pl_str run_notes_join(struct run_exec *exec, const struct run_node *node)
+{
+    struct pl_str report = run_join_report(node, exec->scratch);
+
+    if (report.len)
+        return report;
+    run_exec_no_memory(exec);
+    return PL_STR("null");
 }
 
 /* ---- rows ---- */
@@ -42,6 +49,10 @@ void run_notes_rows(struct run_exec *exec)
         if (!run_notes_batch(exec))
             return;
         run_core_step_row(exec->core, node, exec->scratch, &row);
+        if (row.join.len == 0 && node->join && node->state != NODE_JOINING) {
+            run_exec_no_memory(exec); /* the report is missing */
+            return;
+        }
         store_batch_put_step(exec->batch, &row);
     }
     /* the run's row goes with every batch: it carries last_seq, usage and status of the same moment
@@ -67,12 +78,12 @@ static void data_step(struct run_exec *exec, const struct run_node *node, const 
         json_key(out, "usage");
         run_view_usage(&node->usage, out);
         if (node->join)
-            json_add_raw(out, "join", run_join_report(node, exec->scratch));
+            json_add_raw(out, "join", run_notes_join(exec, node));
     } else if (strcmp(type, "step.failed") == 0) {
         json_add_raw(out, "error", pl_value_text(node->error));
         json_add_bool(out, "handled", node->handled);
         if (node->join)
-            json_add_raw(out, "join", run_join_report(node, exec->scratch));
+            json_add_raw(out, "join", run_notes_join(exec, node));
     } else if (strcmp(type, "step.cancelled") == 0) {
         json_add_string(out, "reason", pl_str(cancel_reason_text(node->reason)));
     } else if (strcmp(type, "step.skipped") == 0 && node->dependency_failed) {
@@ -87,10 +98,12 @@ static struct pl_str note_data(struct run_exec *exec, const struct run_note *not
 
     if (!note->node)
         return (struct pl_str){0};
-    pl_buf_init(&buf, PL_LIMIT_STEP_OUTPUT_BYTES);
+    pl_buf_init(&buf, SIZE_MAX / 2); /* its parts are bounded, and half of it would be no JSON */
     json_object_begin(&buf);
     data_step(exec, note->node, note->type, &buf);
     json_object_end(&buf);
+    if (pl_buf_failed(&buf))
+        run_exec_no_memory(exec);
     copy = buf.len > 2 ? pl_arena_str(exec->scratch, pl_buf_view(&buf)) : (struct pl_str){0};
     pl_buf_finish(&buf);
     return copy;

@@ -5,8 +5,11 @@
 #include "base/json.h"
 #include "base/limits.h"
 #include "service/run_exec_private.h"
-#include "service/run_join.h"
 #include "service/run_view.h"
+
+/* Of parts that are bounded each: a value that is cut would be no JSON. What an expression makes of
+ * it is bounded by whoever asks. */
+static const size_t VALUE_MAX = SIZE_MAX / 2;
 
 /* Whose expression it is: travels as the scope's argument, in scratch. */
 struct value_asker {
@@ -14,10 +17,15 @@ struct value_asker {
     struct run_node *node; /* NULL: the run's own output */
 };
 
+/* What was written, or null when memory is out: then the activation is not recorded. */
 static struct pl_str scratch_json(struct run_exec *exec, struct pl_buf *buf)
 {
-    struct pl_str copy = pl_arena_str(exec->scratch, pl_buf_view(buf));
+    struct pl_str copy = {0};
 
+    if (pl_buf_failed(buf))
+        run_exec_no_memory(exec);
+    else
+        copy = pl_arena_str(exec->scratch, pl_buf_view(buf));
     pl_buf_finish(buf);
     return copy.len ? copy : PL_STR("null");
 }
@@ -30,7 +38,7 @@ static struct pl_str value_run(struct run_exec *exec)
 
     run_core_run_row(exec->core, exec->scratch, &row);
     pl_time_format(row.started_at ? row.started_at : exec->row.created_at, at);
-    pl_buf_init(&buf, PL_LIMIT_PROMPT_BYTES);
+    pl_buf_init(&buf, VALUE_MAX);
     json_object_begin(&buf);
     json_add_string(&buf, "id", exec->row.id);
     json_add_int(&buf, "attempt", 1);
@@ -47,7 +55,7 @@ static struct pl_str value_thread(struct run_exec *exec)
 
     if (exec->row.thread.len == 0)
         return PL_STR("null");
-    pl_buf_init(&buf, PL_LIMIT_PROMPT_BYTES);
+    pl_buf_init(&buf, VALUE_MAX);
     json_object_begin(&buf);
     json_add_string(&buf, "id", exec->row.thread);
     json_object_end(&buf);
@@ -66,8 +74,11 @@ static struct pl_str value_error(const struct value_asker *asker)
 static struct pl_str value_root(void *arg, enum expr_root root)
 {
     struct value_asker *asker = arg;
-    struct run_exec *exec = asker->exec;
+    struct run_exec *exec;
 
+    if (!asker)
+        return PL_STR("null");
+    exec = asker->exec;
     switch (root) {
     case EXPR_ROOT_INPUT:
         return pl_value_text(exec->row.input);
@@ -85,20 +96,24 @@ static struct pl_str value_root(void *arg, enum expr_root root)
     return PL_STR("null");
 }
 
+static struct pl_str value_join(struct run_exec *exec, const struct run_node *node)
+{
+    return node->join ? run_notes_join(exec, node) : PL_STR("null");
+}
+
 static struct pl_str value_step_all(struct run_exec *exec, const struct run_node *node)
 {
-    struct store_step row = {0};
+    struct pl_str status = pl_str(node_state_status(node->state));
     struct pl_buf buf;
 
-    run_core_step_row(exec->core, node, exec->scratch, &row);
-    pl_buf_init(&buf, PL_LIMIT_RUN_OUTPUT_BYTES);
+    pl_buf_init(&buf, VALUE_MAX);
     json_object_begin(&buf);
     json_add_raw(&buf, "output", pl_value_text(node->output));
-    json_add_string(&buf, "status", row.status);
+    json_add_string(&buf, "status", status);
     json_add_raw(&buf, "error", pl_value_text(node->error));
     json_key(&buf, "usage");
-    run_view_usage(&row.usage, &buf);
-    json_add_raw(&buf, "join", row.join);
+    run_view_usage(&node->usage, &buf);
+    json_add_raw(&buf, "join", value_join(exec, node));
     json_object_end(&buf);
     return scratch_json(exec, &buf);
 }
@@ -107,7 +122,7 @@ static struct pl_str value_usage(struct run_exec *exec, const struct run_node *n
 {
     struct pl_buf buf;
 
-    pl_buf_init(&buf, 4096);
+    pl_buf_init(&buf, VALUE_MAX);
     run_view_usage(&node->usage, &buf);
     return scratch_json(exec, &buf);
 }
@@ -119,19 +134,16 @@ static struct pl_str value_status(struct run_exec *exec, const struct run_node *
     return pl_str(pl_arena_printf(exec->scratch, "\"%s\"", status));
 }
 
-static struct pl_str value_join(struct run_exec *exec, const struct run_node *node)
-{
-    struct pl_str report = node->join ? run_join_report(node, exec->scratch) : PL_STR("");
-
-    return report.len ? report : PL_STR("null");
-}
-
 static struct pl_str value_step(void *arg, const struct step_def *step, enum expr_step_field field)
 {
     struct value_asker *asker = arg;
-    struct run_exec *exec = asker->exec;
-    struct run_node *node = run_core_node(exec->core, step);
+    struct run_exec *exec;
+    struct run_node *node;
 
+    if (!asker)
+        return PL_STR("null");
+    exec = asker->exec;
+    node = run_core_node(exec->core, step);
     switch (field) {
     case EXPR_STEP_OUTPUT:
         return pl_value_text(node->output);
@@ -151,15 +163,12 @@ static struct pl_str value_step(void *arg, const struct step_def *step, enum exp
 
 struct expr_scope run_values_scope(struct run_exec *exec, struct run_node *node)
 {
+    /* NULL when memory is out: every value is then null, and the activation is not recorded */
     struct value_asker *asker = pl_arena_alloc(exec->scratch, sizeof *asker);
-    static struct value_asker nobody; /* only when memory is out: every value is then null */
 
     if (asker)
         *asker = (struct value_asker){.exec = exec, .node = node};
-    else
-        nobody.exec = exec;
-    return (struct expr_scope){
-        .arg = asker ? asker : &nobody, .root = value_root, .step = value_step};
+    return (struct expr_scope){.arg = asker, .root = value_root, .step = value_step};
 }
 
 /* ---- evaluations ---- */

@@ -54,6 +54,11 @@ void store_close(struct store **store)
     *store = NULL;
 }
 
+void store_hurry(struct store *store)
+{
+    store_writer_hurry(store->writer);
+}
+
 enum pl_code store_health(struct store *store, struct pl_err *err)
 {
     return store_writer_health(store->writer, err);

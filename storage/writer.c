@@ -27,6 +27,7 @@ struct store_writer {
     struct pl_list queue; /* guarded by lock; batches by node, oldest first */
     bool sleeping;        /* guarded by lock; the thread waits for work and has not been woken */
     bool closing;         /* guarded by lock */
+    bool hurry;           /* guarded by lock; nobody has long patience any more */
     struct pl_err health; /* guarded by lock; code PL_OK while writes succeed */
 
     _Atomic uint64_t batches, commits, rows; /* written */
@@ -36,7 +37,7 @@ struct store_writer {
     struct pl_err failed;   /* code is not PL_OK once writing has ended for good */
     bool failing;           /* the last try failed for the moment */
     pl_ms failing_since;    /* when the present series of tries began; 0: none */
-    bool saw_closing;       /* `closing` was read once: the tries count from there */
+    bool saw_hurry;         /* `hurry` was read once: the tries count from there */
 };
 
 static struct store_batch *batch_of(struct pl_list *node)
@@ -213,24 +214,24 @@ static bool for_the_moment(enum pl_code code)
 }
 
 /* Whether trying again is still allowed. A store that is being closed does not try for ever. */
-static bool may_retry(struct store_writer *writer, bool closing)
+static bool may_retry(struct store_writer *writer, bool hurry)
 {
     pl_ms now = ticks(), limit = writer->retry_for;
 
     if (writer->failing_since == 0)
         writer->failing_since = now;
-    if (closing && (limit < 0 || limit > STORE_CLOSE_RETRY_MS))
+    if (hurry && (limit < 0 || limit > STORE_CLOSE_RETRY_MS))
         limit = STORE_CLOSE_RETRY_MS;
     return limit < 0 || now - writer->failing_since < limit;
 }
 
-/* Waits before the next try; a close that begins meanwhile ends the pause. */
-static void pause_before_retry(struct store_writer *writer, bool closing)
+/* Waits before the next try; hurry that begins meanwhile ends the pause. */
+static void pause_before_retry(struct store_writer *writer, bool hurry)
 {
     pl_ms until = ticks() + STORE_RETRY_PAUSE_MS, now;
 
     pl_mutex_lock(&writer->lock);
-    while (writer->closing == closing && (now = ticks()) < until)
+    while (writer->hurry == hurry && (now = ticks()) < until)
         (void)pl_cond_wait_for(&writer->wake, &writer->lock, until - now);
     pl_mutex_unlock(&writer->lock);
 }
@@ -243,19 +244,19 @@ static void fail_for_good(struct store_writer *writer, const struct pl_err *err)
 }
 
 /* Writing `group` failed: back in front of the queue to be tried again, or the end. */
-static void handle_failure(struct store_writer *writer, struct pl_list *group, bool closing,
+static void handle_failure(struct store_writer *writer, struct pl_list *group, bool hurry,
                            const struct pl_err *err)
 {
     move_all(&writer->pending, group);
     move_all(group, &writer->pending);
-    if (!for_the_moment(err->code) || !may_retry(writer, closing)) {
+    if (!for_the_moment(err->code) || !may_retry(writer, hurry)) {
         fail_for_good(writer, err);
         return;
     }
     writer->failing = true;
     set_health(writer, err);
     log_debug(NULL, "STORE-RETRY", "%s", err->message);
-    pause_before_retry(writer, closing);
+    pause_before_retry(writer, hurry);
 }
 
 /* ---- the thread ---- */
@@ -289,7 +290,7 @@ static void take_group(struct store_writer *writer, struct pl_list *ret_group)
     }
 }
 
-static void write_group(struct store_writer *writer, bool closing)
+static void write_group(struct store_writer *writer, bool hurry)
 {
     struct store_driver *driver = writer->driver;
     struct pl_list group;
@@ -297,7 +298,7 @@ static void write_group(struct store_writer *writer, bool closing)
 
     take_group(writer, &group);
     if (commit_group(writer, &group, &err) != PL_OK) {
-        handle_failure(writer, &group, closing, &err);
+        handle_failure(writer, &group, hurry, &err);
         return;
     }
     recover(writer);
@@ -307,11 +308,11 @@ static void write_group(struct store_writer *writer, bool closing)
         fail_for_good(writer, &err);
 }
 
-/* Moves what is queued to `pending`, sleeping while there is nothing at all to do. True when
- * closing. */
+/* Moves what is queued to `pending`, sleeping while there is nothing at all to do. True when in a
+ * hurry. Nothing is pending afterwards only when closing. */
 static bool collect(struct store_writer *writer)
 {
-    bool closing;
+    bool hurry;
 
     pl_mutex_lock(&writer->lock);
     while (pl_list_empty(&writer->pending) && pl_list_empty(&writer->queue) && !writer->closing) {
@@ -320,13 +321,13 @@ static bool collect(struct store_writer *writer)
     }
     writer->sleeping = false;
     move_all(&writer->queue, &writer->pending);
-    closing = writer->closing;
+    hurry = writer->hurry;
     pl_mutex_unlock(&writer->lock);
-    if (closing && !writer->saw_closing) {
-        writer->saw_closing = true;
+    if (hurry && !writer->saw_hurry) {
+        writer->saw_hurry = true;
         writer->failing_since = 0;
     }
-    return closing;
+    return hurry;
 }
 
 static void *writer_main(void *arg)
@@ -334,12 +335,12 @@ static void *writer_main(void *arg)
     struct store_writer *writer = arg;
 
     for (;;) {
-        bool closing = collect(writer);
+        bool hurry = collect(writer);
 
         if (pl_list_empty(&writer->pending))
             return NULL; /* only when closing */
         if (writer->failed.code == PL_OK)
-            write_group(writer, closing);
+            write_group(writer, hurry);
         if (writer->failed.code != PL_OK)
             fail_all(&writer->pending, &writer->failed);
     }
@@ -379,7 +380,7 @@ void store_writer_stop(struct store_writer **writer_at)
     writer = *writer_at;
     assert(!pthread_equal(pthread_self(), writer->thread));
     pl_mutex_lock(&writer->lock);
-    writer->closing = true;
+    writer->closing = writer->hurry = true;
     pl_cond_signal(&writer->wake);
     pl_mutex_unlock(&writer->lock);
     pthread_join(writer->thread, NULL);
@@ -388,6 +389,14 @@ void store_writer_stop(struct store_writer **writer_at)
     pl_mutex_finish(&writer->lock);
     free(writer);
     *writer_at = NULL;
+}
+
+void store_writer_hurry(struct store_writer *writer)
+{
+    pl_mutex_lock(&writer->lock);
+    writer->hurry = true;
+    pl_cond_signal(&writer->wake);
+    pl_mutex_unlock(&writer->lock);
 }
 
 void store_writer_submit(struct store_writer *writer, struct store_batch *batch)

@@ -30,6 +30,9 @@ enum pl_code store_writer_start(struct store_driver *driver, pl_ms retry_for,
  * block. */
 void store_writer_stop(struct store_writer **writer);
 
+/* As store_hurry. Any thread. */
+void store_writer_hurry(struct store_writer *writer);
+
 /* Takes the batch (its done and arg set). Any thread; holds the queue's lock for a moment. */
 void store_writer_submit(struct store_writer *writer, struct store_batch *batch);
 

@@ -2,7 +2,7 @@
 # run.sh - every test of Plait, in stages: installs what is missing (apt), builds, tests, counts. Not a test itself; what
 # is tested stands in the folders beside it. Called by people and by .ci/run.
 #
-#   sh tests/run.sh                     everything (about 20 minutes on 2 cores)
+#   sh tests/run.sh                     everything (about 15 minutes on 2 cores)
 #   sh tests/run.sh --quick             everything, with short fuzzing and simulation
 #   sh tests/run.sh --stage NAME ...    one stage; may be repeated
 #   sh tests/run.sh --list              the stages
@@ -49,6 +49,8 @@ fi
 
 # A developer's own settings must not reach the tests.
 unset OPENAI_API_KEY OPENAI_BASE_URL OPENAI_MODEL ANTHROPIC_API_KEY GEMINI_API_KEY MAKEFLAGS CMAKE_GENERATOR CC CFLAGS LDFLAGS
+# shellcheck disable=SC2046 # names
+unset $(env | sed -n 's/^\(PLAIT_[A-Z_]*\)=.*/\1/p') XDG_STATE_HOME
 unset http_proxy https_proxy all_proxy HTTP_PROXY HTTPS_PROXY ALL_PROXY
 export LC_ALL=C.UTF-8 CTEST_OUTPUT_ON_FAILURE=1
 export ASAN_OPTIONS=detect_leaks=1:detect_stack_use_after_return=1:strict_string_checks=1

@@ -5,6 +5,7 @@
 #include "api/cli/progress.h"
 #include "api/cli/run_input.h"
 #include "api/cli/run_place.h"
+#include "api/cli/run_report.h"
 #include "api/cli/workflow_file.h"
 
 #include "base/json.h"
@@ -178,8 +179,7 @@ static int open_engine(struct session *session)
     if (!db && run_place_url(session->id, resume, session->arena, &session->url, &err) != PL_OK)
         return fail(&err);
     options.db = session->url;
-    /* the run to resume is loaded by name below, with its callbacks, before the others are adopted
-     */
+    /* the run to resume is loaded by name below, with its callbacks; the others are left */
     if (resume)
         options.adopt = false;
     return engine_create(&options, &session->engine, &err) == PL_OK ? EXIT_OK : fail(&err);
@@ -428,38 +428,6 @@ static void interrupt(struct session *session)
 
 /* ---- after it ---- */
 
-static void print_json(struct pl_str json)
-{
-    struct pl_buf buf;
-
-    pl_buf_init(&buf, SIZE_MAX / 2);
-    if (isatty(STDOUT_FILENO))
-        json_write_pretty(&buf, json);
-    else
-        pl_buf_str(&buf, json);
-    fwrite(buf.data, 1, buf.len, stdout);
-    fputc('\n', stdout);
-    pl_buf_finish(&buf);
-}
-
-static void print_error(const struct session *session)
-{
-    struct pl_arena *arena = pl_arena_create(0);
-    struct pl_str error = pl_value_text(session->error), code, detail, step;
-    bool has_step = json_get(error, PL_STR("step"), &step);
-
-    if (!arena || !json_get(error, PL_STR("code"), &code) ||
-        !json_get(error, PL_STR("detail"), &detail)) {
-        cli_usage_error("the run failed: %.*s", PL_STR_ARG(error));
-    } else {
-        cli_usage_error("the run failed%s%s: %s: %s", has_step ? " at step " : "",
-                        has_step ? json_decode_string_arena(step, arena).ptr : "",
-                        json_decode_string_arena(code, arena).ptr,
-                        json_decode_string_arena(detail, arena).ptr);
-    }
-    pl_arena_destroy(&arena);
-}
-
 static void print_resume(const struct session *session)
 {
     const char *db = cli_get(session->args, "db");
@@ -469,49 +437,60 @@ static void print_resume(const struct session *session)
             db ? " --db " : "", db ? db : "");
 }
 
-static int print_run(struct session *session)
+/* The run with its steps; empty when it cannot be read (then the error is told). */
+static void read_run(struct session *session, struct pl_buf *out)
 {
     struct pl_err err = {0};
-    struct pl_buf buf;
-    int status = EXIT_OK;
 
-    pl_buf_init(&buf, SIZE_MAX / 2);
-    if (engine_write_run(session->engine, TENANT, pl_str(session->id), true, &buf, &err) == PL_OK)
-        print_json(pl_buf_view(&buf));
+    if (engine_write_run(session->engine, TENANT, pl_str(session->id), true, out, &err) == PL_OK)
+        return;
+    fail(&err);
+    pl_buf_finish(out);
+}
+
+static int report_interrupted(const struct session *session)
+{
+    bool unrecordable = session->store_err.code != PL_OK;
+
+    if (unrecordable)
+        cli_usage_error("the run cannot be recorded: %s", session->store_err.message);
+    if (session->recorded)
+        print_resume(session);
     else
-        status = fail(&err);
-    pl_buf_finish(&buf);
-    return status == EXIT_OK ? EXIT_OK : EXIT_RUN_FAILED;
+        cli_usage_error("nothing of the run is on disk; start it again");
+    return unrecordable ? EXIT_RUN_FAILED : EXIT_INTERRUPTED;
 }
 
 static int report(struct session *session)
 {
-    bool succeeded = strcmp(session->status, "succeeded") == 0;
-    int status = EXIT_OK;
+    bool succeeded = strcmp(session->status, "succeeded") == 0, written = true;
+    bool json = cli_get(session->args, "json") != NULL;
+    struct pl_buf run;
 
-    if (strcmp(session->status, "interrupted") == 0 || session->status[0] == '\0') {
-        if (session->store_err.code != PL_OK)
-            fprintf(stderr, "plait: the run cannot be recorded: %s\n", session->store_err.message);
-        print_resume(session);
-        return session->store_err.code != PL_OK ? EXIT_RUN_FAILED : EXIT_INTERRUPTED;
-    }
-    if (cli_get(session->args, "json") && session->engine)
-        status = print_run(session);
+    if (strcmp(session->status, "interrupted") == 0 || session->status[0] == '\0')
+        return report_interrupted(session);
+    pl_buf_init(&run, SIZE_MAX / 2);
+    if (json || !succeeded)
+        read_run(session, &run);
+    if (json)
+        written = run.len && run_report_json(pl_buf_view(&run));
     else if (succeeded)
-        print_json(pl_value_text(session->output));
+        written = run_report_json(pl_value_text(session->output));
     if (!succeeded)
-        print_error(session);
-    return succeeded ? status : EXIT_RUN_FAILED;
+        run_report_error(pl_value_text(session->error),
+                         json ? (struct pl_str){0} : pl_buf_view(&run));
+    pl_buf_finish(&run);
+    return succeeded && written ? EXIT_OK : EXIT_RUN_FAILED;
 }
 
 static int run_and_report(struct session *session)
 {
     if (!session->was_over)
         follow(session);
+    if (session->interrupts == 0)
+        finish_adopted(session);
     if (session->interrupts)
         interrupt(session);
-    else
-        finish_adopted(session);
     return report(session);
 }
 

@@ -101,15 +101,29 @@ const struct cli_values *cli_get_all(const struct cli_args *args, const char *na
     return &args->options[option_position(args->command, name)];
 }
 
+/* A flag in the environment is on, unless it says off. */
+static bool says_off(const char *value)
+{
+    static const char *const words[] = {"", "0", "false", "no", "off"};
+
+    for (size_t i = 0; i < PL_ARRAY_LEN(words); i++)
+        if (strcmp(value, words[i]) == 0)
+            return true;
+    return false;
+}
+
 const char *cli_get(const struct cli_args *args, const char *name)
 {
-    const struct cli_values *values = cli_get_all(args, name);
-    const char *environment;
+    size_t position = option_position(args->command, name);
+    const struct cli_values *values = &args->options[position];
+    const char *environment = option_environment(name);
+    bool flag = position < args->command->n_options && !args->command->options[position].argument;
 
     if (values->count)
         return values->values[values->count - 1];
-    environment = option_environment(name);
-    return environment && *environment ? environment : NULL;
+    if (!environment || !*environment || (flag && says_off(environment)))
+        return NULL;
+    return environment;
 }
 
 /* ---- parsing ---- */

@@ -69,7 +69,7 @@ enum pl_code workflow_file_compile(const char *path, const struct config *config
     doc_problems_init(&problems, arena);
     code = config_read_file(arena, file, PL_LIMIT_DOCUMENT_BYTES, &text, &err);
     if (code != PL_OK) {
-        fprintf(out, "%s:0:0 : %s\n", path, err.message);
+        fprintf(out, "%s: %s\n", path, err.message);
     } else {
         code = compile_text(path, text, config, model, ret_workflow, &problems);
         if (code != PL_OK)

@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import fs from 'node:fs';
 import { test } from 'node:test';
-import { SLOW, limit, place, plait, run, until } from './support/plait.mjs';
+import { SLOW, environment, limit, place, plait, run, sleep, start, until } from './support/plait.mjs';
 import { once, parseRun } from './support/run.mjs';
 import { json, startServer } from './support/server.mjs';
 
@@ -180,6 +180,27 @@ test('a POST is sent only once its intent is on disk', limit, async (t) => {
         fs.rmSync(home.path('runs.db'));
     }
     assert.deepEqual(seen, Array(5).fill('running'));
+});
+
+test('while nothing can be written a GET goes out, a POST waits', limit, async (t) => {
+    const home = place(t);
+    const server = await startServer(t, (request, response) => json(response, 200, {}));
+    const config = home.file('c.yaml', `network: {allow_private: ["127.0.0.1:${server.port}"]}\n`);
+    const methods = () => server.requests.map((request) => request.method);
+    const database = ['--db', 'sqlite:runs.db'];
+    assert.equal((await run(t, home, ['run', home.file('first.json', { steps: { a: { reduce: 1 } } }), ...database])).code, 0);
+    const writer = start(t, 'sqlite3', [home.path('runs.db')], { env: environment(), input: null });
+    writer.child.stdin.write('BEGIN IMMEDIATE;\nSELECT 1;\n');
+    await until(() => writer.out() === '1\n', 'the lock');
+    const steps = { get: { http: { url: server.url } }, post: { http: { method: 'POST', url: server.url, json: {} } } };
+    const process = plait(t, home, ['run', home.file('w.json', once(steps)), '--config', config, ...database]);
+    await until(() => methods().includes('GET'), 'the GET');
+    await sleep(300); // long enough for a request that does not wait
+    assert.deepEqual(methods(), ['GET']);
+    writer.child.stdin.end('COMMIT;\n');
+    const result = await process.done;
+    assert.equal(result.code, 0, result.err);
+    assert.deepEqual(methods(), ['GET', 'POST']);
 });
 
 test('an answer larger than limits.step_output_bytes fails its step only', limit, async (t) => {

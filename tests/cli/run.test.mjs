@@ -220,6 +220,16 @@ test('options may come from PLAIT_ variables, and a flag wins over its variable'
     assert.ok(fs.existsSync(home.path('mine.db')));
 });
 
+test('a flag whose variable says 0 or false is off', limit, async (t) => {
+    const home = place(t);
+    const file = home.file('w.json', { steps: { a: { llm: { model: 'sim/echo', prompt: 'x' } } } });
+    for (const word of ['0', 'false', '']) {
+        const result = await run(t, home, ['run', file], { env: { PLAIT_JSON: word, PLAIT_QUIET: word } });
+        assert.equal(result.out, '"[simulated] x"\n', word);
+        assert.match(result.err, /^run run_/m, word);
+    }
+});
+
 test('--model stands in for every model of the workflow, also where none is configured', limit, async (t) => {
     const home = place(t);
     const file = home.file('w.json', {

@@ -14,6 +14,22 @@ count=0
 
 "$plait" check examples/*.yaml || broken=1
 
+# Configurations: every whole one in the documents must load.
+echo a-key >"$work/key"
+awk -v out="$work" '
+    /^```yaml$/ {inside = 1; first = 1; next}
+    /^```/ {inside = 0; target = ""; next}
+    inside && first {first = 0; if ($0 == "providers:") target = out "/config-" ++n ".yaml"}
+    inside && target {print > target}' docs/*.md
+for file in "$work"/config-*.yaml; do
+    sed -i "s|/run/secrets/[a-z]*|$work/key|" "$file"
+    "$plait" check --config "$file" examples/travel-plan.yaml || {
+        echo "docs: this configuration does not load:"
+        cat "$file"
+        broken=1
+    }
+done
+
 for page in README.md docs/*.md; do
     rm -rf "$work/blocks"
     mkdir "$work/blocks"

@@ -140,6 +140,7 @@ static struct sim_snapshot *take_snapshot(struct sim_run *run)
         take_image(run, i, &snapshot->nodes[i]);
     snapshot->state = run_core_state(run->core);
     snapshot->progress = run_core_progress(run->core);
+    snapshot->wake = run_core_next_wake(run->core);
     return snapshot;
 }
 
@@ -209,11 +210,37 @@ static void compare_snapshot(struct sim_run *run, const struct sim_snapshot *was
         compare_image(run, i, &was->nodes[i]);
     if (memcmp(&is, &was->progress, sizeof(is)) != 0)
         sim_breach(run, "after loading, the progress differs");
+    if (run_core_next_wake(run->core) != was->wake)
+        sim_breach(run, "after loading, the next wake is %lld and was %lld",
+                   (long long)run_core_next_wake(run->core), (long long)was->wake);
+}
+
+static uint64_t run_row_hash(const struct store_run *row)
+{
+    uint64_t hash = mix_text(0, row->status);
+
+    hash = mix_text(hash, row->phase);
+    hash = mix_text(hash, row->reason);
+    hash = mix_text(hash, pl_value_text(row->output));
+    hash = mix_text(hash, pl_value_text(row->error));
+    hash = mix_number(hash, row->created_at);
+    hash = mix_number(hash, row->started_at);
+    hash = mix_number(hash, row->ended_at);
+    hash = mix_number(hash, row->last_seq);
+    hash = mix_number(hash, row->usage.calls);
+    hash = mix_number(hash, row->usage.input_tokens);
+    return mix_number(hash, row->usage.output_tokens);
 }
 
 void sim_compare_disk(struct sim_run *run)
 {
+    struct store_run run_row = {.created_at = run->created_at};
+
     pl_arena_reset(run->arena);
+    run_core_run_row(run->core, run->arena, &run_row);
+    if (run_row_hash(&run_row) != run_row_hash(&run->disk_run))
+        sim_breach(run, "the run's row in the store is not what the core says (%s)",
+                   run_state_phase(run_core_state(run->core)));
     for (size_t i = 0; i < run->n && !run->broken; i++) {
         const struct run_node *node = run->nodes[i];
         struct store_step row = {0};
@@ -231,6 +258,16 @@ void sim_compare_disk(struct sim_run *run)
 }
 
 /* ---- commits ---- */
+
+/* Does the process die after this commit? */
+static bool crash_follows(struct sim_run *run, uint64_t number)
+{
+    if (run->frozen)
+        return false;
+    if (run->plan.crash_at >= 0)
+        return run->crashes == 0 && number == (uint64_t)run->plan.crash_at;
+    return run->crashes < run->mood.max_crashes && sim_below(&run->rng, 1000) < run->mood.crash;
+}
 
 void sim_commit_later(struct sim_run *run)
 {
@@ -264,8 +301,7 @@ void sim_commit_later(struct sim_run *run)
     batch->history_len = run->n_history;
     batch->last_seq = run->last_seq;
     batch->number = run->next_batch++;
-    if (!run->frozen && run->crashes < run->mood.max_crashes &&
-        sim_below(&run->rng, 1000) < run->mood.crash)
+    if (crash_follows(run, batch->number))
         batch->snapshot = take_snapshot(run);
     if (batch->number > 0 && run->mood.commit_delay > 0 && sim_chance(&run->rng, 60))
         delay = sim_between(&run->rng, 0, (int64_t)run->mood.commit_delay);
@@ -377,6 +413,7 @@ static void lose_everything(struct sim_run *run)
     run->n_history = run->durable_history;
     run->last_seq = run->durable_seq;
     run->final_seen = false;
+    run->started_at = run->disk_run.started_at;
     run->last_commit_at = run->now;
     run->expect_dropped = 0;
     sim_trace(run, "CRASH, %zu users left", kept);

@@ -42,9 +42,12 @@ static void gen_text(struct gen *g)
     unsigned count = g->n_visible > 0 && sim_chance(g->rng, 55) ? 1 + sim_below(g->rng, 2) : 0;
 
     pl_buf_text(g->out, "\"say");
-    for (unsigned i = 0; i < count; i++)
-        pl_buf_printf(g->out, " ${ .steps.s%u.%s }", pick_visible(g),
-                      fields[sim_below(g->rng, PL_ARRAY_LEN(fields))]);
+    for (unsigned i = 0; i < count; i++) {
+        unsigned id = pick_visible(g);
+        const char *field = fields[sim_below(g->rng, PL_ARRAY_LEN(fields))];
+
+        pl_buf_printf(g->out, " ${ .steps.s%u.%s }", id, field);
+    }
     pl_buf_char(g->out, '"');
 }
 

@@ -10,8 +10,11 @@
 struct options {
     uint64_t seed, steps, runs;
     double seconds;
-    bool verbose, twice;
+    int64_t crash_at;
+    bool verbose, twice, every_crash;
 };
+
+enum { MAX_CRASH_POINTS = 300 }; /* of one seed, for --every-crash */
 
 struct totals {
     uint64_t steps, runs, crashes, last_seed, hash;
@@ -47,26 +50,31 @@ static void print_workflow(const struct sim_run *run)
 }
 
 /* The seed does the same again, this time with every step of it told. */
-static void report_breach(uint64_t seed, const char *breach)
+static void report_breach(uint64_t seed, const struct sim_plan *plan, const char *breach)
 {
+    struct sim_plan told = {.trace = true, .crash_at = plan->crash_at};
     struct sim_run run;
 
     printf("\nBROKEN at seed %llu: %s\n\ntrace (event, ms, what):\n", (unsigned long long)seed,
            breach);
-    sim_run_scenario(&run, seed, true);
+    sim_run_scenario(&run, seed, &told);
     print_workflow(&run);
     printf("\nBROKEN at seed %llu: %s\n", (unsigned long long)seed, breach);
     if (strcmp(breach, run.breach) != 0)
         printf("and the second time: %s\n", run.broken ? run.breach : "nothing was broken");
-    printf("reproduce: plait_sim --seed %llu --runs 1 --verbose\n", (unsigned long long)seed);
+    printf("reproduce: plait_sim --seed %llu --runs 1 --verbose", (unsigned long long)seed);
+    if (plan->crash_at >= 0)
+        printf(" --crash-at %lld", (long long)plan->crash_at);
+    printf("\n");
     sim_run_finish(&run);
 }
 
-/* One scenario, twice when determinism is looked at. False when something was broken. */
-static bool one_scenario(const struct options *options, uint64_t seed, struct totals *totals)
+/* One scenario. *ret_batches: how many commits it had. False when something was broken. */
+static bool one_scenario(const struct options *options, uint64_t seed, const struct sim_plan *plan,
+                         struct totals *totals, uint64_t *ret_batches)
 {
     struct sim_run run;
-    bool ok = sim_run_scenario(&run, seed, options->verbose);
+    bool ok = sim_run_scenario(&run, seed, plan);
     uint64_t hash = run.hash;
 
     totals->steps += run.events;
@@ -74,19 +82,37 @@ static bool one_scenario(const struct options *options, uint64_t seed, struct to
     totals->runs++;
     totals->last_seed = seed;
     totals->hash = sim_hash(totals->hash, hash, 1);
+    *ret_batches = run.next_batch;
     if (options->verbose)
         print_workflow(&run);
     if (!ok)
-        report_breach(seed, run.breach);
+        report_breach(seed, plan, run.breach);
     sim_run_finish(&run);
     if (!ok || !options->twice)
         return ok;
-    ok = sim_run_scenario(&run, seed, false) && run.hash == hash;
+    ok = sim_run_scenario(&run, seed, &(struct sim_plan){.crash_at = plan->crash_at}) &&
+         run.hash == hash;
     sim_run_finish(&run);
     if (!ok)
         printf("\nBROKEN at seed %llu: the same seed gave another trace\n",
                (unsigned long long)seed);
     return ok;
+}
+
+/* One seed: once, or with a crash after its first commit, its second, ... up to its last. */
+static bool one_seed(const struct options *options, uint64_t seed, struct totals *totals)
+{
+    struct sim_plan plan = {.trace = options->verbose, .crash_at = options->crash_at};
+    uint64_t batches;
+
+    if (!options->every_crash)
+        return one_scenario(options, seed, &plan, totals, &batches);
+    for (plan.crash_at = 0;; plan.crash_at++) {
+        if (!one_scenario(options, seed, &plan, totals, &batches))
+            return false;
+        if ((uint64_t)plan.crash_at + 1 >= batches || plan.crash_at > MAX_CRASH_POINTS)
+            return true;
+    }
 }
 
 static int simulate(const struct options *options)
@@ -101,7 +127,7 @@ static int simulate(const struct options *options)
             (options->runs && totals.runs >= options->runs) ||
             (options->seconds > 0 && seconds >= options->seconds))
             break;
-        if (!one_scenario(options, seed, &totals)) {
+        if (!one_seed(options, seed, &totals)) {
             print_line(options, &totals, 1);
             return 1;
         }
@@ -130,6 +156,7 @@ static int usage(void)
     fprintf(
         stderr,
         "usage: plait_sim [--steps N | --seconds S | --runs N] [--seed X] [--verbose] [--twice]\n"
+        "                 [--every-crash | --crash-at K]\n"
         "  Runs random workflows through the run core in a random world, scenario seeds X, X+1, "
         "...\n"
         "  --steps N     until N core events were done (1000000 when nothing is said)\n"
@@ -140,31 +167,47 @@ static int usage(void)
     return 2;
 }
 
+/* An option without a value. */
+static bool take_flag(struct options *options, const char *name)
+{
+    if (strcmp(name, "--verbose") == 0)
+        options->verbose = true;
+    else if (strcmp(name, "--twice") == 0)
+        options->twice = true;
+    else if (strcmp(name, "--every-crash") == 0)
+        options->every_crash = true;
+    else
+        return false;
+    return true;
+}
+
+static bool take_number(struct options *options, const char *name, double number)
+{
+    if (strcmp(name, "--steps") == 0)
+        options->steps = (uint64_t)number;
+    else if (strcmp(name, "--seed") == 0)
+        options->seed = (uint64_t)number;
+    else if (strcmp(name, "--runs") == 0)
+        options->runs = (uint64_t)number;
+    else if (strcmp(name, "--crash-at") == 0)
+        options->crash_at = (int64_t)number;
+    else if (strcmp(name, "--seconds") == 0)
+        options->seconds = number;
+    else
+        return false;
+    return true;
+}
+
 int main(int argc, char **argv)
 {
-    struct options options = {.seed = 1};
+    struct options options = {.seed = 1, .crash_at = -1};
     double number;
 
     for (int i = 1; i < argc; i++) {
-        if (strcmp(argv[i], "--verbose") == 0) {
-            options.verbose = true;
+        if (take_flag(&options, argv[i]))
             continue;
-        }
-        if (strcmp(argv[i], "--twice") == 0) {
-            options.twice = true;
-            continue;
-        }
-        if (!read_number(i + 1 < argc ? argv[i + 1] : NULL, &number))
-            return usage();
-        if (strcmp(argv[i], "--steps") == 0)
-            options.steps = (uint64_t)number;
-        else if (strcmp(argv[i], "--seed") == 0)
-            options.seed = (uint64_t)number;
-        else if (strcmp(argv[i], "--runs") == 0)
-            options.runs = (uint64_t)number;
-        else if (strcmp(argv[i], "--seconds") == 0)
-            options.seconds = number;
-        else
+        if (!read_number(i + 1 < argc ? argv[i + 1] : NULL, &number) ||
+            !take_number(&options, argv[i], number))
             return usage();
         i++;
     }

@@ -278,6 +278,11 @@ static void judge_report_counts(struct sim_run *run, const struct opinion *o, st
     }
     if (o->def->join.drain)
         return;
+    if (report_number(report, "missing") != (long long)o->total - report_number(report, "counted") -
+                                                report_number(report, "failed") -
+                                                report_number(report, "cancelled"))
+        sim_breach(run, "%s: report: its numbers do not add up: %.*s", o->def->path.ptr,
+                   PL_STR_ARG(report));
     if (report_number(report, "failed") != (long long)failed ||
         report_number(report, "cancelled") != (long long)cancelled)
         sim_breach(run, "%s: report: %u failed, %u cancelled, and it says %.*s", o->def->path.ptr,
@@ -365,8 +370,12 @@ static void judge(struct sim_run *run, const struct opinion *o, const struct run
     uint32_t index = o->def->index;
 
     run_core_step_row(run->core, node, run->arena, &row);
-    if (node->state == NODE_CANCELLED) /* whatever its join had come to is void */
+    if (node->state == NODE_CANCELLED) { /* whatever its join had come to is void */
+        if (!report_is(row.join, "satisfied_by", "null"))
+            sim_breach(run, "%s: was cancelled and says %.*s", o->def->path.ptr,
+                       PL_STR_ARG(row.join));
         return;
+    }
     if (!o->either)
         judge_report(run, o, row.join);
     judge_report_counts(run, o, row.join);

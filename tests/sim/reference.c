@@ -9,6 +9,7 @@
 
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 /* ---- looking back ---- */
 
@@ -61,10 +62,9 @@ static struct bounds wait_bounds(const struct sim_before *before, const struct r
 {
     const struct retry_policy *retry = &node->def->retry;
     unsigned nth = before->failures + (before->free ? 0 : 1);
-    double soonest = (double)retry->initial * pow(retry->multiplier, nth > 0 ? nth - 1 : 0);
-    double latest = (double)retry->initial * pow(retry->multiplier, before->attempts);
-    struct bounds b = {.low = fmin(soonest, (double)retry->max) * (1 - retry->jitter) - 1,
-                       .high = fmin(latest, (double)retry->max) + 1};
+    double backoff = fmin((double)retry->initial * pow(retry->multiplier, nth > 0 ? nth - 1 : 0),
+                          (double)retry->max);
+    struct bounds b = {.low = backoff * (1 - retry->jitter) - 1, .high = backoff + 1};
 
     b.low = fmax(b.low, 1);
     b.high = fmax(b.high, 1);
@@ -92,7 +92,7 @@ static void judge_failed_attempt(struct sim_run *run, const struct sim_before *b
     struct bounds wait = wait_bounds(before, node);
     bool must, may;
 
-    if (before->free && deadline == 0)
+    if ((before->free || before->retry_after > 0) && deadline == 0)
         deadline = before->sent_at + PL_LIMIT_LANE_WAIT_MS;
     must = listed && (before->free || tries_left) &&
            (deadline == 0 || (double)run->now + wait.high < (double)deadline);
@@ -186,6 +186,9 @@ static bool never_opened(const struct sim_run *run, const struct step_def *def)
 {
     const struct run_node *parent = def->parent ? run->nodes[def->parent->index] : NULL;
 
+    if (!parent) /* the run was cancelled before it began */
+        return run_core_state(run->core) == RUN_CANCELLED && sim_user_cancelled(run, def, true);
+
     return parent && (def->is_handler || parent->started_at == 0);
 }
 
@@ -195,6 +198,8 @@ static void judge_skipped(struct sim_run *run, const struct run_node *node, stru
     bool when_false = def->when && !sim_eval_fails(run, def->index, RUN_EVAL_WHEN) &&
                       !sim_truth(run, def->index, RUN_EVAL_WHEN);
 
+    if (node->dependency_failed && !run->workflow->settled)
+        sim_breach(run, "%s: was skipped for a failure that had ended the run", def->path.ptr);
     if (!deps.bad && !(deps.all_skipped && !def->when) && !when_false)
         sim_breach(run, "%s: was skipped without a reason", def->path.ptr);
     if (node->attempts > 0)
@@ -203,7 +208,25 @@ static void judge_skipped(struct sim_run *run, const struct run_node *node, stru
         sim_breach(run, "%s: was skipped and has an output", def->path.ptr);
 }
 
-static bool may_be_reason(const struct sim_run *run, const struct run_node *node)
+/* Was the part of `above` in which `def` stands over, and not stopped, when `above` stopped its
+ * branches? Then what goes on in there is left alone. */
+static bool is_left_to_drain(const struct sim_run *run, const struct step_def *def,
+                             const struct step_def *above)
+{
+    const struct step_def *part = def;
+    size_t over, closed = sim_find(run, SIM_CLOSED, above->index);
+
+    while (part->parent != above)
+        part = part->parent;
+    over = sim_find(run, SIM_FINAL, part->index);
+    /* to the event that did it: what ended in it may have ended by it */
+    while (closed != SIZE_MAX && closed > 0 && run->history[closed].what != SIM_EVENT)
+        closed--;
+    return part != def && over < closed && run->history[over].state != NODE_CANCELLED;
+}
+
+static bool may_be_reason(const struct sim_run *run, const struct run_node *node,
+                          enum pl_code run_code)
 {
     enum run_state end = run_core_state(run->core);
 
@@ -211,7 +234,7 @@ static bool may_be_reason(const struct sim_run *run, const struct run_node *node
     case CANCEL_USER:
         return sim_user_cancelled(run, node->def, true);
     case CANCEL_RUN_FAILED:
-        return end == RUN_FAILED;
+        return end == RUN_FAILED && run_code != PL_ERR_RUN_TIMEOUT;
     case CANCEL_LOST_RACE:
     case CANCEL_QUORUM_MET:
     case CANCEL_SIBLING_FAILED:
@@ -222,13 +245,15 @@ static bool may_be_reason(const struct sim_run *run, const struct run_node *node
     case CANCEL__REASONS:
         return false;
     }
-    if (node->reason == CANCEL_DEADLINE && end == RUN_FAILED && run->workflow->timeout > 0)
+    if (node->reason == CANCEL_DEADLINE && end == RUN_FAILED && run_code == PL_ERR_RUN_TIMEOUT)
         return true;
     for (const struct step_def *d = node->def->parent; d; d = d->parent) {
         bool any = d->join.kind == JOIN_ANY && !d->join.drain;
         bool quorum =
             (d->join.kind == JOIN_QUORUM || d->join.kind == JOIN_FRACTION) && !d->join.drain;
 
+        if (is_left_to_drain(run, node->def, d))
+            continue;
         if ((node->reason == CANCEL_LOST_RACE && any) ||
             (node->reason == CANCEL_QUORUM_MET && quorum) ||
             (node->reason == CANCEL_DEADLINE &&
@@ -245,8 +270,10 @@ static bool may_be_code(const struct sim_run *run, const struct run_node *node, 
     const struct step_def *def = node->def;
     const struct sim_step *step = &run->steps[def->index];
 
+    pl_ms from = def->kind == STEP_PARALLEL ? node->started_at : node->sent_at;
+
     if (code == PL_ERR_DEADLINE)
-        return def->deadline > 0;
+        return def->deadline > 0 && (from == 0 || node->ended_at >= from + def->deadline);
     if (code == PL_ERR_AMBIGUOUS)
         return run->crashes > 0 && step_kind_is_leaf(def->kind);
     if (code == PL_ERR_NOT_ACCEPTED)
@@ -262,7 +289,9 @@ static bool may_be_code(const struct sim_run *run, const struct run_node *node, 
     }
     if (def->kind == STEP_PARALLEL)
         return code == PL_ERR_BRANCH_FAILED || code == PL_ERR_QUORUM_UNREACHABLE ||
-               code == PL_ERR_JOIN_DEADLINE || (code == PL_ERR_TIMEOUT && def->timeout > 0);
+               code == PL_ERR_JOIN_DEADLINE ||
+               (code == PL_ERR_TIMEOUT && def->timeout > 0 &&
+                node->ended_at >= from + def->timeout);
     return code == step->mirror.last_code;
 }
 
@@ -337,6 +366,10 @@ static void judge_succeeded(struct sim_run *run, const struct run_node *node)
     const struct step_def *def = node->def;
     char start[64];
 
+    if (node->counted && !node->def->is_handler && def->parent->join.accept &&
+        (sim_eval_fails(run, def->index, RUN_EVAL_ACCEPT) ||
+         !sim_truth(run, def->index, RUN_EVAL_ACCEPT)))
+        sim_breach(run, "%s: is counted and was not accepted", def->path.ptr);
     if (!step_kind_is_leaf(def->kind))
         return;
     snprintf(start, sizeof(start), "{\"step\":%u,", def->index);
@@ -347,7 +380,7 @@ static void judge_succeeded(struct sim_run *run, const struct run_node *node)
                    PL_STR_ARG(pl_value_text(node->output)));
 }
 
-static void judge_step(struct sim_run *run, const struct run_node *node)
+static void judge_step(struct sim_run *run, const struct run_node *node, enum pl_code run_code)
 {
     struct deps deps = look_at_deps(run, node->def);
 
@@ -361,7 +394,7 @@ static void judge_step(struct sim_run *run, const struct run_node *node)
     }
     if (node->state == NODE_SKIPPED)
         judge_skipped(run, node, deps);
-    if (node->state == NODE_CANCELLED && !may_be_reason(run, node))
+    if (node->state == NODE_CANCELLED && !may_be_reason(run, node, run_code))
         sim_breach(run, "%s: cannot have been cancelled as %s", node->def->path.ptr,
                    cancel_reason_text(node->reason));
     if (node->state == NODE_SUCCEEDED || node->state == NODE_FAILED)
@@ -423,8 +456,12 @@ static enum run_state outcome(const struct sim_run *run, pl_ms started_at, int32
             if (!run->workflow->settled)
                 return RUN_FAILED;
         }
-        if (*ret_clock && failed < 0 &&
-            (i + 1 == run->n_history || run->history[i + 1].what == SIM_EVENT))
+        if (i + 1 < run->n_history && run->history[i + 1].what != SIM_EVENT)
+            continue;
+        /* Of several times that came at once an earlier one may have ended the last step. */
+        if (i + 1 < run->n_history && run->history[i + 1].run_state == RUN_OUTPUT)
+            *ret_clock = false;
+        if (*ret_clock && failed < 0)
             return RUN_FAILED;
     }
     return failed >= 0 ? RUN_FAILED : RUN_SUCCEEDED;
@@ -457,22 +494,46 @@ static void judge_outcome(struct sim_run *run, const struct store_run *row)
         sim_breach(run, "the run's output is %.*s", PL_STR_ARG(pl_value_text(row->output)));
 }
 
+static void add_usage(struct store_usage *total, const struct store_usage *more)
+{
+    total->calls += more->calls;
+    total->input_tokens += more->input_tokens;
+    total->output_tokens += more->output_tokens;
+}
+
+static void compare_usage(struct sim_run *run, const char *whose, const struct store_usage *is,
+                          const struct store_usage *should)
+{
+    if (is->calls != should->calls || is->input_tokens != should->input_tokens ||
+        is->output_tokens != should->output_tokens)
+        sim_breach(run, "%s: says %lld calls, %lld and %lld tokens; it was %lld, %lld, %lld", whose,
+                   (long long)is->calls, (long long)is->input_tokens, (long long)is->output_tokens,
+                   (long long)should->calls, (long long)should->input_tokens,
+                   (long long)should->output_tokens);
+}
+
+/* What durable results have used, of each step and of the run. */
 static void judge_usage(struct sim_run *run, const struct store_run *row)
 {
-    int64_t calls = 0, input = 0, output = 0;
+    struct store_usage *used = sim_alloc(run->n + 1, sizeof(*used));
 
-    for (size_t i = 0; i < run->n_history; i++)
-        if (run->history[i].what == SIM_EVENT) {
-            calls += run->history[i].usage.calls;
-            input += run->history[i].usage.input_tokens;
-            output += run->history[i].usage.output_tokens;
-        }
-    if (row->usage.calls != calls || row->usage.input_tokens != input ||
-        row->usage.output_tokens != output)
-        sim_breach(run, "the run says %lld calls, %lld and %lld tokens; it was %lld, %lld, %lld",
-                   (long long)row->usage.calls, (long long)row->usage.input_tokens,
-                   (long long)row->usage.output_tokens, (long long)calls, (long long)input,
-                   (long long)output);
+    for (size_t i = 0; i < run->n_history; i++) {
+        const struct sim_entry *entry = &run->history[i];
+
+        if (entry->what != SIM_EVENT || entry->event != RUN_EV_RESULT)
+            continue;
+        add_usage(&used[entry->index], &entry->usage);
+        add_usage(&used[run->n], &entry->usage);
+    }
+    for (size_t i = 0; i < run->n; i++) {
+        struct store_step step = {0};
+
+        run_core_step_row(run->core, run->nodes[i], run->arena, &step);
+        if (step_kind_is_leaf(run->workflow->steps[i]->kind))
+            compare_usage(run, run->workflow->steps[i]->path.ptr, &step.usage, &used[i]);
+    }
+    compare_usage(run, "the run", &row->usage, &used[run->n]);
+    free(used);
 }
 
 void sim_judge_run(struct sim_run *run)
@@ -484,7 +545,7 @@ void sim_judge_run(struct sim_run *run)
     pl_arena_reset(run->arena);
     run_core_run_row(run->core, run->arena, &row);
     for (size_t i = 0; i < run->n && !run->broken; i++)
-        judge_step(run, run->nodes[i]);
+        judge_step(run, run->nodes[i], sim_error_code(row.error));
     if (!run->broken)
         judge_outcome(run, &row);
     if (!run->broken)

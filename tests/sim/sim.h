@@ -36,15 +36,16 @@ uint64_t sim_hash(uint64_t a, uint64_t b, uint64_t c);
  * well. */
 struct sim_mirror {
     enum node_state state;
-    unsigned attempts;      /* CALLs less DEFERREDs */
-    unsigned failures;      /* results that used up a try */
-    bool started;           /* the note of its beginning was seen */
-    bool final_noted;       /* the note of its end was seen */
-    bool closed;            /* a parallel that has been seen decided, cancelled or timed out */
-    bool aborted;           /* its call was told to stop */
-    uint32_t answered;      /* serial of the newest call known when its last result came in */
-    enum pl_code last_code; /* of its last result */
-    bool timed_out;         /* its call was aborted for its own deadline */
+    enum cancel_reason reason; /* the first one */
+    unsigned attempts;         /* CALLs less DEFERREDs */
+    unsigned failures;         /* results that used up a try */
+    bool started;              /* the note of its beginning was seen */
+    bool final_noted;          /* the note of its end was seen */
+    bool closed;               /* a parallel that has been seen decided, cancelled or timed out */
+    bool aborted;              /* its call was told to stop */
+    uint32_t answered;         /* serial of the newest call known when its last result came in */
+    enum pl_code last_code;    /* of its last result */
+    bool timed_out;            /* its call was aborted for its own deadline */
 };
 
 /* A copy of a row that owns what it points to. */
@@ -70,7 +71,7 @@ struct sim_snapshot {
     struct sim_image *nodes;
     enum run_state state;
     struct run_progress progress;
-    int64_t last_seq;
+    pl_ms wake;
 };
 
 /* The rows of one activation, not yet durable. */
@@ -130,7 +131,8 @@ struct sim_step {
     bool has_row;
     struct sim_row disk; /* the durable row */
     struct sim_mirror mirror;
-    bool touched; /* in this activation */
+    bool touched;         /* in this activation */
+    uint64_t retry_noted; /* the event that noted step.retrying */
 };
 
 enum sim_timer_type {
@@ -159,6 +161,7 @@ struct sim_mood {
     unsigned max_crashes;
     unsigned latency; /* ms, at the most */
     unsigned late_tick;
+    int64_t longest_hint; /* ms */
 };
 
 struct sim_queue_item {
@@ -168,11 +171,17 @@ struct sim_queue_item {
     enum run_eval_what what;
 };
 
+/* What is not left to chance. */
+struct sim_plan {
+    bool trace;
+    int64_t crash_at; /* one crash, after this commit; -1: crashes as the seed says */
+};
+
 struct sim_run {
     uint64_t seed;
     struct sim_rng rng;
     struct sim_mood mood;
-    bool trace;
+    struct sim_plan plan;
 
     struct pl_buf text;
     struct workflow *workflow;
@@ -182,6 +191,7 @@ struct sim_run {
     size_t n;
     bool wide; /* full comparisons are sampled */
     pl_ms now, created_at;
+    pl_ms started_at; /* of the run; 0: not yet */
 
     struct sim_timer *heap;
     size_t n_heap, heap_capacity;
@@ -223,7 +233,7 @@ void sim_generate(struct sim_rng *rng, struct pl_buf *out);
 
 /* world.c: runs one scenario to its end; sim_run_finish releases it. False when something was
  * broken. */
-bool sim_run_scenario(struct sim_run *run, uint64_t seed, bool trace);
+bool sim_run_scenario(struct sim_run *run, uint64_t seed, const struct sim_plan *plan);
 void sim_run_finish(struct sim_run *run);
 void sim_schedule(struct sim_run *run, struct sim_timer timer);
 /* Begins the call of a step whose intent is durable (or need not be). */

@@ -40,7 +40,7 @@ static void trace_event(struct sim_run *run, const struct run_event *event)
 {
     const char *extra = "";
 
-    if (!run->trace)
+    if (!run->plan.trace)
         return;
     if (event->type == RUN_EV_EVALUATED)
         extra = event->err.code != PL_OK ? "error" : event->truth ? "true" : "false or value";
@@ -113,6 +113,8 @@ static void take_note(struct sim_run *run, const struct run_note *note)
         sim_mix(run, (uint64_t)*p);
     if (strcmp(note->type, "step.started") == 0)
         take_start(run, note->node);
+    if (strcmp(note->type, "step.retrying") == 0)
+        run->steps[note->node->def->index].retry_noted = run->events;
     if (!note->node || !final_note(note->type, &state))
         return;
     step = &run->steps[note->node->def->index];
@@ -131,6 +133,14 @@ static void take_note(struct sim_run *run, const struct run_note *note)
 
 /* ---- nodes that changed ---- */
 
+static bool own_time_is_up(const struct sim_run *run, const struct run_node *node)
+{
+    pl_ms passed = run->now - node->started_at;
+
+    return (node->def->timeout > 0 && passed >= node->def->timeout) ||
+           (node->def->deadline > 0 && passed >= node->def->deadline);
+}
+
 static void close_parallel(struct sim_run *run, const struct run_node *node)
 {
     struct sim_entry *entry = add_entry(run, SIM_CLOSED, (int32_t)node->def->index);
@@ -139,6 +149,8 @@ static void close_parallel(struct sim_run *run, const struct run_node *node)
     entry->state = node->state;
     entry->decided = node->join && node->join->decided;
     entry->by_deadline = entry->decided && node->join->by_deadline;
+    if (node->join && !entry->decided && node->reason == CANCEL_NONE && !own_time_is_up(run, node))
+        sim_breach(run, "%s: gave up before its time", path_of(node));
     entry->reason = node->reason;
 }
 
@@ -152,6 +164,23 @@ static void check_branches_final(struct sim_run *run, const struct run_node *nod
                        node_state_phase(node->state), path_of(child),
                        node_state_phase(child->state));
     }
+}
+
+/* What a reader of the run must have been told by now. */
+static void check_noted(struct sim_run *run, const struct run_node *node, enum node_state was)
+{
+    const struct sim_step *step = &run->steps[node->def->index];
+    bool again = was == NODE_CALLING && node->state == NODE_CALLING &&
+                 node->attempts == step->mirror.attempts + 1;
+
+    if (node_state_is_final(node->state) && !step->mirror.final_noted && !node->silent)
+        sim_breach(run, "%s: is %s and nobody was told", path_of(node),
+                   node_state_phase(node->state));
+    if ((node->attempts > 0 || node->join) && !step->mirror.started)
+        sim_breach(run, "%s: began and nobody was told", path_of(node));
+    if (((node->state == NODE_BACKOFF && was == NODE_CALLING) || again) &&
+        step->retry_noted != run->events)
+        sim_breach(run, "%s: is tried again and nobody was told", path_of(node));
 }
 
 static void look_at(struct sim_run *run, const struct run_node *node)
@@ -173,8 +202,16 @@ static void look_at(struct sim_run *run, const struct run_node *node)
         sim_breach(run, "%s: was %s for good and is %s", path_of(node), node_state_phase(was),
                    node_state_phase(node->state));
     step->mirror.state = node->state;
-    if (node_state_is_final(node->state) && !step->mirror.final_noted && !node->silent)
-        sim_breach(run, "%s: is %s and nobody was told", path_of(node),
+    if (step->mirror.reason != CANCEL_NONE && node->reason != step->mirror.reason &&
+        node->state != NODE_SUCCEEDED &&
+        node->state != NODE_ACCEPTING) /* it came back all the same */
+        sim_breach(run, "%s: was being stopped as %s, now as %s", path_of(node),
+                   cancel_reason_text(step->mirror.reason), cancel_reason_text(node->reason));
+    step->mirror.reason = node->reason;
+    check_noted(run, node, was);
+    if (node_state_is_final(node->state) && node->def->handler &&
+        !node_state_is_final(run->nodes[node->def->handler->index]->state))
+        sim_breach(run, "%s: is %s while its handler is not over", path_of(node),
                    node_state_phase(node->state));
     if (node->def->kind != STEP_PARALLEL)
         return;
@@ -313,6 +350,8 @@ void sim_step_core(struct sim_run *run, struct run_event *event)
         run->steps[event->node->def->index].mirror.attempts--;
     if (before.is_result)
         record_result(run, &before, event->node->def->index);
+    if (run->started_at == 0 && (event->type == RUN_EV_START || event->type == RUN_EV_RECOVER))
+        run->started_at = run->now;
     code = run_core_step(run->core, event, &update);
     if (code != PL_OK) {
         sim_breach(run, "%s: run_core_step gave %s", event_names[event->type], pl_code_text(code));
@@ -334,12 +373,31 @@ void sim_step_core(struct sim_run *run, struct run_event *event)
 
 /* ---- everything ---- */
 
+/* The earliest time at which something must happen to a step as it stands; 0: none. */
+static pl_ms due_at(const struct run_node *node)
+{
+    const struct step_def *def = node->def;
+    bool waits = node->state == NODE_HELD || node->state == NODE_BACKOFF;
+    pl_ms due[4] = {waits ? node->wake_at : 0}, first = 0;
+
+    if ((waits || node->state == NODE_CALLING) && node->sent_at && def->deadline)
+        due[1] = node->sent_at + def->deadline;
+    if (node->state == NODE_JOINING) {
+        due[1] = def->deadline ? node->started_at + def->deadline : 0;
+        due[2] = def->timeout ? node->started_at + def->timeout : 0;
+        due[3] = def->join.deadline ? node->started_at + def->join.deadline : 0;
+    }
+    for (size_t i = 0; i < PL_ARRAY_LEN(due); i++)
+        if (due[i] && (!first || due[i] < first))
+            first = due[i];
+    return first;
+}
+
 static void check_waits(struct sim_run *run, const struct run_node *node, unsigned *in_flight)
 {
     const struct sim_step *step = &run->steps[node->def->index];
     bool calling = node->state == NODE_CALLING, stopping = node->state == NODE_STOPPING;
-    bool timed = node->state == NODE_HELD || node->state == NODE_BACKOFF;
-    pl_ms wake = run_core_next_wake(run->core);
+    pl_ms wake = run_core_next_wake(run->core), due = due_at(node);
     unsigned eval = node->state == NODE_DECIDING     ? 1u << RUN_EVAL_WHEN
                     : node->state == NODE_ACCEPTING  ? 1u << RUN_EVAL_ACCEPT
                     : node->state == NODE_DEFAULTING ? 1u << RUN_EVAL_DEFAULT
@@ -355,9 +413,11 @@ static void check_waits(struct sim_run *run, const struct run_node *node, unsign
     if (eval && !(step->evals & eval))
         sim_breach(run, "%s: is %s and asked for nothing", path_of(node),
                    node_state_phase(node->state));
-    if (timed && (node->wake_at == 0 || wake == 0 || wake > node->wake_at))
-        sim_breach(run, "%s: is %s and nothing wakes it (%lld, next %lld)", path_of(node),
-                   node_state_phase(node->state), (long long)node->wake_at, (long long)wake);
+    if ((node->state == NODE_HELD || node->state == NODE_BACKOFF) && node->wake_at == 0)
+        sim_breach(run, "%s: is %s for ever", path_of(node), node_state_phase(node->state));
+    if (due && (wake == 0 || wake > due))
+        sim_breach(run, "%s: is %s and nothing wakes it at %lld, next is %lld", path_of(node),
+                   node_state_phase(node->state), (long long)due, (long long)wake);
 }
 
 static void check_progress(struct sim_run *run)
@@ -383,4 +443,8 @@ void sim_check_all(struct sim_run *run)
                    run_core_in_flight(run->core));
     if (!run->broken)
         check_progress(run);
+    if (run_core_state(run->core) == RUN_RUNNING && run->workflow->timeout > 0 &&
+        (run_core_next_wake(run->core) == 0 ||
+         run_core_next_wake(run->core) > run->started_at + run->workflow->timeout))
+        sim_breach(run, "nothing wakes the run at its timeout");
 }

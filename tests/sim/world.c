@@ -64,7 +64,7 @@ void sim_trace(struct sim_run *run, const char *fmt, ...)
 {
     va_list args;
 
-    if (!run->trace)
+    if (!run->plan.trace)
         return;
     printf("%6llu %8lld  ", (unsigned long long)run->events,
            (long long)(run->now - run->created_at));
@@ -240,7 +240,7 @@ static void make_result(struct sim_run *run, uint32_t index, struct step_result 
     }
     result->upstream_status = (int)sim_between(&rng, 400, 599);
     if (sim_chance(&rng, run->mood.hint))
-        result->retry_after = sim_between(&rng, 0, 3000);
+        result->retry_after = sim_between(&rng, 0, run->mood.longest_hint);
 }
 
 static void deliver_result(struct sim_run *run, uint32_t index)
@@ -273,7 +273,7 @@ static void deliver_deferred(struct sim_run *run, uint32_t index)
     struct run_event event = {.type = RUN_EV_DEFERRED, .now = run->now, .node = run->nodes[index]};
 
     run->steps[index].call = SIM_CALL_NONE;
-    event.until = run->now + sim_between(&run->rng, 1, 2000);
+    event.until = run->now + sim_between(&run->rng, -5, 2000);
     event.reason = sim_chance(&run->rng, 50) ? "rate_limited" : "unreachable";
     sim_step_core(run, &event);
 }
@@ -398,6 +398,9 @@ void sim_take_effect(struct sim_run *run, const struct run_effect *effect)
     } else if (effect->type == RUN_FX_ABORT) {
         begin_abort(run, (uint32_t)index);
     } else if (sim_chance(&run->rng, run->mood.late_eval)) {
+        if (index < 0 && sim_chance(&run->rng, 10))
+            sim_schedule(run,
+                         (struct sim_timer){.time = run->now, .type = SIM_AT_CANCEL, .index = -1});
         sim_schedule(run, (struct sim_timer){.time = run->now + sim_between(&run->rng, 0, 60),
                                              .type = SIM_AT_EVALUATED,
                                              .index = index,
@@ -505,6 +508,7 @@ static void choose_mood(struct sim_run *run)
     mood->defer = sim_chance(rng, 40) ? sim_below(rng, 30) : 0;
     mood->no_retry = sim_below(rng, 20);
     mood->hint = sim_below(rng, 40);
+    mood->longest_hint = sim_chance(rng, 4) ? 4000000 : 3000;
     mood->late_eval = sim_chance(rng, 50) ? sim_below(rng, 60) : 0;
     mood->eval_error = sim_chance(rng, 40) ? sim_below(rng, 12) : 0;
     mood->untruth = sim_below(rng, 50);
@@ -526,11 +530,13 @@ static void choose_cancels(struct sim_run *run)
         sim_schedule(run, (struct sim_timer){.time = run->now + sim_between(&run->rng, 0, 4000),
                                              .type = SIM_AT_CANCEL,
                                              .index = -1});
-    for (unsigned i = 0; i < steps; i++)
+    for (unsigned i = 0; i < steps; i++) {
+        pl_ms time = run->now + sim_between(&run->rng, 0, 3000);
+        int32_t index = (int32_t)sim_below(&run->rng, (unsigned)run->n);
+
         sim_schedule(run,
-                     (struct sim_timer){.time = run->now + sim_between(&run->rng, 0, 3000),
-                                        .type = SIM_AT_CANCEL_STEP,
-                                        .index = (int32_t)sim_below(&run->rng, (unsigned)run->n)});
+                     (struct sim_timer){.time = time, .type = SIM_AT_CANCEL_STEP, .index = index});
+    }
 }
 
 static bool compile(struct sim_run *run)
@@ -577,17 +583,22 @@ static void start(struct sim_run *run)
     sim_commit_later(run);
     sim_commit_first(run);
     choose_cancels(run);
+    if (sim_chance(&run->rng, 2)) { /* before anything has begun */
+        user_cancels(
+            run, sim_chance(&run->rng, 30) ? -1 : (int32_t)sim_below(&run->rng, (unsigned)run->n));
+        sim_finish_activation(run);
+    }
     event.now = run->now += sim_between(&run->rng, 0, 5);
     sim_step_core(run, &event);
     if (!run->broken)
         sim_finish_activation(run);
 }
 
-bool sim_run_scenario(struct sim_run *run, uint64_t seed, bool trace)
+bool sim_run_scenario(struct sim_run *run, uint64_t seed, const struct sim_plan *plan)
 {
     uint64_t bound;
 
-    *run = (struct sim_run){.seed = seed, .trace = trace, .rng = {.state = seed}, .hash = seed};
+    *run = (struct sim_run){.seed = seed, .plan = *plan, .rng = {.state = seed}, .hash = seed};
     sim_random(&run->rng);
     choose_mood(run);
     if (compile(run))
@@ -596,7 +607,7 @@ bool sim_run_scenario(struct sim_run *run, uint64_t seed, bool trace)
     while (!run->broken && happen(run)) {
         if (run->events > bound)
             sim_breach(run, "the run does not end");
-        if (!run->wide || run->events % 64 == 0)
+        if (!run->broken && (!run->wide || run->events % 64 == 0))
             sim_check_all(run);
     }
     if (run->broken)

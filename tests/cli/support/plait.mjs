@@ -84,7 +84,10 @@ export function environment(extra = {}) {
     return env;
 }
 
-// Starts a program; it is killed when the test ends. `done` resolves to {code, signal, out, err, ms}.
+const sanitizerReport = /\b(Address|Leak|Thread|UndefinedBehavior)Sanitizer\b|: runtime error: /;
+
+// Starts a program; it is killed when the test ends. `done` resolves to {code, signal, out, err, ms}; what a sanitizer
+// reports fails the test, whatever the program went on to do.
 export function start(t, program, args, { env = {}, cwd, input } = {}) {
     const out = [];
     const err = [];
@@ -111,17 +114,20 @@ export function start(t, program, args, { env = {}, cwd, input } = {}) {
     process.done = new Promise((resolve, reject) => {
         child.on('error', reject);
         child.on('close', (code, signal) => {
+            const result = { code, signal, out: text(out), err: text(err), ms: performance.now() - began };
             process.ended = true;
-            resolve({ code, signal, out: text(out), err: text(err), ms: performance.now() - began });
+            if (sanitizerReport.test(result.err) || sanitizerReport.test(result.out)) reject(new Error(result.err + result.out));
+            else resolve(result);
         });
     });
+    process.done.catch(() => {}); // it may fail before anybody waits for it
     if (input !== undefined) {
         child.stdin.on('error', () => {}); // it may end without reading it
-        child.stdin.end(input);
+        if (input !== null) child.stdin.end(input); // null: the test writes by itself
     }
     t.after(async () => {
         if (!process.ended) child.kill('SIGKILL');
-        await process.done.catch(() => {});
+        await process.done;
     });
     return process;
 }

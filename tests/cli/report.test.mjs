@@ -1,0 +1,52 @@
+// report.test.mjs - what `plait run` says when a run is over: every failed step, an output that could not be written, a run
+// of which nothing was recorded. Not the ordinary ends (run.test.mjs).
+import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import fs from 'node:fs';
+import { test } from 'node:test';
+import { PLAIT, environment, limit, place, run } from './support/plait.mjs';
+
+const sim = (options) => ({ llm: { model: `sim/echo?${options}`, prompt: 'x' } });
+
+test('each step that failed has its line, but for those that were handled', limit, async (t) => {
+    const home = place(t);
+    const file = home.file('w.json', {
+        join: 'settled',
+        steps: {
+            a: sim('fail=auth_failed'),
+            b: sim('fail=bad_request'),
+            c: { ...sim('fail=bad_request'), on_error: 'continue' },
+            d: sim('text=fine'),
+        },
+    });
+    const result = await run(t, home, ['run', '-q', file]);
+    assert.equal(result.code, 1);
+    assert.match(result.err, /^plait: the run failed at step a: auth_failed: .+\nplait: step b failed too: bad_request: .+\n$/);
+});
+
+test('of many failed branches a few are told, and how many more there are', limit, async (t) => {
+    const home = place(t);
+    const branches = {};
+    for (let i = 0; i < 20; i++) branches[`b${i}`] = sim('fail=bad_request');
+    const file = home.file('w.json', { steps: { w: { join: { policy: 'settled', min: 1 }, parallel: { branches } } } });
+    const result = await run(t, home, ['run', '-q', file]);
+    assert.equal(result.code, 1);
+    assert.equal(result.err.match(/failed too/g).length, 5);
+    assert.match(result.err, /and 14 more; --json shows every step/);
+});
+
+test('an output that cannot be written is an error', { ...limit, skip: !fs.existsSync('/dev/full') }, (t) => {
+    const home = place(t);
+    const file = home.file('w.json', { steps: { a: { reduce: 1 } } });
+    const full = fs.openSync('/dev/full', 'w');
+    for (const options of [[], ['--json']]) {
+        const result = spawnSync(PLAIT, ['run', '-q', ...options, file], {
+            env: environment(home.env),
+            stdio: ['ignore', full, 'pipe'],
+            encoding: 'utf8',
+        });
+        assert.equal(result.status, 1);
+        assert.match(result.stderr, /cannot write to standard output: No space left on device/);
+    }
+    fs.closeSync(full);
+});
