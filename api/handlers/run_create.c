@@ -60,25 +60,25 @@ static void create_choose_way(struct api_request *request, struct create *create
     }
 }
 
-/* Puts `prefix` before the pointers of the problems from `first` on, and moves those that have a
- * line to where the part begins. */
-static void move_problems(struct create *create, size_t first, const char *prefix, unsigned line,
-                          unsigned column)
+/* Takes over the problems of a part of the body: `prefix` goes before their pointers, and lines
+ * count from where the part begins (0: unknown). */
+static void take_problems(struct create *create, const struct doc_problems *part,
+                          const char *prefix, unsigned line, unsigned column)
 {
     struct doc_problems *problems = &create->problems;
 
-    for (size_t i = first; i < problems->count; i++) {
-        struct doc_problem *problem = &problems->items[i];
+    for (size_t i = 0; i < part->count; i++) {
+        const struct doc_problem *problem = &part->items[i];
         const char *pointer = pl_arena_printf(problems->arena, "%s%s", prefix, problem->pointer);
+        bool placed = problem->line && line;
 
-        if (pointer)
-            problem->pointer = pointer;
-        if (!problem->line || !line)
-            continue;
-        if (problem->line == 1)
-            problem->column += column - 1;
-        problem->line += line - 1;
+        doc_problem_add(problems, placed ? problem->line + line - 1 : 0,
+                        placed && problem->line == 1 ? problem->column + column - 1
+                        : placed                     ? problem->column
+                                                     : 0,
+                        pointer ? pointer : prefix, "%s", problem->message);
     }
+    problems->total += part->total - part->count;
 }
 
 /* The workflow, compiled and pinned. */
@@ -87,14 +87,14 @@ static enum pl_code create_workflow(struct api_request *request, struct create *
                                     struct pl_err *err)
 {
     struct run_body *body = &create->body;
-    size_t first = create->problems.count;
+    struct doc_problems part;
     enum pl_code code;
     pl_ms created_at;
 
+    doc_problems_init(&part, request->arena);
     if (body->document.len) {
-        code = engine_compile(request->engine, body->document, DOC_JSON, &create->workflow,
-                              &create->problems);
-        move_problems(create, first, "/workflow", body->line, body->column);
+        code = engine_compile(request->engine, body->document, DOC_JSON, &create->workflow, &part);
+        take_problems(create, &part, "/workflow", body->line, body->column);
         if (code == PL_OK)
             return PL_OK;
         return pl_err_set(err, code, "%s",
@@ -118,10 +118,11 @@ static void add_input_problems(struct api_request *request, struct create *creat
 {
     const struct schema *schema = create->workflow ? create->workflow->input_schema : NULL;
     struct pl_str input = create->body.input.len ? create->body.input : PL_STR("{}"), filled;
-    size_t first = create->problems.count;
+    struct doc_problems part;
 
-    if (schema && schema_apply(schema, request->arena, input, &filled, &create->problems) != PL_OK)
-        move_problems(create, first, "/input", 0, 0);
+    doc_problems_init(&part, request->arena);
+    if (schema && schema_apply(schema, request->arena, input, &filled, &part) != PL_OK)
+        take_problems(create, &part, "/input", 0, 0);
 }
 
 static enum pl_code create_read(struct api_request *request, struct create *create,
@@ -141,9 +142,11 @@ static enum pl_code create_read(struct api_request *request, struct create *crea
         compiled = create_workflow(request, create, start, reference, &other);
     if (code == PL_OK && compiled != PL_OK)
         *err = other;
-    if (code != PL_OK)
-        add_input_problems(request, create);
-    return code != PL_OK ? code : compiled;
+    if (code == PL_OK)
+        return compiled;
+    add_input_problems(request, create);
+    return pl_err_set(err, code, "the body has %zu problem%s", create->problems.total,
+                      create->problems.total == 1 ? "" : "s");
 }
 
 static enum pl_code create_key(struct api_request *request, struct create *create,
@@ -172,8 +175,8 @@ static void add_headers(struct api_request *request, const struct create *create
     if (create->way == WAY_BACKGROUND && create->preferences.respond_async)
         api_add_header(request, "Preference-Applied", "respond-async");
     if (create->limited)
-        api_add_header(request, "Preference-Applied", "wait=%lld",
-                       (long long)(create->preferences.wait / 1000));
+        api_add_header(request, "Preference-Applied", "wait=%g",
+                       (double)create->preferences.wait / 1000);
 }
 
 static void answer_stream(struct api_request *request, struct create *create)
@@ -272,7 +275,7 @@ static void create_resumed(struct api_request *request)
 static enum pl_code create_start(struct api_request *request, struct create *create,
                                  struct engine_run_request *start, struct pl_err *err)
 {
-    size_t first = create->problems.count;
+    struct doc_problems part;
     bool joined = false;
     enum pl_code code;
 
@@ -284,12 +287,12 @@ static enum pl_code create_start(struct api_request *request, struct create *cre
     start->timeout = create->body.timeout;
     start->deltas = create->way != WAY_WAIT || create->limited;
     run_wait_begin(create->wait, start);
-    code = engine_start_or_join_run(request->engine, start, create->id, &joined, &create->problems,
-                                    err);
+    doc_problems_init(&part, request->arena);
+    code = engine_start_or_join_run(request->engine, start, create->id, &joined, &part, err);
     if (code != PL_OK || joined)
         run_wait_abandon(create->wait);
     if (code != PL_OK)
-        move_problems(create, first, "/input", 0, 0);
+        take_problems(create, &part, "/input", 0, 0);
     if (code != PL_OK || !joined)
         return code;
     api_add_header(request, "Idempotency-Replayed", "true");
