@@ -158,8 +158,9 @@ void reply_write_problem(const struct http_request *request, const struct pl_err
 static void log_problem(const struct http_request *request, const struct pl_err *err)
 {
     struct log_context context = {.request = request->public.id};
+    int status = reply_status(err);
 
-    if (reply_status(err) >= 500)
+    if (status >= 500 && err->code != PL_ERR_SHUTTING_DOWN && err->code != PL_ERR_OVER_CAPACITY)
         log_warn(&context, "HTTP-PROBLEM", "%.*s %.*s: %s: %s", PL_STR_ARG(request->public.method),
                  PL_STR_ARG(request->public.path), pl_code_text(err->code), err->message);
 }
