@@ -133,7 +133,11 @@ static int counter_read(void *arg, size_t want, struct pl_buf *out)
 
 static void counter_close(void *arg)
 {
-    (void)arg;
+    struct counter *counter = arg;
+
+    pl_mutex_lock(&counter->lock);
+    counter->stream = NULL;
+    pl_mutex_unlock(&counter->lock);
     atomic_fetch_add(&closed, 1);
 }
 
@@ -424,13 +428,15 @@ END_TEST
 
 /* ---- streams ---- */
 
+/* Wakes under the lock, as the bus does: nobody is woken after its close. */
 static void give(struct counter *counter, long lines, bool end)
 {
     pl_mutex_lock(&counter->lock);
     counter->given += lines;
     counter->end = end;
+    if (counter->stream)
+        api_stream_wake(counter->stream);
     pl_mutex_unlock(&counter->lock);
-    api_stream_wake(counter->stream);
 }
 
 static struct counter *open_stream(int *ret_fd)
