@@ -25,6 +25,7 @@ struct event_stream_options {
     struct pl_str steps; /* comma separated paths, each matches whole segments; run events always
                             pass; empty: all */
     enum event_format format;
+    size_t max_queue;        /* events kept for a slow reader before it reads the store; 0: 256 */
     void (*wake)(void *arg); /* something may be there to read; any thread, only signals */
     void *arg;
 };

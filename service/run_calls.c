@@ -31,6 +31,7 @@ void run_calls_put(struct exec_call *call)
         call->call.ops->cleanup(&call->call);
     step_result_finish(&call->call.result);
     pl_arena_destroy(&call->call.arena);
+    pl_buf_finish(&call->held);
     exec->calls--;
     free(call);
 }
@@ -75,6 +76,8 @@ static void call_came_home(struct exec_call *call)
     struct run_exec *exec = call->exec;
 
     exec->in_flight--;
+    if (call->call.stream)
+        bus_text_end(exec->env->bus, exec->row.id, call->call.path);
     if (exec->dropped) {
         call_discard(call);
     } else {
@@ -106,17 +109,36 @@ static void call_complete(struct step_call *step_call)
     loop_post(home, &call->mail);
 }
 
+/* What of an attempt's text may be told now that a piece has come: nothing before the batch with
+ * its beginning is durable and published, then all that was held back with the piece. */
+static struct pl_str call_may_tell(struct exec_call *call, struct pl_str piece)
+{
+    bool durable = atomic_load(&call->exec->durable) >= call->batch;
+
+    if (call->muted || (durable && call->told > 0))
+        return call->muted ? (struct pl_str){0} : piece;
+    pl_buf_str(&call->held, piece);
+    call->muted = pl_buf_failed(&call->held);
+    return durable && !call->muted ? pl_buf_view(&call->held) : (struct pl_str){0};
+}
+
 /* Text as it arrives: straight to the readers, on the loop the call runs on. */
 static void call_delta(struct step_call *step_call, struct pl_str text)
 {
+    struct exec_call *call = call_of(step_call);
+    struct pl_str all = call_may_tell(call, text);
     struct bus_event event = {
         .at = loop_now(step_call->loop),
         .type = PL_STR("step.delta"),
         .path = step_call->path,
         .attempt = step_call->attempt,
-        .data = text,
+        .data = all,
+        .offset = call->told,
     };
 
+    if (all.len == 0)
+        return;
+    call->told += all.len;
     bus_publish(call_of(step_call)->exec->env->bus, step_call->run_id, &event);
 }
 
@@ -141,6 +163,7 @@ static struct exec_call *call_create(struct run_exec *exec, struct run_node *nod
     }
     call->exec = exec;
     call->node = node;
+    pl_buf_init(&call->held, PL_LIMIT_STREAM_BYTES);
     call->call.ops = step_kind_ops(node->def->kind);
     call->call.env = &exec->env->steps;
     call->call.def = node->def;
@@ -251,10 +274,10 @@ bool run_calls_hold_intents(struct run_exec *exec)
         struct exec_call *call = pl_container_of(link, struct exec_call, link);
 
         next = link->next;
+        call->batch = exec->submitted + 1;
         if (!step_waits_for_intent(call->node->def))
             continue;
         pl_list_remove(link);
-        call->batch = exec->submitted + 1;
         pl_list_append(&exec->waiting, link);
     }
     return !pl_list_empty(&exec->waiting);

@@ -219,6 +219,7 @@ static void exec_submit(struct run_exec *exec)
     commit->number = exec->submitted;
     for (struct pl_list *link; (link = pl_list_pop(&exec->notices));)
         pl_list_append(&commit->notices, link);
+    run_live_submit(exec, commit);
     exec->commits_open++;
     store_submit(exec->env->store, &exec->batch, exec_commit_done, commit);
 }
@@ -266,6 +267,10 @@ static void exec_commit_deliver(struct loop *loop, struct loop_mail *mail)
     (void)loop;
     exec->commits_open--;
     run_notes_publish(exec, &commit->notices, ok);
+    if (ok) {
+        atomic_store(&exec->durable, commit->number);
+        run_live_durable(exec, commit);
+    }
     if (ok)
         exec_commit_durable(exec, commit->number);
     else

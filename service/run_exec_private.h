@@ -8,6 +8,8 @@
 #include "service/run_exec.h"
 #include "storage/store.h"
 
+#include <stdatomic.h>
+
 /* One attempt on its way: the step's call and where it stands. Home-loop fields unless said; `call`
  * and `finished` belong to the loop it runs on from start until it has come home. */
 struct exec_call {
@@ -17,12 +19,15 @@ struct exec_call {
     struct pl_list link;   /* on to_start, waiting or inbox */
     struct loop_mail mail; /* carries it to its loop and home again */
     struct loop_mail abort_mail;
-    uint64_t batch; /* WAITING: the batch that holds its intent */
-    bool finished;  /* the loop it runs on: complete has been called */
-    bool promised;  /* its loop was picked by load and counts it until it begins */
-    bool started;   /* it has been handed to its loop */
-    bool aborting;  /* an abort is on its way to the other loop and not back */
-    bool home;      /* its result has come back */
+    uint64_t batch;     /* set once before it starts: the batch that holds its intent */
+    bool finished;      /* the loop it runs on: complete has been called */
+    bool promised;      /* its loop was picked by load and counts it until it begins */
+    bool started;       /* it has been handed to its loop */
+    bool aborting;      /* an abort is on its way to the other loop and not back */
+    bool home;          /* its result has come back */
+    size_t told;        /* the loop it runs on: bytes of deltas so far */
+    struct pl_buf held; /* the same: deltas before the batch is durable */
+    bool muted;         /* the same: memory was out for them */
 };
 
 /* An event that waits for its batch to be durable before readers see it. */
@@ -37,6 +42,9 @@ struct exec_commit {
     struct run_exec *exec;
     uint64_t number;
     struct pl_list notices; /* of exec_notice */
+    bool unnoticed;         /* it holds events without a notice */
+    pl_ms progress_at;      /* when `progress` was taken; 0: it was not */
+    struct run_progress progress;
     struct pl_err err;
 };
 
@@ -68,9 +76,12 @@ struct run_exec {
     struct pl_list to_start;   /* exec_calls prepared in this activation */
     struct store_batch *batch; /* being filled; NULL: nothing changed yet */
     struct pl_list notices;    /* of exec_notice: go with the batch */
+    bool unnoticed;    /* an event of the batch has no notice: nobody watched, or no memory */
+    pl_ms progress_at; /* when run.progress was last taken */
 
     struct pl_list waiting;    /* exec_calls that wait for their intent */
     uint64_t submitted;        /* batches so far */
+    _Atomic uint64_t durable;  /* the number of the last batch that is, and is published */
     struct exec_commit commit; /* the batch on its way */
     unsigned commits_open;     /* 1 while it is */
     unsigned calls;            /* exec_calls not freed */
@@ -134,5 +145,11 @@ void run_notes_publish(struct run_exec *exec, struct pl_list *notices, bool publ
 /* The batch being filled, made when there is none. NULL when the run was dropped, also just now for
  * want of memory. */
 struct store_batch *run_notes_batch(struct run_exec *exec);
+
+/* ---- run_live.c ---- */
+/* A batch is about to be submitted: notes what its readers are to be told beside its notices. */
+void run_live_submit(struct run_exec *exec, struct exec_commit *commit);
+/* It is durable, and its notices are published: tells them. */
+void run_live_durable(struct run_exec *exec, const struct exec_commit *commit);
 
 #endif

@@ -126,8 +126,10 @@ static void notice_add(struct run_exec *exec, const struct bus_event *event)
     struct exec_notice *notice = calloc(1, size);
     char *at;
 
-    if (!notice)
-        return; /* a reader that misses a number reads the store */
+    if (!notice) {
+        exec->unnoticed = true;
+        return;
+    }
     notice->event = *event;
     at = (char *)(notice + 1);
     memcpy(at, event->type.ptr, event->type.len);
@@ -159,8 +161,10 @@ void run_notes_add(struct run_exec *exec, const struct run_note *note)
     if (!run_notes_batch(exec))
         return;
     store_batch_put_event(exec->batch, &row);
-    if (!bus_watched(exec->env->bus, exec->row.id, false))
+    if (!bus_watched(exec->env->bus, exec->row.id, false)) {
+        exec->unnoticed = true; /* who begins to watch before the commit must read the store */
         return;
+    }
     event = (struct bus_event){
         .seq = row.seq,
         .at = row.at,

@@ -46,7 +46,7 @@ static void add_times(struct pl_buf *out, pl_ms created, pl_ms started, pl_ms en
         json_add_null(out, "duration_ms");
 }
 
-static void add_progress(const struct run_progress *progress, struct pl_buf *out)
+void run_view_progress(const struct run_progress *progress, struct pl_buf *out)
 {
     json_key(out, "progress");
     json_object_begin(out);
@@ -88,7 +88,7 @@ void run_view_run_open(const struct store_run *run, const struct run_progress *p
     add_times(out, run->created_at, run->started_at, run->ended_at);
     json_key(out, "usage");
     run_view_usage(&run->usage, out);
-    add_progress(progress, out);
+    run_view_progress(progress, out);
     add_text_or_null(out, "thread", run->thread);
     json_add_raw(out, "metadata", run->metadata.len ? run->metadata : PL_STR("{}"));
 }

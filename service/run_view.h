@@ -13,6 +13,8 @@ void run_view_usage(const struct store_usage *usage, struct pl_buf *out);
 /* Appends the members of a run, without the closing brace, so that the caller may add some. */
 void run_view_run_open(const struct store_run *run, const struct run_progress *progress,
                        struct pl_buf *out);
+/* Appends the member "progress". */
+void run_view_progress(const struct run_progress *progress, struct pl_buf *out);
 /* Appends one step object. */
 void run_view_step(const struct store_step *step, struct pl_buf *out);
 
