@@ -73,6 +73,8 @@ enum pl_code doc_parse(struct pl_arena *arena, struct pl_str text, enum doc_form
                         text.len, PL_LIMIT_DOCUMENT_BYTES);
         return PL_ERR_TOO_LARGE;
     }
+    if (!text.ptr) /* nothing at all is an empty text, which the readers can look at */
+        text = PL_STR("");
     if (format == DOC_JSON)
         return doc_parse_json(arena, text, ret_root, problems);
     text = skip_bom(text);

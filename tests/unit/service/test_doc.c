@@ -39,6 +39,17 @@ static void expect_json(const char *text, const char *json)
     ck_assert_str_eq(doc_json(arena, root).ptr, json);
 }
 
+START_TEST(a_body_that_was_not_sent_is_an_empty_document)
+{
+    struct doc_node *root;
+
+    ck_assert_int_eq(parse(NULL, DOC_YAML, &root), PL_OK);
+    ck_assert_int_eq(root->type, DOC_NULL);
+    ck_assert_int_eq(parse(NULL, DOC_AUTO, &root), PL_OK);
+    ck_assert_int_eq(parse(NULL, DOC_JSON, &root), PL_ERR_INVALID_JSON);
+}
+END_TEST
+
 START_TEST(yaml_means_what_the_core_schema_says)
 {
     static const struct {
@@ -540,6 +551,7 @@ int main(void)
 
     tcase_add_checked_fixture(tests, setup, teardown);
     tcase_set_timeout(tests, 60);
+    tcase_add_test(tests, a_body_that_was_not_sent_is_an_empty_document);
     tcase_add_test(tests, yaml_means_what_the_core_schema_says);
     tcase_add_test(tests, json_is_read_strictly_and_flow_yaml_still_works);
     tcase_add_test(tests, every_value_and_key_knows_its_line_and_column);
