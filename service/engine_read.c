@@ -62,105 +62,19 @@ enum pl_code engine_run_workflow(struct engine *engine, struct pl_str tenant, st
                                  struct workflow **ret_workflow, struct pl_err *err)
 {
     struct pl_arena *arena = pl_arena_create(0);
-    struct doc_problems problems;
     struct store_run run = {0};
-    struct pl_str text;
     enum pl_code code;
 
     if (!arena)
         return pl_err_set(err, PL_ERR_NO_MEMORY, "out of memory");
-    doc_problems_init(&problems, arena);
     code = store_get_run(engine->store, arena, tenant, run_id, &run, err);
     if (code == PL_OK)
-        code = store_get_definition(engine->store, arena, tenant, run.definition, &text, err);
-    if (code == PL_OK) {
-        code = workflow_compile(text, DOC_JSON, NULL, ret_workflow, &problems);
-        if (code != PL_OK)
-            pl_err_set(err, PL_ERR_STORE_CORRUPT,
-                       "the stored definition of run %.*s does not compile: %s", PL_STR_ARG(run_id),
-                       problems.count ? problems.items[0].message : "out of memory");
-    }
+        code = engine_definition(engine, tenant, run.definition, ret_workflow, err);
+    if (code == PL_ERR_STORE_CORRUPT)
+        pl_err_prefix(err, "run %.*s", PL_STR_ARG(run_id));
     store_run_finish(&run);
     pl_arena_destroy(&arena);
-    return code == PL_OK ? PL_OK : err->code;
-}
-
-/* ---- progress ---- */
-
-/* What counting the steps of a run needs. */
-struct counting {
-    const struct store_step **rows; /* by step index; NULL: it has none */
-    struct run_progress *progress;
-};
-
-static void count_word(struct pl_str status, struct run_progress *progress)
-{
-    static const char *const words[] = {"pending",   "running", "retrying", "waiting",
-                                        "succeeded", "failed",  "skipped",  "cancelled"};
-    unsigned *const counts[] = {&progress->pending, &progress->running,   &progress->running,
-                                &progress->waiting, &progress->succeeded, &progress->failed,
-                                &progress->skipped, &progress->cancelled};
-
-    progress->total++;
-    for (size_t i = 0; i < PL_ARRAY_LEN(words); i++)
-        if (pl_str_is(status, words[i]))
-            (*counts[i])++;
-}
-
-/* What a step without a row inside this one is: it ended with it, by rule 9 of run_core.h. */
-static struct pl_str status_inside(const struct store_step *row, struct pl_str outer)
-{
-    if (!row)
-        return outer;
-    if (!row->ended_at)
-        return PL_STR("pending");
-    return pl_str_is(row->status, "cancelled") ? row->status : PL_STR("skipped");
-}
-
-/* Counts a step and what is in it as run_core_progress does; `outer` is the status of one that has
- * no row. A handler without a row was not needed (so far) and does not count. */
-static void count_step(struct counting *counting, const struct step_def *def, struct pl_str outer)
-{
-    const struct store_step *row = counting->rows[def->index];
-    struct pl_str inside = status_inside(row, outer);
-
-    if (!row && def->is_handler)
-        return;
-    count_word(row ? row->status : outer, counting->progress);
-    for (size_t i = 0; i < def->n_children; i++)
-        count_step(counting, def->children[i], inside);
-    if (def->handler)
-        count_step(counting, def->handler, inside);
-}
-
-static enum pl_code read_progress(struct engine *engine, struct pl_arena *arena,
-                                  const struct store_run *run, const struct engine_rows *rows,
-                                  struct run_progress *ret_progress, struct pl_err *err)
-{
-    bool never_began = run->ended_at && !run->started_at;
-    struct counting counting = {.progress = ret_progress};
-    struct workflow *workflow = NULL;
-    enum pl_code code = engine_run_workflow(engine, run->tenant, run->id, &workflow, err);
-
-    if (code != PL_OK)
-        return code;
-    counting.rows = pl_arena_alloc(arena, (workflow->n_steps + 1) * sizeof *counting.rows);
-    if (!counting.rows) {
-        workflow_unref(&workflow);
-        return pl_err_set(err, PL_ERR_NO_MEMORY, "out of memory");
-    }
-    memset(counting.rows, 0, workflow->n_steps * sizeof *counting.rows);
-    for (size_t i = 0; i < rows->count; i++) {
-        const struct step_def *def = workflow_find(workflow, rows->items[i].path);
-
-        if (def)
-            counting.rows[def->index] = &rows->items[i];
-    }
-    for (size_t i = 0; i < workflow->n_top; i++)
-        count_step(&counting, workflow->top[i],
-                   never_began ? PL_STR("cancelled") : PL_STR("pending"));
-    workflow_unref(&workflow);
-    return PL_OK;
+    return code;
 }
 
 /* ---- the run object ---- */
@@ -189,9 +103,9 @@ enum pl_code engine_write_run(struct engine *engine, struct pl_str tenant, struc
         return pl_err_set(err, PL_ERR_NO_MEMORY, "out of memory");
     code = store_get_run(engine->store, arena, tenant, run_id, &run, err);
     if (code == PL_OK)
+        code = engine_read_progress(engine, &run, &progress, err);
+    if (code == PL_OK && steps)
         code = engine_read_rows(engine, arena, tenant, run_id, &rows, err);
-    if (code == PL_OK)
-        code = read_progress(engine, arena, &run, &rows, &progress, err);
     if (code == PL_OK) {
         run_view_run_open(&run, &progress, out);
         if (steps)

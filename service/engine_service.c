@@ -252,18 +252,20 @@ enum pl_code engine_compile(struct engine *engine, struct pl_str text, enum doc_
         .model_ok = engine->env.steps.providers ? providers_model_ok : NULL,
     };
     char key[WORKFLOW_CACHE_KEY];
+    struct workflow *workflow;
     enum pl_code code;
 
     workflow_cache_key(text, format, key);
-    *ret_workflow = workflow_cache_get(engine->cache, pl_str(key));
-    if (*ret_workflow)
-        return PL_OK;
-    code = workflow_compile(text, format, &env, ret_workflow, problems);
-    if (code == PL_OK) {
-        workflow_cache_put(engine->cache, pl_str(key), *ret_workflow);
-        workflow_cache_put(engine->cache, pl_str((*ret_workflow)->hash), *ret_workflow);
+    workflow = workflow_cache_get(engine->cache, pl_str(key));
+    if (!workflow) {
+        code = workflow_compile(text, format, &env, &workflow, problems);
+        if (code != PL_OK)
+            return code;
+        workflow_cache_put(engine->cache, pl_str(key), workflow);
+        workflow_cache_put(engine->cache, pl_str(workflow->hash), workflow);
     }
-    return code;
+    *ret_workflow = workflow;
+    return PL_OK;
 }
 
 enum pl_code engine_compile_stored(struct engine *engine, struct pl_str hash, struct pl_str text,
@@ -295,13 +297,16 @@ enum pl_code engine_compile_stored(struct engine *engine, struct pl_str hash, st
 enum pl_code engine_definition(struct engine *engine, struct pl_str tenant, struct pl_str hash,
                                struct workflow **ret_workflow, struct pl_err *err)
 {
+    struct workflow *workflow;
     struct pl_arena *arena;
     struct pl_str text;
     enum pl_code code;
 
-    *ret_workflow = workflow_cache_get(engine->cache, hash);
-    if (*ret_workflow)
+    workflow = workflow_cache_get(engine->cache, hash);
+    if (workflow) {
+        *ret_workflow = workflow;
         return PL_OK;
+    }
     arena = pl_arena_create(0);
     if (!arena)
         return pl_err_set(err, PL_ERR_NO_MEMORY, "out of memory");
