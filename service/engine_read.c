@@ -75,10 +75,12 @@ enum pl_code engine_run_workflow(struct engine *engine, struct pl_str tenant, st
         code = store_get_definition(engine->store, arena, tenant, run.definition, &text, err);
     if (code == PL_OK) {
         code = workflow_compile(text, DOC_JSON, NULL, ret_workflow, &problems);
-        if (code != PL_OK)
+        if (code == PL_ERR_NO_MEMORY)
+            pl_err_set(err, code, "out of memory");
+        else if (code != PL_OK)
             pl_err_set(err, PL_ERR_STORE_CORRUPT,
                        "the stored definition of run %.*s does not compile: %s", PL_STR_ARG(run_id),
-                       problems.count ? problems.items[0].message : "out of memory");
+                       problems.count ? problems.items[0].message : pl_code_text(code));
     }
     store_run_finish(&run);
     pl_arena_destroy(&arena);
