@@ -1,9 +1,10 @@
-/* records.h - the rows of the store as plain structs. Not behaviour: nothing here knows SQL or what a
- * status means. Filled by service/ to write, by drivers to read.
+/* records.h - the rows of the store as plain structs. Not behaviour: nothing here knows SQL or what
+ * a status means. Filled by service/ to write, by drivers to read.
  *
  * Ownership: a record never owns its strings or values. To write, the caller keeps them alive until
- * store_batch_put_* returns (it copies strings and takes references to values). Read records point into the
- * arena given to the read call; their values are references released with store_*_finish. */
+ * store_batch_put_* returns (it copies strings and takes references to values). Read records point
+ * into the arena given to the read call; their values are references released with store_*_finish.
+ */
 #ifndef PLAIT_STORAGE_RECORDS_H
 #define PLAIT_STORAGE_RECORDS_H
 
@@ -21,41 +22,42 @@ struct store_usage {
 /* One run. The key is (tenant, id). Times are 0 when they have not happened. */
 struct store_run {
     struct pl_str tenant, id;
-    struct pl_str definition;       /* content hash of the pinned workflow: key of store_definition */
-    struct pl_str workflow_name;    /* empty when it has none */
-    int64_t workflow_version;       /* 0: not a stored workflow */
-    struct pl_str status;           /* queued running waiting succeeded failed cancelled */
-    struct pl_str phase;            /* the run core's own state name */
+    struct pl_str definition;    /* content hash of the pinned workflow: key of store_definition */
+    struct pl_str workflow_name; /* empty when it has none */
+    int64_t workflow_version;    /* 0: not a stored workflow */
+    struct pl_str status;        /* queued running waiting succeeded failed cancelled */
+    struct pl_str phase;         /* the run core's own state name */
     bool paused;
     struct pl_value *input, *output, *error; /* NULL: none */
-    struct pl_str reason;           /* why it failed or was cancelled, a sentence */
-    struct pl_str thread, metadata; /* metadata: JSON object or empty */
-    struct pl_str options;          /* JSON object: what the caller asked for beside the workflow, or empty */
+    struct pl_str reason;                    /* why it failed or was cancelled, a sentence */
+    struct pl_str thread, metadata;          /* metadata: JSON object or empty */
+    struct pl_str
+        options; /* JSON object: what the caller asked for beside the workflow, or empty */
     pl_ms created_at, started_at, ended_at;
     struct store_usage usage;
-    int64_t last_seq;               /* of the run's events */
+    int64_t last_seq; /* of the run's events */
 };
 
 /* One step of a run. The key is (tenant, run, path). A step that never began has no row. */
 struct store_step {
     struct pl_str path, kind;
-    struct pl_str status;           /* pending running retrying waiting succeeded failed skipped cancelled */
-    struct pl_str phase;            /* the run core's own state name; loading reads this one */
-    int64_t attempts;               /* calls begun: the intent of attempt n is a row with attempts = n */
-    int64_t tries;                  /* attempts that count against retry.attempts */
-    bool handled, counted;          /* on_error caught it; its join counts it */
+    struct pl_str status;  /* pending running retrying waiting succeeded failed skipped cancelled */
+    struct pl_str phase;   /* the run core's own state name; loading reads this one */
+    int64_t attempts;      /* calls begun: the intent of attempt n is a row with attempts = n */
+    int64_t tries;         /* attempts that count against retry.attempts */
+    bool handled, counted; /* on_error caught it; its join counts it */
     struct pl_str model;
     struct pl_value *output, *error; /* error: a problem object */
     struct pl_str reason;
-    struct pl_str join;             /* JSON object or empty */
+    struct pl_str join; /* JSON object or empty */
     struct store_usage usage;
     pl_ms created_at, started_at, ended_at;
-    pl_ms wake_at;                  /* when a waiting attempt goes on (retry, paused lane); 0: none */
-    pl_ms sent_at;                  /* when the first attempt began: `deadline` counts from it */
+    pl_ms wake_at; /* when a waiting attempt goes on (retry, paused lane); 0: none */
+    pl_ms sent_at; /* when the first attempt began: `deadline` counts from it */
 };
 
-/* One event. The key is (tenant, run, seq). `data` holds what is not in the columns; an output is never in it:
- * the reader joins it from the step's row. */
+/* One event. The key is (tenant, run, seq). `data` holds what is not in the columns; an output is
+ * never in it: the reader joins it from the step's row. */
 struct store_event {
     int64_t seq;
     pl_ms at;
