@@ -1,5 +1,6 @@
-/* buf.h - a byte string that grows up to a cap given at birth. Not for sharing between threads. Failure
- * is sticky: append freely, ask pl_buf_failed() once. Always NUL-terminated behind its length. */
+/* buf.h - a byte string that grows up to a cap given at birth. Not for sharing between threads.
+ * Failure is sticky: append freely, ask pl_buf_failed() once. Always NUL-terminated behind its
+ * length. */
 #ifndef PLAIT_BASE_BUF_H
 #define PLAIT_BASE_BUF_H
 
@@ -31,8 +32,8 @@ void pl_buf_printf(struct pl_buf *buf, const char *fmt, ...) PL_PRINTF(2, 3);
 void pl_buf_int(struct pl_buf *buf, int64_t number);
 /* The content, borrowed until the next change. */
 struct pl_str pl_buf_view(const struct pl_buf *buf);
-/* Hands the bytes to the caller, who frees them with free(); the buffer is empty afterwards. NULL (and
- * *ret_len 0) after a failure. An empty buffer gives an allocated "". */
+/* Hands the bytes to the caller, who frees them with free(); the buffer is empty afterwards. NULL
+ * (and *ret_len 0) after a failure. An empty buffer gives an allocated "". */
 char *pl_buf_take(struct pl_buf *buf, size_t *ret_len);
 
 static inline bool pl_buf_failed(const struct pl_buf *buf)

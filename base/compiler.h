@@ -7,12 +7,12 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define PL_MUST_CHECK __attribute__((warn_unused_result))
+#define PL_MUST_CHECK         __attribute__((warn_unused_result))
 #define PL_PRINTF(fmt, first) __attribute__((format(printf, fmt, first)))
-#define PL_UNUSED __attribute__((unused))
-#define PL_ARRAY_LEN(a) (sizeof(a) / sizeof((a)[0]))
+#define PL_UNUSED             __attribute__((unused))
+#define PL_ARRAY_LEN(a)       (sizeof(a) / sizeof((a)[0]))
 
 /* The struct that embeds `member` at `ptr`. */
-#define pl_container_of(ptr, type, member) ((type *)(void *)((char *)(ptr) - offsetof(type, member)))
+#define pl_container_of(ptr, type, member) ((type *)(void *)((char *)(ptr)-offsetof(type, member)))
 
 #endif

@@ -110,9 +110,11 @@ struct pl_err {
 
 /* Sets code and message and returns `code`, so that failing is one line:
  * `return pl_err_set(err, PL_ERR_IO, "cannot open %s", path);`. `err` may be NULL. */
-enum pl_code pl_err_set(struct pl_err *err, enum pl_code code, const char *fmt, ...) PL_PRINTF(3, 4);
+enum pl_code pl_err_set(struct pl_err *err, enum pl_code code, const char *fmt, ...)
+    PL_PRINTF(3, 4);
 
-/* Puts "text: " before the message that is there. Returns err->code. `err` may be NULL (PL_ERR_INTERNAL). */
+/* Puts "text: " before the message that is there. Returns err->code. `err` may be NULL
+ * (PL_ERR_INTERNAL). */
 enum pl_code pl_err_prefix(struct pl_err *err, const char *fmt, ...) PL_PRINTF(2, 3);
 
 /* The table, by code. All return static text or numbers; an unknown code reads as INTERNAL. */
@@ -120,7 +122,8 @@ const char *pl_code_text(enum pl_code code);  /* "rate_limited" */
 const char *pl_code_title(enum pl_code code); /* "Rate limited by the provider" */
 int pl_code_http_status(enum pl_code code);
 enum pl_retry_class pl_code_retry_class(enum pl_code code);
-/* The word of `retry.on` ("rate_limit", "timeout", "server", "network", "schema"), "never" for NEVER. */
+/* The word of `retry.on` ("rate_limit", "timeout", "server", "network", "schema"), "never" for
+ * NEVER. */
 const char *pl_retry_class_name(enum pl_retry_class retry);
 /* The code of a public text, PL_ERR_INTERNAL when there is none. Used when rows are loaded. */
 enum pl_code pl_code_from_text(const char *text);

@@ -1,10 +1,11 @@
 /* json.h - JSON as text: a strict RFC 8259 reader, look-ups that never build a tree, writers; and a
- * strict door to cJSON for the places that need one. Not a document with positions: service/doc builds
- * that on the reader here. cJSON alone takes trailing garbage, bad UTF-8, duplicate keys and cuts strings
- * at NUL, so nothing may call cJSON_Parse directly.
+ * strict door to cJSON for the places that need one. Not a document with positions: service/doc
+ * builds that on the reader here. cJSON alone takes trailing garbage, bad UTF-8, duplicate keys and
+ * cuts strings at NUL, so nothing may call cJSON_Parse directly.
  *
- * Strict means: one value, nothing but white space around it, valid UTF-8, no BOM, no lone surrogates, no
- * \u0000, no duplicate keys in one object, nesting up to a limit, numbers as the grammar says. */
+ * Strict means: one value, nothing but white space around it, valid UTF-8, no BOM, no lone
+ * surrogates, no \u0000, no duplicate keys in one object, nesting up to a limit, numbers as the
+ * grammar says. */
 #ifndef PLAIT_BASE_JSON_H
 #define PLAIT_BASE_JSON_H
 
@@ -47,26 +48,26 @@ enum json_token {
  * everything of "strict" but duplicate keys, which need memory: json_check and doc do that. */
 struct json_reader {
     struct pl_str input;
-    size_t offset;          /* of the next byte */
-    size_t token_offset;    /* where the last token began, bytes */
-    struct pl_str text;     /* of KEY, STRING, NUMBER */
+    size_t offset;       /* of the next byte */
+    size_t token_offset; /* where the last token began, bytes */
+    struct pl_str text;  /* of KEY, STRING, NUMBER */
     unsigned depth, max_depth;
-    uint64_t in_object[4];  /* a bit a level: object or array; max_depth is at most 256 */
-    uint8_t expect;         /* private: what the grammar allows next */
-    struct pl_err err;      /* after JSON_TOKEN_ERROR: PL_ERR_INVALID_JSON and why */
+    uint64_t in_object[4]; /* a bit a level: object or array; max_depth is at most 256 */
+    uint8_t expect;        /* private: what the grammar allows next */
+    struct pl_err err;     /* after JSON_TOKEN_ERROR: PL_ERR_INVALID_JSON and why */
 };
 
 void json_reader_init(struct json_reader *reader, struct pl_str input, unsigned max_depth);
 enum json_token json_reader_next(struct json_reader *reader);
 
-/* Checks one text strictly, duplicate keys included. On failure *ret_offset (may be NULL) is the byte where it
- * went wrong. Errors: PL_ERR_INVALID_JSON with the reason; PL_ERR_NO_MEMORY. */
+/* Checks one text strictly, duplicate keys included. On failure *ret_offset (may be NULL) is the
+ * byte where it went wrong. Errors: PL_ERR_INVALID_JSON with the reason; PL_ERR_NO_MEMORY. */
 enum pl_code json_check(struct pl_str text, unsigned max_depth, size_t *ret_offset,
                         struct pl_err *err) PL_MUST_CHECK;
 
-/* json_check, then a cJSON tree the caller frees with cJSON_Delete. Numbers that a double cannot hold
- * exactly (integers past 2^53, 1e400, ...) become cJSON_Raw nodes that keep their digits and print as
- * written. Errors: as json_check. */
+/* json_check, then a cJSON tree the caller frees with cJSON_Delete. Numbers that a double cannot
+ * hold exactly (integers past 2^53, 1e400, ...) become cJSON_Raw nodes that keep their digits and
+ * print as written. Errors: as json_check. */
 enum pl_code json_parse(struct pl_str text, unsigned max_depth, cJSON **ret_tree,
                         struct pl_err *err) PL_MUST_CHECK;
 
@@ -77,18 +78,20 @@ const char *json_member_string(const cJSON *object, const char *key);
 /* A number member as a count, `fallback` when absent, negative or no number. */
 int64_t json_member_count(const cJSON *object, const char *key, int64_t fallback);
 
-/* ---- looking into text that has been checked (undefined answers, never a crash, on other text) ---- */
+/* ---- looking into text that has been checked (undefined answers, never a crash, on other text)
+ * ---- */
 
 enum json_type json_type(struct pl_str json);
 /* The value of `key` in an object; false when absent or no object. Borrows from `json`. */
 bool json_get(struct pl_str json, struct pl_str key, struct pl_str *ret_value);
-/* Element `index` of an array; negative counts from the end. False when out of range or no array. */
+/* Element `index` of an array; negative counts from the end. False when out of range or no array.
+ */
 bool json_at(struct pl_str json, int64_t index, struct pl_str *ret_value);
 /* How many elements or members; 0 for scalars. */
 size_t json_count(struct pl_str json);
 
-/* Walks an array or object. `for (json_iter_init(&it, json); json_iter_next(&it);)` with it.key (raw token,
- * quotes included; absent in arrays) and it.value. */
+/* Walks an array or object. `for (json_iter_init(&it, json); json_iter_next(&it);)` with it.key
+ * (raw token, quotes included; absent in arrays) and it.value. */
 struct json_iter {
     struct pl_str json, key, value;
     size_t offset;
@@ -97,8 +100,8 @@ struct json_iter {
 void json_iter_init(struct json_iter *it, struct pl_str json);
 bool json_iter_next(struct json_iter *it);
 
-/* A string token (quotes included) decoded: appended to `out`, or copied into the arena with a NUL behind
- * (empty on failure). */
+/* A string token (quotes included) decoded: appended to `out`, or copied into the arena with a NUL
+ * behind (empty on failure). */
 void json_decode_string(struct pl_str token, struct pl_buf *out);
 struct pl_str json_decode_string_arena(struct pl_str token, struct pl_arena *arena);
 /* A number token as a double, or as an exact int64 (false when it is not one). */
@@ -106,11 +109,13 @@ double json_number(struct pl_str token);
 bool json_int(struct pl_str token, int64_t *ret_number);
 /* null and false are false, everything else is true: jq's rule. */
 bool json_truthy(struct pl_str json);
-/* Equal as values: objects by key whatever the order, numbers by value (1 = 1.0), strings by code points. */
+/* Equal as values: objects by key whatever the order, numbers by value (1 = 1.0), strings by code
+ * points. */
 bool json_equal(struct pl_str a, struct pl_str b);
 
-/* Numbers as they are written, exactly, whatever their size: below zero, 0 or above, as strcmp; whether one is an
- * integer (1.0 and 1e3 are); whether it is a multiple of `divisor`, which has at most 18 digits that count. */
+/* Numbers as they are written, exactly, whatever their size: below zero, 0 or above, as strcmp;
+ * whether one is an integer (1.0 and 1e3 are); whether it is a multiple of `divisor`, which has at
+ * most 18 digits that count. */
 int json_number_compare(struct pl_str a, struct pl_str b);
 bool json_number_is_integer(struct pl_str token);
 bool json_number_is_multiple(struct pl_str token, struct pl_str divisor);
@@ -129,14 +134,14 @@ void json_write_pretty(struct pl_buf *out, struct pl_str json);
  * infinities become null. */
 void json_write_double(struct pl_buf *out, double number);
 
-/* Building an object piece by piece: json_object_begin, then members, then json_object_end. The commas
- * are kept by looking at the byte before. */
+/* Building an object piece by piece: json_object_begin, then members, then json_object_end. The
+ * commas are kept by looking at the byte before. */
 void json_object_begin(struct pl_buf *out);
 void json_object_end(struct pl_buf *out);
 void json_array_begin(struct pl_buf *out);
 void json_array_end(struct pl_buf *out);
-void json_key(struct pl_buf *out, const char *key);        /* `"key":`, with a comma before if needed */
-void json_comma(struct pl_buf *out);                       /* a comma if an element was before */
+void json_key(struct pl_buf *out, const char *key); /* `"key":`, with a comma before if needed */
+void json_comma(struct pl_buf *out);                /* a comma if an element was before */
 void json_add_string(struct pl_buf *out, const char *key, struct pl_str text);
 void json_add_int(struct pl_buf *out, const char *key, int64_t number);
 void json_add_double(struct pl_buf *out, const char *key, double number);

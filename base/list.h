@@ -52,7 +52,7 @@ static inline struct pl_list *pl_list_pop(struct pl_list *head)
     return node;
 }
 
-#define PL_LIST_EACH(node, head)                                                                   \
+#define PL_LIST_EACH(node, head) \
     for (struct pl_list *node = (head)->next; node != (head); node = node->next)
 
 #endif

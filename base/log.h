@@ -1,9 +1,10 @@
-/* log.h - one JSON line an event on standard error (or any descriptor). Not for the terminal's progress:
- * api/cli draws that. service/ and api/ log an error once, where they receive it; base/ and storage/ only
- * at debug.
+/* log.h - one JSON line an event on standard error (or any descriptor). Not for the terminal's
+ * progress: api/cli draws that. service/ and api/ log an error once, where they receive it; base/
+ * and storage/ only at debug.
  *
- * A line: {"at":"…","level":"warn","event":"STORE-RETRY","message":"…","run":"…","step":"…","request":"…"}. The event id is
- * stable and greppable. */
+ * A line:
+ * {"at":"…","level":"warn","event":"STORE-RETRY","message":"…","run":"…","step":"…","request":"…"}.
+ * The event id is stable and greppable. */
 #ifndef PLAIT_BASE_LOG_H
 #define PLAIT_BASE_LOG_H
 
@@ -25,9 +26,13 @@ bool log_level_parse(const char *text, enum log_level *ret_level);
 bool log_enabled(enum log_level level);
 
 /* Any thread; one write(2) a line, so lines never mix. `context` may be NULL. */
-void log_debug(const struct log_context *context, const char *event, const char *fmt, ...) PL_PRINTF(3, 4);
-void log_info(const struct log_context *context, const char *event, const char *fmt, ...) PL_PRINTF(3, 4);
-void log_warn(const struct log_context *context, const char *event, const char *fmt, ...) PL_PRINTF(3, 4);
-void log_error(const struct log_context *context, const char *event, const char *fmt, ...) PL_PRINTF(3, 4);
+void log_debug(const struct log_context *context, const char *event, const char *fmt, ...)
+    PL_PRINTF(3, 4);
+void log_info(const struct log_context *context, const char *event, const char *fmt, ...)
+    PL_PRINTF(3, 4);
+void log_warn(const struct log_context *context, const char *event, const char *fmt, ...)
+    PL_PRINTF(3, 4);
+void log_error(const struct log_context *context, const char *event, const char *fmt, ...)
+    PL_PRINTF(3, 4);
 
 #endif

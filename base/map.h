@@ -11,7 +11,8 @@ struct pl_map;
 
 /* Lives in `arena`; `expect` is a hint of how many keys. NULL when the arena failed. */
 struct pl_map *pl_map_create(struct pl_arena *arena, size_t expect);
-/* Adds or replaces. False when the arena failed. `replaced`, if not NULL, says whether the key was there. */
+/* Adds or replaces. False when the arena failed. `replaced`, if not NULL, says whether the key was
+ * there. */
 bool pl_map_put(struct pl_map *map, struct pl_str key, void *value, bool *replaced);
 /* NULL when absent. */
 void *pl_map_get(const struct pl_map *map, struct pl_str key);

@@ -1,5 +1,5 @@
-/* str.h - a borrowed piece of text: pointer and length, not NUL-terminated unless said. Not an owner:
- * whoever made the bytes keeps them alive. Used everywhere. */
+/* str.h - a borrowed piece of text: pointer and length, not NUL-terminated unless said. Not an
+ * owner: whoever made the bytes keeps them alive. Used everywhere. */
 #ifndef PLAIT_BASE_STR_H
 #define PLAIT_BASE_STR_H
 

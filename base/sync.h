@@ -1,5 +1,5 @@
-/* sync.h - mutex and condition that know who holds them, for assertions. Not a lock library: the lock
- * order is written in HACKING.md. Functions that need a lock end in _locked and assert it. */
+/* sync.h - mutex and condition that know who holds them, for assertions. Not a lock library: the
+ * lock order is written in HACKING.md. Functions that need a lock end in _locked and assert it. */
 #ifndef PLAIT_BASE_SYNC_H
 #define PLAIT_BASE_SYNC_H
 

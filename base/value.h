@@ -1,6 +1,6 @@
-/* value.h - an immutable JSON text shared by reference count: how outputs travel between steps, threads
- * and the store without being parsed or copied. Not a tree: base/json looks inside. The count is atomic,
- * the text never changes, so any thread may read it. */
+/* value.h - an immutable JSON text shared by reference count: how outputs travel between steps,
+ * threads and the store without being parsed or copied. Not a tree: base/json looks inside. The
+ * count is atomic, the text never changes, so any thread may read it. */
 #ifndef PLAIT_BASE_VALUE_H
 #define PLAIT_BASE_VALUE_H
 
@@ -12,8 +12,8 @@ struct pl_value;
 
 /* Copies `json`, which must be one valid JSON text. NULL when out of memory. Count 1, yours. */
 struct pl_value *pl_value_new(struct pl_str json);
-/* Takes the bytes of a buffer without copying; the buffer is empty afterwards. NULL when the buffer had
- * failed or memory is out. */
+/* Takes the bytes of a buffer without copying; the buffer is empty afterwards. NULL when the buffer
+ * had failed or memory is out. */
 struct pl_value *pl_value_take(struct pl_buf *buf);
 /* The JSON string that holds `text` (UTF-8; escapes are added). NULL when out of memory. */
 struct pl_value *pl_value_string(struct pl_str text);

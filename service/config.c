@@ -225,6 +225,19 @@ static void read_providers(struct reader *reader, const struct doc_node *node)
         read_provider(reader, node->items[i]);
 }
 
+static void allow_private(struct reader *reader, const struct doc_node *node)
+{
+    struct pl_err err;
+    const char *text;
+
+    if (node->type != DOC_STRING)
+        doc_problem_at(reader->problems, node, false,
+                       "this must be a string such as \"127.0.0.1:9000\"");
+    else if ((text = expand(reader, node)) &&
+             net_policy_allow(reader->config->policy, pl_str(text), &err) != PL_OK)
+        doc_problem_at(reader->problems, node, false, "%s", err.message);
+}
+
 static void read_network(struct reader *reader, const struct doc_node *node)
 {
     static const char *const known[] = {"allow_private", NULL};
@@ -239,17 +252,8 @@ static void read_network(struct reader *reader, const struct doc_node *node)
                        doc_type_name(list->type));
         return;
     }
-    for (size_t i = 0; i < list->count; i++) {
-        struct pl_err err;
-        const char *text =
-            list->items[i]->type == DOC_STRING ? expand(reader, list->items[i]) : NULL;
-
-        if (!text)
-            doc_problem_at(reader->problems, list->items[i], false,
-                           "this must be a string such as \"127.0.0.1:9000\"");
-        else if (net_policy_allow(reader->config->policy, pl_str(text), &err) != PL_OK)
-            doc_problem_at(reader->problems, list->items[i], false, "%s", err.message);
-    }
+    for (size_t i = 0; i < list->count; i++)
+        allow_private(reader, list->items[i]);
 }
 
 static void read_limits(struct reader *reader, const struct doc_node *node)

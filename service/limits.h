@@ -1,9 +1,9 @@
-/* limits.h - lanes: the admission to one provider. Not the waiting itself (run_core holds a step until the lane opens) and
- * not base/limits.h, which are fixed numbers. Asked by llm steps before a call, told by them after it. Any
- * thread: fields are atomic.
+/* limits.h - lanes: the admission to one provider. Not the waiting itself (run_core holds a step
+ * until the lane opens) and not base/limits.h, which are fixed numbers. Asked by llm steps before a
+ * call, told by them after it. Any thread: fields are atomic.
  *
- * A 429, or a provider that has answered this process before and is now out of reach, pauses the lane: nothing is sent
- * until it opens, and no attempt is used up. */
+ * A 429, or a provider that has answered this process before and is now out of reach, pauses the
+ * lane: nothing is sent until it opens, and no attempt is used up. */
 #ifndef PLAIT_SERVICE_LIMITS_H
 #define PLAIT_SERVICE_LIMITS_H
 
@@ -23,7 +23,8 @@ void lane_pause(struct lane *lane, pl_ms until, const char *reason);
 void lane_answered(struct lane *lane);
 /* Has it ever answered this process? */
 bool lane_has_answered(const struct lane *lane);
-/* How long to pause after the n-th failure in a row to reach it, or 429 without a hint: 250 ms doubling to 15 s; counts up. */
+/* How long to pause after the n-th failure in a row to reach it, or 429 without a hint: 250 ms
+ * doubling to 15 s; counts up. */
 pl_ms lane_backoff(struct lane *lane);
 
 #endif

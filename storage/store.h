@@ -38,9 +38,9 @@ enum pl_code store_open(const struct store_options *options, struct store **ret_
  * Nulls. May block for the last commit. Not from a completion. Accepts NULL. */
 void store_close(struct store **store);
 
-/* From now on a transient failure is tried again only as long as a store that is being closed would,
- * also with a negative `retry_for`: whoever waits for completions before closing does not wait for
- * ever. Any thread. */
+/* From now on a transient failure is tried again only as long as a store that is being closed
+ * would, also with a negative `retry_for`: whoever waits for completions before closing does not
+ * wait for ever. Any thread. */
 void store_hurry(struct store *store);
 
 /* PL_OK, or why writes fail at present. Any thread. */

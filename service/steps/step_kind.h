@@ -1,10 +1,10 @@
-/* step_kind.h - the vtable of step kinds that do something of their own (leaves), and the call: one attempt of one
- * such step. Not parallel (run_core runs that) and not what happens to the result. steps/step_kinds.c is the table;
- * run_exec makes calls and takes results.
+/* step_kind.h - the vtable of step kinds that do something of their own (leaves), and the call: one
+ * attempt of one such step. Not parallel (run_core runs that) and not what happens to the result.
+ * steps/step_kinds.c is the table; run_exec makes calls and takes results.
  *
- * The way of a call: run_exec fills it on the run's home loop and calls prepare (expressions are evaluated there);
- * run_exec then picks the loop it runs on and start is called there; the kind ends it with step_call_complete, exactly
- * once, which brings it home. */
+ * The way of a call: run_exec fills it on the run's home loop and calls prepare (expressions are
+ * evaluated there); run_exec then picks the loop it runs on and start is called there; the kind
+ * ends it with step_call_complete, exactly once, which brings it home. */
 #ifndef PLAIT_SERVICE_STEPS_STEP_KIND_H
 #define PLAIT_SERVICE_STEPS_STEP_KIND_H
 
@@ -31,14 +31,14 @@ struct step_call {
     const struct step_kind_ops *ops;
     const struct step_env *env;
     const struct step_def *def;
-    struct pl_str run_id, path;  /* borrowed from the run, which outlives its calls */
-    unsigned attempt;            /* from 1 */
-    struct loop *loop;           /* where it runs; set before start */
-    struct pl_arena *arena;      /* its own: the request, headers, ...; freed with the call */
-    void *request;               /* the kind's, made by prepare */
-    void *state;                 /* the kind's, while it runs */
-    bool stream;                 /* somebody listens to deltas: prefer a streaming answer */
-    struct step_result result;   /* filled by the kind before step_call_complete */
+    struct pl_str run_id, path; /* borrowed from the run, which outlives its calls */
+    unsigned attempt;           /* from 1 */
+    struct loop *loop;          /* where it runs; set before start */
+    struct pl_arena *arena;     /* its own: the request, headers, ...; freed with the call */
+    void *request;              /* the kind's, made by prepare */
+    void *state;                /* the kind's, while it runs */
+    bool stream;                /* somebody listens to deltas: prefer a streaming answer */
+    struct step_result result;  /* filled by the kind before step_call_complete */
 
     /* For kinds: text as it arrives; on `loop`'s thread. May be NULL. */
     void (*delta)(struct step_call *call, struct pl_str text);
@@ -49,19 +49,23 @@ struct step_call {
 struct step_kind_ops {
     enum step_kind kind;
 
-    /* Mandatory. Home loop. Evaluates the templates and fills call->request, all memory from call->arena. Must not
-     * block. Errors become the attempt's result: EXPRESSION_ERROR, TOO_LARGE, NO_MEMORY, INVALID_ARGUMENT, PROVIDER_UNKNOWN. */
-    enum pl_code (*prepare)(struct step_call *call, const struct expr_scope *scope, struct pl_err *err);
+    /* Mandatory. Home loop. Evaluates the templates and fills call->request, all memory from
+     * call->arena. Must not block. Errors become the attempt's result: EXPRESSION_ERROR, TOO_LARGE,
+     * NO_MEMORY, INVALID_ARGUMENT, PROVIDER_UNKNOWN. */
+    enum pl_code (*prepare)(struct step_call *call, const struct expr_scope *scope,
+                            struct pl_err *err);
 
-    /* Optional (NULL: always open). Home loop, after prepare. When its lane is paused at `now`: true with the time it opens and a
-     * static reason ("rate_limited", "unreachable"). */
+    /* Optional (NULL: always open). Home loop, after prepare. When its lane is paused at `now`:
+     * true with the time it opens and a static reason ("rate_limited", "unreachable"). */
     bool (*deferred)(struct step_call *call, pl_ms now, pl_ms *ret_until, const char **ret_reason);
 
-    /* Mandatory. On call->loop. Begins the attempt; may complete before it returns. Cannot fail: failure is a result. */
+    /* Mandatory. On call->loop. Begins the attempt; may complete before it returns. Cannot fail:
+     * failure is a result. */
     void (*start)(struct step_call *call);
 
-    /* Mandatory unless start always completes at once (then NULL). On call->loop. Stops the attempt: its connection is closed and
-     * the call completes, soon or at once, with CANCELLED and the usage seen so far. Never called after completion. */
+    /* Mandatory unless start always completes at once (then NULL). On call->loop. Stops the
+     * attempt: its connection is closed and the call completes, soon or at once, with CANCELLED and
+     * the usage seen so far. Never called after completion. */
     void (*abort)(struct step_call *call);
 
     /* Optional. Home loop. Frees what prepare or start left that is not in the arena. */
@@ -71,14 +75,15 @@ struct step_kind_ops {
 /* The row of a leaf kind; NULL for parallel. */
 const struct step_kind_ops *step_kind_ops(enum step_kind kind);
 
-/* For kinds: the attempt is over and call->result says how. The call may be gone when this returns. */
+/* For kinds: the attempt is over and call->result says how. The call may be gone when this returns.
+ */
 static inline void step_call_complete(struct step_call *call)
 {
     call->complete(call);
 }
 
-/* True when the step acts on the outside world and may not be sent before its intent is durable: http other than GET and
- * HEAD, and every step with on_ambiguous: fail. */
+/* True when the step acts on the outside world and may not be sent before its intent is durable:
+ * http other than GET and HEAD, and every step with on_ambiguous: fail. */
 bool step_waits_for_intent(const struct step_def *def);
 
 #endif
