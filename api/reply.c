@@ -16,13 +16,17 @@ enum { PROBLEM_MAX = 1 << 20, RETRY_SECONDS = 1, RETRY_DRAIN_SECONDS = 5 };
 void api_add_header(struct api_request *request, const char *name, const char *fmt, ...)
 {
     struct http_request *http = http_request_of(request);
-    struct added_header *header = &http->added[http->n_added];
+    struct added_header *header;
     char text[512];
     va_list args;
     int length;
 
-    if (http->n_added == SERVER_ADDED_HEADERS)
+    if (!http->added)
+        http->added =
+            pl_arena_alloc_array(request->arena, SERVER_ADDED_HEADERS, sizeof *http->added);
+    if (!http->added || http->n_added == SERVER_ADDED_HEADERS)
         return;
+    header = &http->added[http->n_added];
     va_start(args, fmt);
     length = vsnprintf(text, sizeof text, fmt, args);
     va_end(args);

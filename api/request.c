@@ -268,9 +268,18 @@ void request_begin(struct http_request *request, const char *method, const char 
     request->public.method = pl_arena_str(request->public.arena, pl_str(method));
     make_id(request);
     if (begin(request, version, &err) != PL_OK)
-        request->early = err;
+        request_fail(request, &err);
     else if (pl_arena_failed(request->public.arena))
-        pl_err_set(&request->early, PL_ERR_NO_MEMORY, "out of memory");
+        request->out_of_memory = true;
+}
+
+void request_fail(struct http_request *request, const struct pl_err *err)
+{
+    request->early = pl_arena_alloc(request->public.arena, sizeof *request->early);
+    if (request->early)
+        *request->early = *err;
+    else
+        request->out_of_memory = true;
 }
 
 /* ---- what handlers ask ---- */

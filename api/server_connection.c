@@ -180,8 +180,10 @@ static enum MHD_Result dispatch(struct http_request *request)
     if (request->cut)
         return MHD_NO; /* answered already; this closes */
     server_conn_phase(request->conn, PHASE_ANSWER);
-    if (request->early.code != PL_OK)
-        return send_problem(request, &request->early);
+    if (request->out_of_memory)
+        return MHD_NO;
+    if (request->early)
+        return send_problem(request, request->early);
     if (request_check_body(request, &err) != PL_OK)
         return send_problem(request, &err);
     request->dispatched = true;
@@ -210,13 +212,16 @@ static void too_large(struct http_request *request)
 static bool full(struct http_request *request)
 {
     struct api_server *server = request->public.server;
+    struct pl_err err;
 
     if (atomic_load(&server->connections) <= server->max_connections)
         return false;
     atomic_fetch_add(&server->full, 1);
-    pl_err_set(&request->early, PL_ERR_OVER_CAPACITY,
+    pl_err_set(&err, PL_ERR_OVER_CAPACITY,
                "%u connections are open, which is the limit; try again soon",
                server->max_connections);
+    request_fail(request, &err);
+    request->close = true;
     return true;
 }
 
@@ -230,20 +235,22 @@ static enum MHD_Result first_call(struct http_request *request, const char *meth
     pl_buf_init(&request->body, body_limit(request));
     body = request->facts.chunked || request->facts.length > 0;
     server_conn_phase(request->conn, body ? PHASE_BODY : PHASE_ANSWER);
-    if (request->early.code == PL_OK && full(request))
-        return send_problem(request, &request->early);
+    if (request->out_of_memory)
+        return MHD_NO;
+    if (!request->early && full(request) && !request->early)
+        return MHD_NO;
     if (request->close)
-        return send_problem(request, &request->early);
+        return send_problem(request, request->early);
     if (request->facts.length > body_limit(request)) {
         too_large(request);
         return MHD_YES;
     }
-    if (request->early.code == PL_OK)
+    if (!request->early)
         return MHD_YES;
     /* told after the body, so that the connection lives on and the answer is not lost to a reset;
      * a client that waits for our leave to send is told now */
     request->discard = true;
-    return request->facts.expect_continue ? send_problem(request, &request->early) : MHD_YES;
+    return request->facts.expect_continue ? send_problem(request, request->early) : MHD_YES;
 }
 
 static enum MHD_Result take_body(struct http_request *request, const char *data, size_t *size)
@@ -265,10 +272,7 @@ static enum MHD_Result take_body(struct http_request *request, const char *data,
         too_large(request);
         return MHD_YES;
     }
-    pl_err_set(&request->early, PL_ERR_NO_MEMORY, "out of memory");
-    request->discard = true;
-    pl_buf_finish(&request->body);
-    return MHD_YES;
+    return MHD_NO; /* no memory for it, so none for an answer: closed */
 }
 
 enum MHD_Result server_handle(void *cls, struct MHD_Connection *connection, const char *url,

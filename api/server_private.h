@@ -25,9 +25,8 @@
 #include <microhttpd.h>
 
 enum {
-    SERVER_POOL_BYTES =
-        16 << 10,              /* libmicrohttpd's memory of one connection: headers and buffers */
-    SERVER_MAX_BODY = 8 << 20, /* bytes, unless the options or the route say otherwise */
+    SERVER_POOL_BYTES = 12 << 10, /* libmicrohttpd's, of one connection */
+    SERVER_MAX_BODY = 8 << 20,    /* bytes, unless the options or the route say otherwise */
     SERVER_BODY_DRAIN = 64 << 20, /* of a body that was refused: read and forgotten, then cut */
     SERVER_CONNECTIONS_MAX = 20000,
     SERVER_CONNECTIONS_SLACK = 64, /* above the maximum: answered 503; more are closed unanswered */
@@ -113,16 +112,16 @@ struct http_request {
     bool begun;      /* the first call has been made */
     bool dispatched; /* the handler has been called */
     bool out_of_memory;
-    bool close;          /* the connection cannot be used for another request */
-    bool discard;        /* the body is not wanted */
-    bool cut;            /* a 413 was written past libmicrohttpd: close at the end of the body */
-    struct pl_err early; /* known before the body came; told after it */
-    const char *allow;   /* for a 405 */
+    bool close;           /* the connection cannot be used for another request */
+    bool discard;         /* the body is not wanted */
+    bool cut;             /* a 413 was written past libmicrohttpd: close at the end of the body */
+    struct pl_err *early; /* known before the body came, told after it; in the arena; NULL: none */
+    const char *allow;    /* for a 405 */
     struct pl_buf body;
     size_t discarded;
     int64_t started_us;
     /* the answer */
-    struct added_header added[SERVER_ADDED_HEADERS];
+    struct added_header *added; /* SERVER_ADDED_HEADERS in the arena, once there is one */
     size_t n_added;
     struct MHD_Response *response; /* to be queued */
     int status;
@@ -206,6 +205,8 @@ void server_completed(void *cls, struct MHD_Connection *connection, void **conte
 
 /* Checks head, Host, route, query and type. What is wrong goes to request->early. */
 void request_begin(struct http_request *request, const char *method, const char *version);
+/* Keeps an error for later. */
+void request_fail(struct http_request *request, const struct pl_err *err);
 /* What is left to check of a body that is there. */
 enum pl_code request_check_body(struct http_request *request, struct pl_err *err) PL_MUST_CHECK;
 

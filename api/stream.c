@@ -14,7 +14,7 @@
 enum {
     STREAM_READ = 16 << 10, /* about how much is asked of the source at once */
     STREAM_MAX = 96 << 20,  /* one read's result: one event may hold a run's whole output */
-    STREAM_BLOCK = 1024,    /* libmicrohttpd's buffer for HTTP/1.0, where nothing is chunked */
+    STREAM_BLOCK = 256,     /* libmicrohttpd's buffer for HTTP/1.0, where nothing is chunked */
 };
 
 static ssize_t take(struct api_stream *stream, char *to, size_t max)
