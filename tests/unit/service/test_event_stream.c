@@ -367,6 +367,7 @@ START_TEST(a_reader_that_comes_at_any_moment_sees_every_event_once)
         reader_open(&second, run.id, ndjson);
         reader_to_end(&second, 500);
         reader_to_end(&first, 500);
+        ck_assert_uint_ge(count(first.text.data, "\"type\":\"run.progress\",\"progress\":{"), 1);
         check_numbers(durable_lines(pl_buf_view(&second.text)), 1);
         ck_assert_str_eq(durable_lines(pl_buf_view(&first.text)),
                          durable_lines(pl_buf_view(&second.text)));
@@ -555,8 +556,6 @@ START_TEST(deltas_come_after_the_start_of_their_step_and_make_its_output)
     client_text(reader.text.data, "\"a\"", text, sizeof text);
     snprintf(quoted, sizeof quoted, "\"output\":\"%s\"", text);
     ck_assert_ptr_nonnull(strstr(reader.text.data, quoted));
-    ck_assert_uint_ge(
-        count(reader.text.data, "\"type\":\"run.progress\",\"progress\":{\"total\":1"), 1);
     reader_close(&reader);
     workflow_unref(&workflow);
 }
