@@ -21,7 +21,7 @@ test('a definition has versions; the same content makes no new one', limit, asyn
     assert.equal(same.json.version, 1);
     assert.equal(same.headers.etag, first.headers.etag);
     const second = await put(service, 'say', say('two'));
-    assert.equal(second.status, 200, second.text);
+    assert.equal(second.status, 201, second.text);
     assert.equal(second.json.version, 2);
     assert.notEqual(second.headers.etag, first.headers.etag);
     const got = await service.get('/v1/workflows/say');
@@ -42,7 +42,7 @@ test('If-Match keeps two writers apart, If-None-Match spares what is known', lim
     assert.equal(first.status, 201, first.text);
     checkProblem(await put(service, 'say', say('other'), { 'if-none-match': '*' }), 412, 'precondition_failed');
     const second = await put(service, 'say', say('two'), { 'if-match': first.headers.etag });
-    assert.equal(second.status, 200, second.text);
+    assert.equal(second.status, 201, second.text);
     checkProblem(await put(service, 'say', say('three'), { 'if-match': first.headers.etag }), 412, 'precondition_failed');
     checkProblem(await put(service, 'nobody', say('x'), { 'if-match': first.headers.etag }), 412, 'precondition_failed');
     checkProblem(await service.ask('DELETE', '/v1/workflows/say', { headers: { 'if-match': first.headers.etag } }), 412, 'precondition_failed');
@@ -55,7 +55,7 @@ test('eight writers with one ETag: one wins', limit, async (t) => {
     const service = await startService(t);
     const { headers } = await put(service, 'say', say('start'));
     const answers = await Promise.all(Array.from({ length: 8 }, (_, i) => put(service, 'say', say(`writer ${i}`), { 'if-match': headers.etag })));
-    assert.deepEqual(answers.map((answer) => answer.status).sort(), [200, 412, 412, 412, 412, 412, 412, 412]);
+    assert.deepEqual(answers.map((answer) => answer.status).sort(), [201, 412, 412, 412, 412, 412, 412, 412]);
     assert.equal((await service.get('/v1/workflows/say')).json.version, 2);
 });
 
@@ -163,7 +163,7 @@ test('the graph of a stored workflow', limit, async (t) => {
 
 test('validate says all that is wrong, and starts nothing', limit, async (t) => {
     const service = await startService(t);
-    const good = await service.post('/v1/validate', travel());
+    const good = await service.post('/v1/validate', { ...travel(), defaults: { model: 'sim/echo' } });
     assert.equal(good.status, 200, good.text);
     assert.equal(good.json.valid, true, good.text);
     assert.deepEqual(good.json.errors, []);
