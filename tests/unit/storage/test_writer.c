@@ -24,6 +24,7 @@ struct fake {
     bool numbered;               /* batches are looked at by their event's number, not by letter */
     int64_t open_seq, kept_seq;  /* the last number written: since begin, and committed */
     int open_count, largest;     /* batches since begin; most in one commit */
+    int operations;              /* asked for so far; the first is answered with CONFLICT */
     char open[MOST], kept[MOST]; /* runs written: since begin, and committed; a letter each */
 };
 
@@ -73,6 +74,18 @@ static enum pl_code fake_write(struct store_driver *driver, const struct store_b
     return PL_OK;
 }
 
+static enum pl_code fake_operate(struct store_driver *driver, const struct store_op *op,
+                                 struct store_op_result *ret_result, struct pl_err *err)
+{
+    struct fake *fake = fake_of(driver);
+
+    ck_assert(pl_str_is(op->name, "plan"));
+    if (fake->operations++ == 0)
+        return pl_err_set(err, PL_ERR_CONFLICT, "the first time");
+    *ret_result = (struct store_op_result){.version = fake->operations, .created = true};
+    return PL_OK;
+}
+
 static enum pl_code fake_commit(struct store_driver *driver, struct pl_err *err)
 {
     struct fake *fake = fake_of(driver);
@@ -109,6 +122,7 @@ static enum pl_code fake_maintain(struct store_driver *driver, struct pl_err *er
 static const struct store_driver_ops fake_ops = {
     .begin = fake_begin,
     .write = fake_write,
+    .operate = fake_operate,
     .commit = fake_commit,
     .rollback = fake_rollback,
     .maintain = fake_maintain,
@@ -225,6 +239,53 @@ START_TEST(a_crowd_is_split_into_groups_and_keeps_its_order_over_a_failure)
     ck_assert_int_eq(fake.kept_seq, CROWD);
     ck_assert_int_eq(fake.largest, STORE_GROUP_BATCHES);
     ck_assert_int_eq(fake.commits, 5); /* one, one that failed, two full ones, the rest */
+}
+END_TEST
+
+static int64_t op_version;
+
+static void op_done(void *arg, enum pl_code code, const struct store_op_result *result,
+                    const struct pl_err *err)
+{
+    op_version = result->version;
+    store_waiter_done(arg, code, err);
+}
+
+static void submit_op(void)
+{
+    struct store_op op = {.kind = STORE_OP_PUT_WORKFLOW, .name = PL_STR("plan")};
+    struct store_batch *batch = store_batch_of_op(&op);
+
+    batch->op_done = op_done;
+    batch->arg = &waiter;
+    store_writer_submit(fake.writer, batch);
+}
+
+START_TEST(an_operation_is_decided_anew_when_its_transaction_is_tried_again)
+{
+    fake.commit_failures = 1;
+    fake.commit_code = PL_ERR_NO_SPACE;
+    start(-1);
+    submit_op();
+    store_waiter_wait(&waiter, 1);
+    stop();
+    ck_assert_uint_eq(waiter.failed, 0); /* the CONFLICT was of a try that left no trace */
+    ck_assert_int_eq(op_version, 2);
+    ck_assert_int_eq(fake.operations, 2);
+}
+END_TEST
+
+START_TEST(an_operation_that_is_refused_commits_with_the_others)
+{
+    start(0);
+    submit_op();
+    submit("a");
+    store_waiter_wait(&waiter, 2);
+    stop();
+    ck_assert_uint_eq(waiter.failed, 1);
+    ck_assert_int_eq(waiter.code, PL_ERR_CONFLICT);
+    ck_assert_str_eq(waiter.err.message, "the first time");
+    ck_assert_int_eq(fake.rollbacks, 0);
 }
 END_TEST
 
@@ -392,6 +453,8 @@ int main(void)
         what_comes_during_a_commit_is_the_next_group,
         a_full_disk_is_waited_out_and_nothing_is_lost_or_reordered,
         a_crowd_is_split_into_groups_and_keeps_its_order_over_a_failure,
+        an_operation_is_decided_anew_when_its_transaction_is_tried_again,
+        an_operation_that_is_refused_commits_with_the_others,
         a_locked_database_is_waited_out_too,
         patience_ends_and_then_every_batch_fails_with_the_reason,
         damage_ends_writing_at_once,
