@@ -459,8 +459,3 @@ struct run_exec *run_exec_from_link(struct pl_list *link)
 {
     return pl_container_of(link, struct run_exec, link);
 }
-
-unsigned run_exec_calls(const struct run_exec *exec)
-{
-    return exec->in_flight;
-}
