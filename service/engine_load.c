@@ -3,6 +3,7 @@
  * (RUN_EV_RECOVER). */
 #include "base/log.h"
 #include "service/engine_private.h"
+#include "service/llm/provider.h"
 #include "service/pool.h"
 #include "storage/store.h"
 
@@ -64,6 +65,22 @@ static enum pl_code check_not_here(struct engine *engine, struct pl_str tenant, 
                 : PL_OK;
 }
 
+/* A run that went on without a provider it needs would fail for good: it is left as it is until the
+ * provider is back. */
+static enum pl_code check_models(struct engine *engine, const struct workflow *workflow,
+                                 struct pl_str id, struct pl_err *err)
+{
+    for (size_t i = 0; i < workflow->n_steps; i++) {
+        const struct step_def *step = workflow->steps[i];
+
+        if (step->kind == STEP_LLM &&
+            !providers_model_ok(engine->env.steps.providers, step->config.llm->model, err))
+            return pl_err_prefix(err, "run %.*s stays as it is: step %.*s", PL_STR_ARG(id),
+                                 PL_STR_ARG(step->path));
+    }
+    return PL_OK;
+}
+
 static enum pl_code load_locked(struct engine *engine, const struct engine_run_request *request,
                                 struct pl_err *err)
 {
@@ -83,6 +100,8 @@ static enum pl_code load_locked(struct engine *engine, const struct engine_run_r
                           PL_STR_ARG(run.status));
     if (code == PL_OK)
         code = engine_run_workflow(engine, request->tenant, id, &workflow, err);
+    if (code == PL_OK)
+        code = check_models(engine, workflow, id, err);
     if (code == PL_OK)
         code = load_launch(engine, request, arena, workflow, &run, err);
     workflow_unref(&workflow);

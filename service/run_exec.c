@@ -248,11 +248,16 @@ static void exec_commit_failed(struct run_exec *exec, const struct pl_err *err)
     exec_abandon(exec);
 }
 
-static void exec_commit_durable(struct run_exec *exec, uint64_t number)
+/* Before anything of the run is shown. */
+static void exec_tell_recorded(struct run_exec *exec)
 {
     if (!exec->recorded && exec->on_recorded)
         exec->on_recorded(exec->arg, exec->row.id.ptr);
     exec->recorded = true;
+}
+
+static void exec_commit_durable(struct run_exec *exec, uint64_t number)
+{
     exec->final_durable = exec->final_submitted;
     run_calls_release(exec, number); /* after a drop none waits */
     exec_submit(exec);
@@ -266,6 +271,8 @@ static void exec_commit_deliver(struct loop *loop, struct loop_mail *mail)
 
     (void)loop;
     exec->commits_open--;
+    if (ok)
+        exec_tell_recorded(exec);
     run_notes_publish(exec, &commit->notices, ok);
     if (ok) {
         atomic_store(&exec->durable, commit->number);
@@ -477,9 +484,4 @@ struct pl_list *run_exec_link(struct run_exec *exec)
 struct run_exec *run_exec_from_link(struct pl_list *link)
 {
     return pl_container_of(link, struct run_exec, link);
-}
-
-unsigned run_exec_calls(const struct run_exec *exec)
-{
-    return exec->in_flight;
 }

@@ -69,7 +69,5 @@ struct loop *run_exec_home(const struct run_exec *exec);
 /* The engine's table hangs runs on this. Guarded by the table's lock. */
 struct pl_list *run_exec_link(struct run_exec *exec);
 struct run_exec *run_exec_from_link(struct pl_list *link);
-/* Calls of this run in flight: home loop. */
-unsigned run_exec_calls(const struct run_exec *exec);
 
 #endif

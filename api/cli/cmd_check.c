@@ -1,6 +1,6 @@
 /* cmd_check.c - `plait check FILE...`: every problem of every file, one line each, on stdout.
- * Without --config models are not looked up: a file may be checked on a machine that has no keys.
- */
+ * Without --config only simulated models are looked up: a file may be checked on a machine that has
+ * no keys. */
 #include "api/cli/command.h"
 #include "api/cli/workflow_file.h"
 

@@ -185,13 +185,35 @@ static int open_engine(struct session *session)
     return engine_create(&options, &session->engine, &err) == PL_OK ? EXIT_OK : fail(&err);
 }
 
-static int watch(struct session *session)
+/* The same command line with --resume added is the natural way to resume: what only a new run looks
+ * at is no error, but said. */
+static void tell_ignored(const struct session *session)
+{
+    const struct cli_args *args = session->args;
+
+    if (session->mode != PROGRESS_QUIET &&
+        (args->operands.count || cli_get_all(args, "set")->count ||
+         cli_get_all(args, "input")->count || cli_get_all(args, "model")->count))
+        fprintf(stderr, "resuming with the workflow, model and input the run was started with\n");
+}
+
+static int load_resumed(struct session *session)
 {
     struct pl_err err = {0};
 
-    if (!session->workflow && engine_run_workflow(session->engine, TENANT, pl_str(session->id),
-                                                  &session->workflow, &err) != PL_OK)
+    if (engine_run_workflow(session->engine, TENANT, pl_str(session->id), &session->workflow,
+                            &err) != PL_OK)
         return fail(&err);
+    tell_ignored(session);
+    return EXIT_OK;
+}
+
+static int watch(struct session *session)
+{
+    int status = session->workflow ? EXIT_OK : load_resumed(session);
+
+    if (status != EXIT_OK)
+        return status;
     session->progress =
         progress_create(session->workflow, session->mode, pl_clock_now(pl_clock_real()));
     if (!session->progress)
@@ -348,6 +370,7 @@ static void follow(struct session *session)
         pl_ms now;
 
         wait_for_news(session);
+        session_over(session, &told); /* the id comes before any line of a step */
         take_events(session);
         now = pl_clock_now(pl_clock_real());
         if (told && now - drawn >= REDRAW_MS) {
@@ -430,11 +453,11 @@ static void interrupt(struct session *session)
 
 static void print_resume(const struct session *session)
 {
-    const char *db = cli_get(session->args, "db");
+    const char *db = cli_get(session->args, "db"), *config = cli_get(session->args, "config");
 
-    fprintf(stderr, "plait: unfinished; go on with: plait run%s%s --resume %s%s%s\n",
+    fprintf(stderr, "plait: unfinished; go on with: plait run%s%s --resume %s%s%s%s%s\n",
             *file_operand(session) ? " " : "", file_operand(session), session->id,
-            db ? " --db " : "", db ? db : "");
+            db ? " --db " : "", db ? db : "", config ? " --config " : "", config ? config : "");
 }
 
 /* The run with its steps; empty when it cannot be read (then the error is told). */

@@ -98,6 +98,20 @@ static void note_text(struct row *row, struct pl_str data, const char *outer, co
     pl_buf_finish(&buf);
 }
 
+/* " in 2.1 s" behind the error of an attempt that will be made again. */
+static void note_wait(struct row *row, struct pl_str data)
+{
+    struct pl_str delay;
+    int64_t wait;
+    char text[24];
+    size_t used = strlen(row->note);
+
+    if (data.len && json_get(data, PL_STR("delay_ms"), &delay) && json_int(delay, &wait) &&
+        wait > 0)
+        snprintf(row->note + used, sizeof row->note - used, "; again in %s",
+                 pl_duration_format(wait, text));
+}
+
 static void note_tokens(struct row *row, struct pl_str data)
 {
     struct pl_str usage, tokens;
@@ -125,6 +139,7 @@ static void row_event(struct row *row, const struct bus_event *event)
     } else if (IS("step.retrying")) {
         row->state = ROW_RETRYING;
         note_text(row, event->data, "error", "code");
+        note_wait(row, event->data);
     } else if (IS("step.reset")) {
         row->delta_bytes = 0;
     } else if (IS("step.succeeded")) {
@@ -176,7 +191,10 @@ void progress_event(struct progress *progress, const struct bus_event *event)
     row = &progress->rows[def->index];
     before = row->state;
     row_event(row, event);
-    if (progress->mode != PROGRESS_LINES || row->state == before || row->state == ROW_RUNNING)
+    /* each wait is told, not only the first: a rate limit may hold a step for long */
+    if (progress->mode != PROGRESS_LINES || row->state == ROW_RUNNING ||
+        (row->state == before && row->state != ROW_RETRYING) ||
+        pl_str_is(event->type, "step.delta"))
         return;
     write_row(line, sizeof line, def, row, event->at);
     fprintf(stderr, "%s\n", line);

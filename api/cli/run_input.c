@@ -3,6 +3,7 @@
 
 #include "base/json.h"
 #include "base/limits.h"
+#include "base/utf8.h"
 #include "service/config.h"
 
 static bool ends_with(const char *text, const char *end)
@@ -29,6 +30,21 @@ static struct pl_str trim(struct pl_str text)
     while (text.len && memchr(blanks, text.ptr[0], sizeof blanks - 1))
         text = pl_str_n(text.ptr + 1, text.len - 1);
     return text;
+}
+
+/* Text becomes a JSON string: what is not UTF-8 (a binary file, an old encoding) would lose
+ * characters on the way. */
+static enum pl_code check_text(struct pl_str text, const char *what, struct pl_err *err)
+{
+    for (size_t at = 0; at < text.len;) {
+        unsigned length = pl_utf8_length(text.ptr + at, text.len - at);
+
+        if (length == 0 || text.ptr[at] == '\0')
+            return pl_err_set(err, PL_ERR_INVALID_ARGUMENT,
+                              "%s is not text in UTF-8 (at byte %zu)", what, at);
+        at += length;
+    }
+    return PL_OK;
 }
 
 static enum pl_code check_json(struct pl_str text, const char *what, struct pl_err *err)
@@ -86,8 +102,10 @@ static enum pl_code write_file(struct pl_arena *arena, const char *path, struct 
     if (ends_with(path, ".jsonl"))
         return write_lines(text, path, out, err);
     if (!ends_with(path, ".json")) {
-        json_write_string(out, text);
-        return PL_OK;
+        code = check_text(text, path, err);
+        if (code == PL_OK)
+            json_write_string(out, text);
+        return code;
     }
     code = check_json(text, path, err);
     if (code == PL_OK)
@@ -124,6 +142,8 @@ static enum pl_code write_member(struct pl_arena *arena, const struct workflow *
     if (!equals || equals == word)
         return pl_err_set(err, PL_ERR_INVALID_ARGUMENT, "-i %s: write KEY=VALUE or KEY=@FILE",
                           word);
+    if (check_text(pl_str(word), "-i", err) != PL_OK)
+        return err->code;
     key = pl_str_n(word, (size_t)(equals - word));
     json_comma(out);
     json_write_string(out, key);

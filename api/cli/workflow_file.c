@@ -39,19 +39,30 @@ struct config *workflow_file_config(const char *path)
     return config;
 }
 
+/* Without a configuration any provider may exist, but the simulated one always does. */
+static bool sim_model_ok(void *providers, struct pl_str model, struct pl_err *err)
+{
+    return !pl_str_starts(model, PL_STR("sim/")) || !providers ||
+           providers_model_ok(providers, model, err);
+}
+
 static enum pl_code compile_text(const char *path, struct pl_str text, const struct config *config,
                                  const char *model, struct workflow **ret_workflow,
                                  struct doc_problems *problems)
 {
+    struct providers *sim = config ? NULL : providers_create();
     struct workflow_env env = {
-        .arg = config ? config->providers : NULL,
-        .model_ok = config ? providers_model_ok : NULL,
+        .arg = config ? config->providers : sim,
+        .model_ok = config ? providers_model_ok : sim_model_ok,
         .model = model ? pl_str(model) : (struct pl_str){0},
     };
+    enum pl_code code;
     size_t length = strlen(path);
     bool json = length > 5 && strcmp(path + length - 5, ".json") == 0;
 
-    return workflow_compile(text, json ? DOC_JSON : DOC_AUTO, &env, ret_workflow, problems);
+    code = workflow_compile(text, json ? DOC_JSON : DOC_AUTO, &env, ret_workflow, problems);
+    providers_destroy(&sim);
+    return code;
 }
 
 enum pl_code workflow_file_compile(const char *path, const struct config *config, const char *model,

@@ -345,3 +345,19 @@ test('a database torn in its log is taken up to the last whole record', limit, a
     assert.equal(result.code, 0, result.err);
     checkWhole(parseRun(result));
 });
+
+test('resumed without the provider it needs, a run stays as it is', limit, async (t) => {
+    const home = place(t);
+    const model = await startModel(t);
+    const file = home.file('w.json', { steps: { a: ask('mock-300ms', 'needed') } });
+    const process = plait(t, home, ['run', file], { env: model.env });
+    await runAndKill(process, 0);
+    const id = process.err().match(/^run (run_\w+)$/m)[1];
+    const refused = await run(t, home, ['run', '--resume', id]);
+    assert.equal(refused.code, 2, refused.err);
+    assert.match(refused.err, /stays as it is: step a: .*OPENAI_API_KEY/);
+    const result = await run(t, home, ['run', file, '--resume', id], { env: model.env });
+    assert.equal(result.code, 0, result.err);
+    assert.match(result.err, /^resuming with the workflow, model and input the run was started with$/m);
+    assert.match(result.out, /needed"\n$/);
+});

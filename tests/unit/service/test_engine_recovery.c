@@ -7,6 +7,7 @@
 #include "tests/support/workflow.h"
 
 #include <check.h>
+#include <sqlite3.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
@@ -221,6 +222,102 @@ START_TEST(a_run_dropped_at_any_moment_is_recorded_exactly_if_it_was_told_so)
 }
 END_TEST
 
+/* The store is held, so that everything gathers behind the run's first commit. */
+static sqlite3 *hold_store(void)
+{
+    sqlite3 *db = NULL;
+
+    ck_assert_int_eq(sqlite3_open(probe.fixture.path, &db), SQLITE_OK);
+    ck_assert_int_eq(sqlite3_exec(db, "BEGIN IMMEDIATE", NULL, NULL, NULL), SQLITE_OK);
+    return db;
+}
+
+static void *drop_runs(void *arg)
+{
+    engine_drain(arg, 0);
+    return NULL;
+}
+
+START_TEST(what_was_answered_before_a_run_is_dropped_is_not_paid_for_again)
+{
+    struct raw_server *last = serve("openai", &stalling);
+    struct workflow *workflow =
+        test_workflow("steps:\n"
+                      "  a: {llm: {model: sim/echo, prompt: x}}\n"
+                      "  b: {llm: {model: sim/echo, prompt: '${ .steps.a.output }'}}\n"
+                      "  c: {llm: {model: openai/m, prompt: '${ .steps.b.output }'}}\n");
+    struct run_probe run;
+    pthread_t thread;
+    sqlite3 *db;
+
+    probe.options.retry_writes_for = 15000;
+    engine_probe_open(&probe);
+    db = hold_store();
+    run_probe_start(&run, &probe, workflow, NULL);
+    ck_assert(raw_server_wait_requests(last, 1));
+    ck_assert_int_eq(pthread_create(&thread, NULL, drop_runs, probe.engine), 0);
+    ck_assert_int_gt(raw_server_peer_closed(last, 0), 0);
+    sqlite3_close(db);
+    pthread_join(thread, NULL);
+    engine_probe_close(&probe, 0);
+    ck_assert_str_eq(run_probe_result(&run), "interrupted");
+    ck_assert_uint_eq(run.records, 1);
+    engine_probe_open(&probe);
+    ck_assert_str_eq(engine_probe_field(&probe, run.id, "step:a.status"), "\"succeeded\"");
+    ck_assert_str_eq(engine_probe_field(&probe, run.id, "step:b.status"), "\"succeeded\"");
+    engine_probe_close(&probe, 0);
+    raw_server_stop(&last);
+    run_probe_finish(&run);
+    workflow_unref(&workflow);
+}
+END_TEST
+
+START_TEST(a_request_whose_intent_was_not_recorded_is_sent_after_the_drop)
+{
+    const struct raw_script once_slow[] = {stalling, answering};
+    struct raw_server *models = raw_server_start(once_slow, 2),
+                      *posts = raw_server_start(&answering, 1);
+    struct workflow *workflow;
+    char text[512];
+    struct run_probe run;
+    pthread_t thread;
+    sqlite3 *db;
+
+    snprintf(text, sizeof(text),
+             "steps:\n"
+             "  a: {llm: {model: sim/echo, prompt: x}}\n"
+             "  b:\n"
+             "    needs: [a]\n"
+             "    http: {method: POST, url: 'http://127.0.0.1:%u/x', json: 1}\n"
+             "  c: {needs: [a], llm: {model: openai/m, prompt: y}}\n"
+             "output: '${ .steps.b.output.status }'\n",
+             raw_server_port(posts));
+    workflow = test_workflow(text);
+    engine_probe_allow(&probe, raw_server_port(posts));
+    engine_probe_add_openai(&probe, "openai", raw_server_port(models));
+    probe.options.retry_writes_for = 15000;
+    engine_probe_open(&probe);
+    db = hold_store();
+    run_probe_start(&run, &probe, workflow, NULL);
+    ck_assert(raw_server_wait_requests(models, 1)); /* so b's intent has gathered */
+    ck_assert_int_eq(pthread_create(&thread, NULL, drop_runs, probe.engine), 0);
+    ck_assert_int_gt(raw_server_peer_closed(models, 0), 0);
+    sqlite3_close(db);
+    pthread_join(thread, NULL);
+    engine_probe_close(&probe, 0);
+    ck_assert_str_eq(run_probe_result(&run), "interrupted");
+    probe.options.adopt = true;
+    engine_probe_open(&probe);
+    engine_probe_wait_idle(&probe);
+    ck_assert_str_eq(ended_as(run.id), "\"succeeded\" 200");
+    ck_assert_uint_eq(raw_server_requests(posts), 1);
+    raw_server_stop(&models);
+    raw_server_stop(&posts);
+    run_probe_finish(&run);
+    workflow_unref(&workflow);
+}
+END_TEST
+
 /* ---- going on ---- */
 
 enum { BRANCHES = 16 };
@@ -387,6 +484,11 @@ static void *resume_run(void *arg)
     return NULL;
 }
 
+static int attempts_of(const char *id)
+{
+    return (int)strtol(engine_probe_field(&probe, id, "step:a.attempts"), NULL, 10);
+}
+
 /* The run waits for a retry that is due when it is resumed, so that it ends at once: whoever reads
  * its rows meanwhile must not go on from them afterwards. */
 START_TEST(of_many_who_resume_a_run_at_once_one_does)
@@ -401,7 +503,8 @@ START_TEST(of_many_who_resume_a_run_at_once_one_does)
         struct resumer resumers[4] = {0};
         pthread_t threads[4];
         struct run_probe run;
-        unsigned won = 0;
+        unsigned won = 0, goes_on;
+        int before;
 
         engine_probe_open(&probe);
         run_probe_start(&run, &probe, workflow, NULL);
@@ -409,6 +512,8 @@ START_TEST(of_many_who_resume_a_run_at_once_one_does)
         engine_probe_close(&probe, 0);
         sleep_us(20000);
         engine_probe_open(&probe);
+        goes_on = strcmp(run.status, "interrupted") == 0;
+        before = attempts_of(run.id);
         for (size_t i = 0; i < 4; i++) {
             resumers[i].id = run.id;
             ck_assert_int_eq(pthread_create(&threads[i], NULL, resume_run, &resumers[i]), 0);
@@ -419,8 +524,8 @@ START_TEST(of_many_who_resume_a_run_at_once_one_does)
             ck_assert(resumers[i].code == PL_OK || resumers[i].code == PL_ERR_CONFLICT);
         }
         engine_probe_wait_idle(&probe);
-        ck_assert_uint_eq(won, strcmp(run.status, "interrupted") == 0 ? 1 : 0);
-        ck_assert_str_eq(engine_probe_field(&probe, run.id, "step:a.attempts"), "2");
+        ck_assert_uint_eq(won, goes_on);
+        ck_assert_int_eq(attempts_of(run.id), before + (int)goes_on);
         engine_probe_close(&probe, 0);
         for (size_t i = 0; i < 4; i++)
             run_probe_finish(&resumers[i].run);
@@ -444,6 +549,8 @@ int main(void)
     tcase_add_test(tcase, a_drain_does_not_wait_for_retries);
     tcase_add_test(tcase, a_drain_is_ended_early_by_whoever_asks);
     tcase_add_test(tcase, a_run_dropped_at_any_moment_is_recorded_exactly_if_it_was_told_so);
+    tcase_add_test(tcase, what_was_answered_before_a_run_is_dropped_is_not_paid_for_again);
+    tcase_add_test(tcase, a_request_whose_intent_was_not_recorded_is_sent_after_the_drop);
     tcase_add_test(tcase, what_is_recorded_as_succeeded_is_not_called_again);
     tcase_add_test(tcase, every_unfinished_run_of_the_store_is_adopted);
     tcase_add_test(tcase, a_request_that_acts_is_never_sent_twice);
