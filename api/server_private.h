@@ -25,7 +25,7 @@
 #include <microhttpd.h>
 
 enum {
-    SERVER_POOL_BYTES = 12 << 10, /* libmicrohttpd's, of one connection */
+    SERVER_POOL_BYTES = 14 << 10, /* libmicrohttpd's, of one connection: 8 KB in 80 lines fit */
     SERVER_MAX_BODY = 8 << 20,    /* bytes, unless the options or the route say otherwise */
     SERVER_BODY_DRAIN = 64 << 20, /* of a body that was refused: read and forgotten, then cut */
     SERVER_CONNECTIONS_MAX = 20000,
