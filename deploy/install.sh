@@ -31,6 +31,7 @@ want_build() {
     want libsqlite3-dev has_library sqlite3
     want libsodium-dev has_library libsodium
     want ca-certificates test -s /etc/ssl/certs/ca-certificates.crt
+    want curl has_command curl
 }
 
 clang_runtime() {

@@ -40,7 +40,12 @@ fi
 echo
 build/plait run "$example" -i destination=Lisbon -i days=4 "$@" </dev/null
 
-# ---- what to try next: the one place to change when there is more ----
+# ---- what to try next ----
+if [ -n "${OPENAI_API_KEY:-}${OPENAI_BASE_URL:-}" ]; then
+    model=openai/${OPENAI_MODEL:-gpt-4o-mini}
+else
+    model='sim/echo?latency=500ms'
+fi
 cat <<END
 
 It works. To try next, from $(pwd):
@@ -54,8 +59,8 @@ It works. To try next, from $(pwd):
   OPENAI_API_KEY=... build/plait run $example -i destination=Lisbon
       a real model; OPENAI_BASE_URL=http://127.0.0.1:11434/v1 for one of your own
 
-  build/plait graph $example
-      what waits for what, as a Mermaid diagram
+  build/plait serve
+      the same engine behind HTTP; docs/http.md has every route. Then, in another terminal:
 
-docs/workflows.md is the language, docs/cli.md the commands.
+  curl -sN http://127.0.0.1:8080/v1/runs -H 'content-type: application/json' -H 'accept: text/event-stream' -d '{"workflow": {"defaults": {"model": "$model"}, "steps": {"sights": {"llm": {"prompt": "Best sights of Lisbon"}}, "hotels": {"llm": {"prompt": "Where to stay in Lisbon"}}, "plan": {"llm": {"prompt": "Join: \${ .steps.sights.output } \${ .steps.hotels.output }"}}}}}'
 END
