@@ -12,7 +12,10 @@
  * MARKED: the handler asked for it, libmicrohttpd has not been told. SUSPENDED: told. Whoever moves
  * the state out of SUSPENDED, and nobody else, takes the request off the watch and resumes the
  * connection, so it happens once. LEAVING: the watch thread is telling the handler that the client
- * left; a resume that comes meanwhile is done by the watch thread afterwards. */
+ * left; a resume that comes meanwhile is done by the watch thread afterwards. *
+ * A stream that has just sent something is HELD for a few milliseconds instead, and HELD_WOKEN when
+ * it is woken in that time: the watch thread resumes all of them together, since each resume makes
+ * libmicrohttpd look at every connection it has suspended. Then HELD becomes SUSPENDED. */
 #ifndef PLAIT_API_SERVER_PRIVATE_H
 #define PLAIT_API_SERVER_PRIVATE_H
 
@@ -37,6 +40,7 @@ enum {
     SERVER_IDLE_MS = 75000,    /* between requests */
     SERVER_SEND_SECONDS = 60,  /* a client that takes nothing for so long is cut */
     SERVER_HEARTBEAT_MS = 15000,
+    SERVER_GATHER_MS = 5,   /* between two wakes of one stream */
     SERVER_FLUSH_MS = 3000, /* at stop: how long answers on their way may take */
     SERVER_ADDED_HEADERS = 16,
 };
@@ -44,10 +48,12 @@ enum {
 enum wait_state {
     WAIT_IDLE,
     WAIT_MARKED,
+    WAIT_HELD,
+    WAIT_HELD_WOKEN,
     WAIT_SUSPENDED,
     WAIT_LEAVING,
     WAIT_RESUMED,
-    WAIT_EXPIRED
+    WAIT_EXPIRED,
 };
 
 /* Where a connection is: what it is cut for when it takes too long. */
@@ -97,6 +103,7 @@ struct api_stream {
     size_t sent;       /* of `out` */
     int64_t last;      /* monotonic ms of the last bytes */
     bool lines;        /* NDJSON: a heartbeat is an empty line */
+    bool sent_any;
     bool ended;
 };
 
@@ -133,6 +140,7 @@ struct http_request {
     bool asked;         /* the handler suspended in this call */
     atomic_bool left;   /* the client has gone */
     int64_t wait_until; /* monotonic ms, -1: no limit */
+    int64_t held_until; /* monotonic ms: not resumed before, 0: as soon as it can be */
     void (*resumed)(struct api_request *request);
     void (*gone)(struct api_request *request);
 };

@@ -131,7 +131,7 @@ static void park_locked(struct server_watch *watch, struct http_request *request
     conn->generation++;
     event.data.u64 = (uint64_t)conn->generation << 32 | (uint64_t)(uint32_t)conn->fd;
     conn->in_epoll = epoll_ctl(watch->epoll, EPOLL_CTL_ADD, conn->fd, &event) == 0;
-    conn->deadline = request->wait_until;
+    conn->deadline = request->held_until ? request->held_until : request->wait_until;
     if (conn->deadline >= 0) {
         heap_add(watch, conn);
         if (conn->heap_at == 1)
@@ -151,7 +151,7 @@ bool server_park(struct http_request *request)
     if (request->expirable && atomic_load(&server->stopping))
         parked = false;
     else
-        parked = move(request, WAIT_MARKED, WAIT_SUSPENDED);
+        parked = move(request, WAIT_MARKED, request->held_until ? WAIT_HELD : WAIT_SUSPENDED);
     if (parked)
         park_locked(watch, request);
     else
@@ -164,8 +164,11 @@ void server_wake(struct http_request *request)
 {
     enum wait_state state = atomic_load(&request->wait);
 
-    while (state == WAIT_MARKED || state == WAIT_SUSPENDED || state == WAIT_LEAVING) {
-        if (!atomic_compare_exchange_weak(&request->wait, &state, WAIT_RESUMED))
+    while (state == WAIT_MARKED || state == WAIT_HELD || state == WAIT_SUSPENDED ||
+           state == WAIT_LEAVING) {
+        enum wait_state to = state == WAIT_HELD ? WAIT_HELD_WOKEN : WAIT_RESUMED;
+
+        if (!atomic_compare_exchange_weak(&request->wait, &state, to))
             continue;
         if (state == WAIT_SUSPENDED)
             unpark(request);
@@ -189,17 +192,45 @@ static void client_left(struct server_watch *watch, uint64_t data)
         request = conn->parked;
         epoll_ctl(watch->epoll, EPOLL_CTL_DEL, conn->fd, NULL);
         conn->in_epoll = false;
-        if (!move(request, WAIT_SUSPENDED, WAIT_LEAVING))
+        atomic_store(&request->left, true);
+        /* a stream that is held is about to be looked at, and sees it then */
+        if (move(request, WAIT_HELD, WAIT_HELD_WOKEN) ||
+            !move(request, WAIT_SUSPENDED, WAIT_LEAVING))
             request = NULL;
     }
     pl_mutex_unlock(&watch->lock);
     if (!request)
         return;
-    atomic_store(&request->left, true);
     if (request->gone)
         request->gone(&request->public);
     if (!move(request, WAIT_LEAVING, WAIT_SUSPENDED))
         unpark(request);
+}
+
+static void resume_locked(struct server_watch *watch, struct server_conn *conn)
+{
+    struct MHD_Connection *connection = conn->parked->connection;
+
+    unpark_locked(watch, conn);
+    MHD_resume_connection(connection);
+}
+
+/* The time of a parked request has come. */
+static void expire_locked(struct server_watch *watch, struct server_conn *conn)
+{
+    struct http_request *request = conn->parked;
+
+    heap_remove(watch, conn);
+    if (atomic_load(&request->wait) == WAIT_HELD) {
+        conn->deadline = request->wait_until;
+        if (conn->deadline >= 0)
+            heap_add(watch, conn);
+        if (move(request, WAIT_HELD, WAIT_SUSPENDED))
+            return;
+    }
+    if (move(request, WAIT_HELD_WOKEN, WAIT_RESUMED) || move(request, WAIT_SUSPENDED, WAIT_EXPIRED))
+        resume_locked(watch, conn);
+    /* else it is resumed this moment: the other side takes the rest off */
 }
 
 /* Ends the waits whose time has come; the milliseconds to the next one. */
@@ -210,19 +241,12 @@ static int expire(struct server_watch *watch)
     pl_mutex_lock(&watch->lock);
     while (watch->n_heap) {
         struct server_conn *conn = watch->heap[0];
-        struct MHD_Connection *connection;
 
         if (conn->deadline > now) {
             wait = conn->deadline - now < wait ? conn->deadline - now : wait;
             break;
         }
-        if (!move(conn->parked, WAIT_SUSPENDED, WAIT_EXPIRED)) {
-            heap_remove(watch, conn); /* resumed this moment: the other side takes the rest off */
-            continue;
-        }
-        connection = conn->parked->connection;
-        unpark_locked(watch, conn);
-        MHD_resume_connection(connection);
+        expire_locked(watch, conn);
     }
     pl_mutex_unlock(&watch->lock);
     return (int)wait;
@@ -333,14 +357,12 @@ void server_watch_end_waits(struct api_server *server)
     pl_mutex_lock(&watch->lock);
     for (int fd = 0; fd < watch->top; fd++) {
         struct server_conn *conn = &watch->conns[fd];
-        struct MHD_Connection *connection;
 
-        if (!conn->parked || !conn->parked->expirable ||
-            !move(conn->parked, WAIT_SUSPENDED, WAIT_EXPIRED))
-            continue;
-        connection = conn->parked->connection;
-        unpark_locked(watch, conn);
-        MHD_resume_connection(connection);
+        if (conn->parked && conn->parked->expirable &&
+            (move(conn->parked, WAIT_SUSPENDED, WAIT_EXPIRED) ||
+             move(conn->parked, WAIT_HELD, WAIT_EXPIRED) ||
+             move(conn->parked, WAIT_HELD_WOKEN, WAIT_RESUMED)))
+            resume_locked(watch, conn);
     }
     pl_mutex_unlock(&watch->lock);
 }

@@ -21,11 +21,15 @@ static ssize_t take(struct api_stream *stream, char *to, size_t max)
 {
     size_t n = stream->out.len - stream->sent;
 
-    if (n > max)
-        n = max;
+    if (n > max) { /* a piece ends with a line, where one fits: kinder to naive readers */
+        const char *end = memrchr(stream->out.data + stream->sent, '\n', max);
+
+        n = end ? (size_t)(end - (stream->out.data + stream->sent)) + 1 : max;
+    }
     memcpy(to, stream->out.data + stream->sent, n);
     stream->sent += n;
     stream->last = server_now_ms();
+    stream->sent_any = true;
     if (stream->sent == stream->out.len) {
         /* an idle reader holds no buffer */
         pl_buf_finish(&stream->out);
@@ -81,6 +85,9 @@ static ssize_t stream_read(void *cls, uint64_t pos, char *to, size_t max)
             continue;
         }
         request->wait_until = stream->last + SERVER_HEARTBEAT_MS;
+        request->held_until = stream->sent_any && stream->last + SERVER_GATHER_MS > server_now_ms()
+                                  ? stream->last + SERVER_GATHER_MS
+                                  : 0;
         if (server_park(request))
             return 0;
         atomic_store(&request->wait, WAIT_IDLE); /* woken, or the server stops: look again */
@@ -137,8 +144,16 @@ struct api_stream *api_stream(struct api_request *request, const char *content_t
                               const struct api_stream_source *source, void *arg)
 {
     struct http_request *http = http_request_of(request);
-    struct api_stream *stream = make_stream(http, content_type, source, arg);
+    struct api_stream *stream;
 
+    if (pl_str_is(request->method, "HEAD")) { /* the library would send the body all the same */
+        source->close(arg);
+        reply_finish(
+            http, 200, content_type,
+            MHD_create_response_from_buffer(0, (void *)(uintptr_t) "", MHD_RESPMEM_PERSISTENT));
+        return NULL;
+    }
+    stream = make_stream(http, content_type, source, arg);
     if (!stream) {
         struct pl_err err;
 
