@@ -14,6 +14,7 @@ struct reader {
     bool workflow;
     struct run_body *body;
     struct doc_problems *problems;
+    bool out_of_memory; /* also when the arena still has some */
 };
 
 /* One member: its key decoded, and where the key stands. */
@@ -233,8 +234,10 @@ static void read_metadata(struct reader *reader, const struct member *member)
         read_metadata_member(reader, member, it.key, it.value);
     pl_buf_init(&compact, RUN_BODY_METADATA_MAX);
     json_write_compact(&compact, member->value);
-    if (pl_buf_failed(&compact))
+    if (compact.too_large)
         problem(reader, member, "metadata is larger than 16 KiB");
+    else if (pl_buf_failed(&compact))
+        reader->out_of_memory = true;
     else
         reader->body->metadata = pl_arena_str(reader->arena, pl_buf_view(&compact));
     pl_buf_finish(&compact);
@@ -364,7 +367,7 @@ enum pl_code run_body_parse(struct pl_arena *arena, struct pl_str text, bool wor
                             struct run_body *ret_body, struct doc_problems *problems,
                             struct pl_err *err)
 {
-    struct reader reader = {arena, text, workflow, ret_body, problems};
+    struct reader reader = {arena, text, workflow, ret_body, problems, false};
     size_t offset = 0, before = problems->total;
     enum pl_code code;
 
@@ -384,7 +387,7 @@ enum pl_code run_body_parse(struct pl_arena *arena, struct pl_str text, bool wor
     if (workflow && !json_get(text, PL_STR("workflow"), &(struct pl_str){0}))
         doc_problem_add(problems, 1, 1, "/workflow",
                         "workflow is missing: a name, name@version, or the workflow as an object");
-    if (pl_arena_failed(arena))
+    if (pl_arena_failed(arena) || reader.out_of_memory)
         return pl_err_set(err, PL_ERR_NO_MEMORY, "out of memory");
     if (problems->total == before)
         return PL_OK;
