@@ -200,9 +200,12 @@ static enum pl_code check_type(const struct http_request *request, struct pl_err
     static const char *const yaml[] = {"application/yaml", "application/x-yaml", "text/yaml"};
     enum api_body body = request->public.route->body;
     struct pl_str type = api_header(&request->public, "content-type");
+    struct pl_str encoding = api_header(&request->public, "content-encoding");
 
     if ((!request->facts.chunked && request->facts.length == 0) || body == API_BODY_NONE)
         return PL_OK;
+    if (encoding.len && !type_is(encoding, "identity"))
+        return pl_err_set(err, PL_ERR_UNSUPPORTED_TYPE, "send the body without Content-Encoding");
     if (type_is(type, "application/json"))
         return PL_OK;
     for (size_t i = 0; i < PL_ARRAY_LEN(yaml) && body == API_BODY_WORKFLOW; i++)

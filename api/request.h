@@ -90,8 +90,8 @@ struct api_stream_source {
 };
 struct api_stream;
 /* Answers 200 with a chunked body; a comment line (SSE) or an empty line (NDJSON) every 15 s keeps
- * proxies awake. Returns the stream for waking; it lives until `close`. NULL when out of memory
- * (then close has been called and a problem sent). */
+ * proxies awake. Returns the stream for waking; it lives until `close`. NULL when there is no
+ * stream (HEAD, or out of memory): then close has been called and the answer given. */
 struct api_stream *api_stream(struct api_request *request, const char *content_type,
                               const struct api_stream_source *source, void *arg);
 /* Something is there to read. Any thread, any time until close has been called; cheap when the

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <netdb.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -24,7 +25,8 @@ static enum pl_code split(const char *address, char host[HOST_MAX], char port[PO
     size_t len;
 
     if (!colon || colon == address || !colon[1] || strlen(colon + 1) >= PORT_MAX ||
-        strspn(colon + 1, "0123456789") != strlen(colon + 1))
+        strspn(colon + 1, "0123456789") != strlen(colon + 1) ||
+        strtoul(colon + 1, NULL, 10) > UINT16_MAX) /* getaddrinfo would cut it */
         return bad_address(address, err);
     len = (size_t)(colon - address);
     if (*start == '[') {
