@@ -72,7 +72,10 @@ test('a waiting client is answered when its run is cancelled', limit, async (t) 
     const service = await startService(t, { model });
     const waiting = service.post('/v1/runs', { workflow: { name: 'w', steps: { a: ask('mock-hang', 'a') } } });
     await model.inFlight(1);
-    const [{ id }] = (await service.get('/v1/runs')).json.data;
+    const [{ id }] = await until(async () => {
+        const { data } = (await service.get('/v1/runs')).json;
+        return data.length && data;
+    }, 'the run in the list');
     await service.post(`/v1/runs/${id}/cancel`);
     const answer = await waiting;
     assert.equal(answer.status, 200);

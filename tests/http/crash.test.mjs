@@ -16,8 +16,8 @@ const SEED = Number(process.env.SEED || Date.now() % 1_000_000);
 const patience = { timeout: 90_000 + KILLS * (SLOW ? 60_000 : 15_000) };
 
 // Reads a run's events for as long as it takes, across restarts; `seen` gets what was seen.
-async function follow(service, id, seen) {
-    for (let over = false; !over; ) {
+async function follow(t, service, id, seen) {
+    for (let over = false; !over && !t.signal.aborted; ) {
         const after = seen.findLast((event) => event.id !== undefined)?.id;
         let reader;
         try {
@@ -52,7 +52,7 @@ test(`killed ${KILLS} times under ${RUNS} runs, every run is finished and nothin
         workflow.output = '${ .steps.sum.output }';
         const id = await service.background({ workflow, metadata: { number: i } });
         runs.set(id, []);
-        readers.push(follow(service, id, runs.get(id)));
+        readers.push(follow(t, service, id, runs.get(id)));
     }
     const settled = Promise.all(readers);
     settled.catch(() => {});
@@ -64,7 +64,7 @@ test(`killed ${KILLS} times under ${RUNS} runs, every run is finished and nothin
             for (const step of await service.steps(id)) if (step.status === 'succeeded') polled.set(`${id} ${step.path}`, step);
         await service.kill();
         const killed = Date.now();
-        recorded = rows(t, service.database, "SELECT run_id, path FROM steps WHERE status = 'succeeded'").map((row) => `${row.run_id} ${row.path}`);
+        recorded = rows(t, service.database, "SELECT run, path FROM steps WHERE status = 'succeeded'").map((row) => `${row.run} ${row.path}`);
         await service.restart();
         recorded.killed = killed;
         const calls = await until(() => model.calls(), 'the log');

