@@ -21,6 +21,8 @@ const struct config_key config_keys[] = {
     {"network.allow_private", "list of CIDR or host:port", "[]",
      "private addresses that http steps may reach all the same"},
     {"limits.step_output_bytes", "bytes", "4194304", "the largest output of one step"},
+    {"limits.body_bytes", "bytes", "8388608", "the largest body of a request"},
+    {"limits.runs", "number", "10000", "runs going on at once; the rest is refused"},
 };
 const size_t config_keys_count = PL_ARRAY_LEN(config_keys);
 
@@ -256,25 +258,38 @@ static void read_network(struct reader *reader, const struct doc_node *node)
         allow_private(reader, list->items[i]);
 }
 
-static void read_limits(struct reader *reader, const struct doc_node *node)
+/* A member of `limits`, left alone when it is not there. */
+static void read_limit(struct reader *reader, const struct doc_node *limits, const char *key,
+                       const char *unit, unsigned least, unsigned most, size_t *ret_number)
 {
-    static const char *const known[] = {"step_output_bytes", NULL};
-    static const char *const later[] = {"body_bytes",       "run_output_bytes", "runs",
-                                        "branches_per_run", "run_timeout",      NULL};
-    const struct doc_node *bytes;
-    char *end;
+    const struct doc_node *node = doc_get(limits, key);
+    char *end = NULL;
     unsigned long long number;
 
-    if (!check_keys(reader, node, known, later) || !(bytes = doc_get(node, "step_output_bytes")))
+    if (!node)
         return;
-    number = bytes->type == DOC_NUMBER ? strtoull(bytes->text.ptr, &end, 10) : 0;
-    if (bytes->type != DOC_NUMBER || *end || bytes->text.ptr[0] == '-' || number < 1024 ||
-        number > (1u << 30))
-        doc_problem_at(reader->problems, bytes, false,
-                       "step_output_bytes must be a whole number of bytes from 1024 to %u",
-                       1u << 30);
+    number = node->type == DOC_NUMBER ? strtoull(node->text.ptr, &end, 10) : 0;
+    if (node->type != DOC_NUMBER || *end || node->text.ptr[0] == '-' || number < least ||
+        number > most)
+        doc_problem_at(reader->problems, node, false,
+                       "%s must be a whole number of %s from %u to %u", key, unit, least, most);
     else
-        reader->config->step_output_bytes = (size_t)number;
+        *ret_number = (size_t)number;
+}
+
+static void read_limits(struct reader *reader, const struct doc_node *node)
+{
+    static const char *const known[] = {"step_output_bytes", "body_bytes", "runs", NULL};
+    static const char *const later[] = {"run_output_bytes", "branches_per_run", "run_timeout",
+                                        NULL};
+    struct config *config = reader->config;
+
+    if (!check_keys(reader, node, known, later))
+        return;
+    read_limit(reader, node, "step_output_bytes", "bytes", 1024, 1u << 30,
+               &config->step_output_bytes);
+    read_limit(reader, node, "body_bytes", "bytes", 1024, 1u << 30, &config->body_bytes);
+    read_limit(reader, node, "runs", "runs", 1, 1000000, &config->runs);
 }
 
 static const struct {

@@ -19,6 +19,7 @@ struct config {
     struct providers *providers; /* owned */
     struct net_policy *policy;   /* of http steps; in the arena */
     size_t step_output_bytes;    /* limits.step_output_bytes */
+    size_t body_bytes, runs;     /* limits.body_bytes, limits.runs; 0: the default */
 };
 
 /* Reads `path` (NULL: no file) and the environment. On failure every problem of the file is in

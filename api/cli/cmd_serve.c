@@ -104,6 +104,7 @@ static int open_engine(struct service *service)
         .providers = service->config->providers,
         .policy = service->config->policy,
         .max_step_output = service->config->step_output_bytes,
+        .max_runs = (unsigned)service->config->runs,
         .adopt = true,
     };
     struct pl_err err = {0};
@@ -118,6 +119,7 @@ static int open_server(struct service *service)
     struct api_server_options options = {
         .listen = service->listen,
         .engine = service->engine,
+        .max_body = service->config->body_bytes,
         .any_host = cli_get(service->args, "no-auth") != NULL,
     };
     struct pl_err err = {0};

@@ -175,8 +175,13 @@ static const struct {
     {"limits: {step_output_bytes: '2048'}\n",
      "1:29 /limits/step_output_bytes: step_output_bytes must be a whole number of bytes from 1024 "
      "to 1073741824\n"},
-    {"limits: {runs: 1}\n",
-     "1:10 /limits/runs: 'runs' is not supported by this version; remove it\n"},
+    {"limits: {runs: 0}\n",
+     "1:16 /limits/runs: runs must be a whole number of runs from 1 to 1000000\n"},
+    {"limits: {body_bytes: some}\n",
+     "1:22 /limits/body_bytes: body_bytes must be a whole number of bytes from 1024 to "
+     "1073741824\n"},
+    {"limits: {run_timeout: 1}\n",
+     "1:10 /limits/run_timeout: 'run_timeout' is not supported by this version; remove it\n"},
 };
 
 START_TEST(every_mistake_is_told_with_its_place)
