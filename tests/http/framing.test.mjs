@@ -2,7 +2,6 @@
 // is there) the way it stands in front of a service. Whatever is answered, nothing may be smuggled: behind each request lies
 // another, which starts a run if it is ever taken for one of its own. Not bad bodies (bad_input.test.mjs).
 import assert from 'node:assert/strict';
-import { spawnSync } from 'node:child_process';
 import fs from 'node:fs';
 import net from 'node:net';
 import path from 'node:path';
@@ -141,7 +140,7 @@ async function startNginx(t, upstream) {
     const port = 32_000 + Math.floor(Math.random() * 700);
     fs.chmodSync(dir, 0o755);
     fs.writeFileSync(path.join(dir, 'nginx.conf'), `
-daemon off; worker_processes 1; pid ${dir}/pid; error_log ${dir}/error.log;
+daemon off; master_process off; pid ${dir}/pid; error_log ${dir}/error.log;
 events { worker_connections 512; }
 http {
     access_log off; client_body_temp_path ${dir}/b; proxy_temp_path ${dir}/p; fastcgi_temp_path ${dir}/f; uwsgi_temp_path ${dir}/u; scgi_temp_path ${dir}/s;
@@ -160,7 +159,6 @@ http {
             probe.on('error', () => resolve(false));
         });
     }, 'nginx');
-    t.after(() => spawnSync('kill', ['-QUIT', String(process.pid)]));
     return port;
 }
 
