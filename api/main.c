@@ -6,5 +6,6 @@
 int main(int argc, char **argv)
 {
     signal(SIGPIPE, SIG_IGN); /* a peer that leaves is an error code, not the end of the process */
+    signal(SIGXFSZ, SIG_IGN); /* so is a file at its size limit: a full disk, told as one */
     return cli_main(argc, argv);
 }

@@ -329,13 +329,11 @@ static size_t on_header(char *data, size_t size, size_t n, void *arg)
     struct pl_str line = pl_str_n(data, size * n);
 
     call->header_bytes += line.len;
-    if (call->phase == BODY) { /* trailers */
-        call->since = loop_now(call->loop);
-        return call->closing ? 0 : line.len;
-    }
-    if (call->header_bytes > HEADER_BYTES_MOST)
+    if (call->header_bytes > HEADER_BYTES_MOST) /* trailers too: curl keeps every one of them */
         fail(call, PL_ERR_RESPONSE_TOO_LARGE, "the headers of the answer are larger than %d bytes",
              (int)HEADER_BYTES_MOST);
+    else if (call->phase == BODY) /* trailers */
+        call->since = loop_now(call->loop);
     else if (pl_str_starts(line, PL_STR("HTTP/")))
         pl_buf_reset(&call->headers);
     else if (line.len <= 2 && (line.len == 0 || line.ptr[0] == '\r' || line.ptr[0] == '\n'))

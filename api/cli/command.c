@@ -6,6 +6,7 @@
 #include "service/doc.h"
 
 #include <ctype.h>
+#include <errno.h>
 #include <stdarg.h>
 #include <stdlib.h>
 
@@ -267,7 +268,7 @@ static int unknown_command(const char *name)
     return cli_usage_error("no command '%s'; 'plait --help' lists them", name);
 }
 
-int cli_main(int argc, char **argv)
+static int dispatch(int argc, char **argv)
 {
     if (argc < 2) {
         help_all(stderr);
@@ -284,4 +285,17 @@ int cli_main(int argc, char **argv)
         if (strcmp(argv[1], cli_commands[i].name) == 0)
             return command_main(&cli_commands[i], argc - 2, argv + 2);
     return unknown_command(argv[1]);
+}
+
+/* What was asked for and did not reach stdout is no success: a full disk, a reader that left. */
+int cli_main(int argc, char **argv)
+{
+    int status = dispatch(argc, argv);
+
+    errno = 0;
+    if ((fflush(stdout) != 0 || ferror(stdout)) && status == EXIT_OK) {
+        cli_usage_error("cannot write to standard output: %s", strerror(errno ? errno : EIO));
+        status = EXIT_RUN_FAILED;
+    }
+    return status;
 }

@@ -40,8 +40,8 @@ static enum pl_code check_text(struct pl_str text, const char *what, struct pl_e
         unsigned length = pl_utf8_length(text.ptr + at, text.len - at);
 
         if (length == 0 || text.ptr[at] == '\0')
-            return pl_err_set(err, PL_ERR_INVALID_ARGUMENT,
-                              "%s is not text in UTF-8 (at byte %zu)", what, at);
+            return pl_err_set(err, PL_ERR_INVALID_ARGUMENT, "%s is not text in UTF-8 (at byte %zu)",
+                              what, at);
         at += length;
     }
     return PL_OK;

@@ -230,11 +230,9 @@ static void decide_mode(struct openai_parser *parser, bool last)
     struct pl_str text = pl_buf_view(&parser->body);
     int events;
 
-    while (text.len && (text.ptr[0] == ' ' || text.ptr[0] == '\n' || text.ptr[0] == '\r' ||
-                        text.ptr[0] == '\t')) {
-        text.ptr++;
-        text.len--;
-    }
+    while (parser->blanks < text.len && memchr(" \n\r\t", text.ptr[parser->blanks], 4))
+        parser->blanks++;
+    text = pl_str_n(text.ptr + parser->blanks, text.len - parser->blanks);
     if (!text.len)
         return;
     events = looks_like_events(text);

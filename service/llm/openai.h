@@ -33,6 +33,7 @@ struct openai_parser {
     enum openai_type type;
     enum openai_mode mode;
     struct pl_buf body;          /* WHOLE, OTHER */
+    size_t blanks;               /* it begins with so many: looked at once, however many come */
     struct sse_parser sse;       /* STREAM */
     struct pl_buf text, refusal; /* STREAM: what the deltas add up to */
     enum openai_finish finish;

@@ -5,6 +5,7 @@
 #include "base/json.h"
 #include "service/steps/json_order.h"
 
+#include <math.h>
 #include <stdlib.h>
 
 /* ---- what they share ---- */
@@ -249,8 +250,11 @@ static enum pl_code write_sum(struct pl_str from, struct pl_buf *out, struct pl_
     }
     if (whole)
         pl_buf_int(out, total);
-    else
+    else if (isfinite(sum))
         json_write_double(out, sum);
+    else
+        return pl_err_set(err, PL_ERR_EXPRESSION_ERROR,
+                          "sum: the numbers are too large to be added");
     return PL_OK;
 }
 

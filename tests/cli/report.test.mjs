@@ -48,5 +48,17 @@ test('an output that cannot be written is an error', { ...limit, skip: !fs.exist
         assert.equal(result.status, 1);
         assert.match(result.stderr, /cannot write to standard output: No space left on device/);
     }
+    for (const command of [['graph', file], ['version'], ['--help'], ['run', '--help']]) {
+        const result = spawnSync(PLAIT, command, { env: environment(home.env), stdio: ['ignore', full, 'pipe'], encoding: 'utf8' });
+        assert.equal(result.status, 1, command.join(' '));
+        assert.match(result.stderr, /cannot write to standard output: No space left on device/);
+    }
     fs.closeSync(full);
+});
+
+test('a limit on the size of files is told like a full disk', limit, (t) => {
+    const home = place(t);
+    const file = home.file('w.json', { steps: { a: { reduce: 1 } } });
+    const result = spawnSync('sh', ['-c', 'ulimit -f 1; "$0" run -q "$1" 2>&1 | cat', PLAIT, file], { env: environment(home.env), encoding: 'utf8' });
+    assert.match(result.stdout, /the disk of the database is full/);
 });

@@ -43,6 +43,8 @@ static void set_up(void)
     write_file("value.json", " {\"x\": 1}\n");
     write_file("rows.jsonl", "{\"r\":1}\n\n  2\r\n[3]");
     write_file("bad.json", "{\"x\": }");
+    write_file("latin1.txt", "Gr\xFC\xDF"
+                             "e");
     write_file("bad.jsonl", "1\n2\n{");
 }
 
@@ -142,6 +144,11 @@ static const struct {
     {"", {"a=@/none.txt", NULL}, "!not_found", "none.txt"},
     {"", {"a=@/bad.json", NULL}, "!invalid_json", "bad.json"},
     {"", {"a=@/bad.jsonl", NULL}, "!invalid_json", "bad.jsonl:3"},
+    {"",
+     {"a=@/latin1.txt", NULL},
+     "!invalid_argument",
+     "latin1.txt is not text in UTF-8 (at byte 2)"},
+    {"", {"a=Gr\xFC\xDF", NULL}, "!invalid_argument", "-i is not text in UTF-8 (at byte 4)"},
 };
 
 START_TEST(what_cannot_be_an_input_is_refused_with_the_word_that_is_wrong)

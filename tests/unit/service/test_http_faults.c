@@ -288,6 +288,13 @@ START_TEST(a_million_header_bytes_are_refused)
                     {.action = RAW_SEND, .bytes = PL_STR("0123456789"), .times = 100000},
                     {.action = RAW_SEND, .bytes = PL_STR("\r\nContent-Length: 0\r\n\r\n")}),
               PL_ERR_RESPONSE_TOO_LARGE, "headers", 0);
+    raw_server_stop(&server);
+    get_fails(
+        SERVE({.action = RAW_READ}, {.action = RAW_SEND, .bytes = CHUNKED},
+              {.action = RAW_SEND, .bytes = PL_STR("2\r\nok\r\n0\r\n")},
+              {.action = RAW_SEND, .bytes = PL_STR("X-Trailer: 012345678\r\n"), .times = 45455},
+              {.action = RAW_SEND, .bytes = PL_STR("\r\n")}),
+        PL_ERR_RESPONSE_TOO_LARGE, "headers", 200);
 }
 END_TEST
 

@@ -317,6 +317,25 @@ START_TEST(text_over_the_limit_is_refused)
 }
 END_TEST
 
+START_TEST(blanks_before_an_answer_are_looked_at_once_however_many_come)
+{
+    enum { PIECES = 200000, PIECE = 16 };
+    const struct llm_request request = {.messages = PL_STR("[]"), .max_output = 4 << 20};
+    struct openai_parser parser = {0};
+    struct pl_err err = {0};
+
+    openai_ops.begin(&parser, &request, PL_STR(JSON_TYPE));
+    /* looking at all of them for each piece would take minutes, and the test has seconds */
+    for (size_t i = 0; i < PIECES; i++)
+        ck_assert_int_eq(openai_ops.feed(&parser, PL_STR("  \n  \n  \n  \n\t\t\r\n"), NULL, &err),
+                         PL_OK);
+    ck_assert_uint_eq(parser.blanks, (size_t)PIECES * PIECE);
+    ck_assert_int_eq(openai_ops.feed(&parser, PL_STR(" {"), NULL, &err), PL_OK);
+    ck_assert_int_eq(parser.mode, OPENAI_WHOLE);
+    openai_ops.cleanup(&parser);
+}
+END_TEST
+
 START_TEST(the_end_of_a_stream_is_known_before_the_connection_ends)
 {
     const struct llm_request request = {.messages = PL_STR("[]"), .stream = true};
@@ -532,6 +551,7 @@ int main(void)
                         (int)PL_ARRAY_LEN(answers));
     tcase_add_test(tcase, a_cut_stream_is_not_a_whole_one);
     tcase_add_test(tcase, text_over_the_limit_is_refused);
+    tcase_add_test(tcase, blanks_before_an_answer_are_looked_at_once_however_many_come);
     tcase_add_test(tcase, the_end_of_a_stream_is_known_before_the_connection_ends);
     tcase_add_loop_test(tcase, an_error_answer_has_the_right_code, 0, (int)PL_ARRAY_LEN(errors));
     tcase_add_test(tcase, a_long_upstream_message_is_cut_at_a_character);

@@ -39,6 +39,8 @@ static const struct {
     {REDUCE_SUM, "[9007199254740993, 1]", "9007199254740994"},
     {REDUCE_SUM, "[9223372036854775807, 1]", "9.223372036854776e+18"},
     {REDUCE_SUM, "{\"a\": 1, \"b\": -3}", "-2"},
+    {REDUCE_SUM, "[1e308, 1e308, -1e308]", "!sum: the numbers are too large to be added"},
+    {REDUCE_SUM, "[1e400, -1e400]", "!sum: the numbers are too large to be added"},
     {REDUCE_SUM, "[1, \"2\"]", "!sum: element 1 is no number"},
     {REDUCE_MIN, "[3, 1.0, 2]", "1.0"},
     {REDUCE_MAX, "[3, null, 10, 2]", "10"},
