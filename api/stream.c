@@ -71,19 +71,22 @@ static ssize_t stream_read(void *cls, uint64_t pos, char *to, size_t max)
 
     (void)pos;
     for (;;) {
-        bool ready;
+        bool ready, stopping;
 
         if (stream->sent < stream->out.len)
             return take(stream, to, max);
         if (atomic_load(&request->left))
             return MHD_CONTENT_READER_END_WITH_ERROR;
-        if (stream->ended || atomic_load(&request->public.server->stopping))
+        if (stream->ended)
             return MHD_CONTENT_READER_END_OF_STREAM;
-        ready = fill(stream) || heartbeat(stream);
+        stopping = atomic_load(&request->public.server->stopping);
+        ready = fill(stream) || (!stopping && heartbeat(stream));
         if (ready) {
             atomic_store(&request->wait, WAIT_IDLE);
             continue;
         }
+        if (stopping) /* what had happened before has been told */
+            return MHD_CONTENT_READER_END_OF_STREAM;
         request->wait_until = stream->last + SERVER_HEARTBEAT_MS;
         request->held_until = stream->sent_any && stream->last + SERVER_GATHER_MS > server_now_ms()
                                   ? stream->last + SERVER_GATHER_MS
