@@ -309,7 +309,9 @@ static bool live(struct event_stream *stream, struct pl_buf *out, bool *ret_none
 
     *ret_none = !there && !gap;
     if (gap) {
-        stream->phase = PHASE_REPLAY; /* which finds this event too */
+        stream->phase = PHASE_REPLAY; /* which finds this event too, unless nothing does */
+        if (there && event.seq == 0 && event.path.len == 0)
+            take_soft(stream, &event, out);
         return true;
     }
     if (!there)
