@@ -15,7 +15,7 @@ finish() {
 }
 trap finish EXIT
 
-env -i HOME="$work" PATH="$PATH" "$plait" serve --listen 127.0.0.1:0 --db "sqlite:$work/plait.db" --drain 1s 2>"$work/log" &
+env -i HOME="$work" PATH="$PATH" OPENAI_API_KEY=none "$plait" serve --listen 127.0.0.1:0 --db "sqlite:$work/plait.db" --drain 1s 2>"$work/log" &
 service=$!
 port=
 for _ in $(seq 100); do
