@@ -28,7 +28,10 @@
 #include <microhttpd.h>
 
 enum {
-    SERVER_POOL_BYTES = 14 << 10, /* libmicrohttpd's, of one connection: 8 KB in 80 lines fit */
+    /* libmicrohttpd's memory of one connection. It touches half of it whatever comes (an idle
+     * reader costs 8 KiB and that half), and copies cookies: 8 KB of headers fit, one cookie of
+     * 7.5 KB does. */
+    SERVER_POOL_BYTES = 16 << 10,
     SERVER_MAX_BODY = 8 << 20,    /* bytes, unless the options or the route say otherwise */
     SERVER_BODY_DRAIN = 64 << 20, /* of a body that was refused: read and forgotten, then cut */
     SERVER_CONNECTIONS_MAX = 20000,
