@@ -56,6 +56,15 @@ static void tear_down(void)
     store_fixture_finish(&folder);
 }
 
+static const struct cli_command *run_command(void)
+{
+    size_t i = 0;
+
+    while (strcmp(cli_commands[i].name, "run") != 0)
+        i++;
+    return &cli_commands[i];
+}
+
 /* The input of `plait run` with these words: --input first ("" for none), then each -i. A leading
  * "@" of a file is followed by the folder. "!code message" when it is refused. */
 static const char *input(const struct workflow *workflow, const char *whole,
@@ -63,7 +72,7 @@ static const char *input(const struct workflow *workflow, const char *whole,
 {
     static char text[4096];
     static struct cli_values options[32];
-    struct cli_args args = {.command = &cli_commands[0], .options = options};
+    struct cli_args args = {.command = run_command(), .options = options};
     char words[8][700];
     unsigned count = 0;
     struct pl_str json = {0};
