@@ -14,7 +14,7 @@ set -u
 top=$(cd "$(dirname "$0")/.." && pwd)
 cd "$top" || exit 1
 logs=$top/build-test-logs
-all_stages="lint gcc clang asan tsan cli sim fuzz docs"
+all_stages="lint gcc clang asan tsan cli http sim fuzz docs container"
 stages=
 quick=
 jobs=$(nproc 2>/dev/null || echo 2)
@@ -238,17 +238,60 @@ stage_asan() {
     find_fixed address
     build_asan || return
     run_ctest asan -E '^sim/planted'
-    run_node asan tests/cli/*.test.mjs
+    run_node asan tests/cli/*.test.mjs tests/http/*.test.mjs
 }
 
 stage_tsan() {
     find_fixed thread
     build_tsan || return
     run_ctest tsan -E '^(sim|fuzz)/'
-    run_node tsan tests/cli/*.test.mjs
+    run_node tsan tests/cli/*.test.mjs tests/http/*.test.mjs
 }
 
 stage_cli() { need_gcc && run_node gcc tests/cli/*.test.mjs; }
+
+# What only the tests of the service use, into build-test-http: a client of npm's, and nginx without installing and so
+# starting it. What cannot be had is not tested, which is said.
+prepare_http() {
+    tools=$top/build-test-http
+    mkdir -p "$tools"
+    cp tests/http/package.json "$tools/"
+    if [ ! -d "$tools/node_modules/eventsource" ]; then
+        if ! command -v npm && [ "$(id -u)" -eq 0 ] && command -v apt-get; then
+            DEBIAN_FRONTEND=noninteractive timeout 180 apt-get -q install -y --no-install-recommends npm
+        fi
+        (cd "$tools" && timeout 90 npm install --ignore-scripts --no-audit --no-fund --no-package-lock --fetch-retries=1)
+    fi
+    if ! command -v nginx && [ ! -x /usr/sbin/nginx ] && [ ! -x "$tools/nginx/usr/sbin/nginx" ] && command -v apt-get; then
+        (cd "$tools" && timeout 60 apt-get -q download nginx && dpkg -x nginx_*.deb nginx)
+    fi
+    PLAIT_NODE_MODULES=$tools/node_modules
+    NGINX=$tools/nginx/usr/sbin/nginx
+    export PLAIT_NODE_MODULES NGINX
+}
+
+stage_http() {
+    need_gcc || return
+    prepare_http >"$logs/http-prepare.log" 2>&1 </dev/null
+    run_node gcc tests/http/*.test.mjs
+    sed -n 's/^ *ok [0-9]* - \(.*\) # SKIP \(.*\)/not tested: \1: \2/p' "$logs/http-node.log"
+}
+
+# 77: this machine cannot run containers; neither passed nor failed.
+stage_container() {
+    log=$logs/container-image.log
+    timeout -k 10 900 sh tests/container/run.sh >"$log" 2>&1 </dev/null
+    status=$?
+    if [ "$status" -eq 77 ]; then
+        tail -n 3 "$log"
+    elif [ "$status" -eq 0 ]; then
+        pass
+        grep -E '^[0-9]+ s: ' "$log"
+    else
+        tail -n 60 "$log"
+        fail "the image ($log)"
+    fi
+}
 
 stage_sim() {
     need_gcc || return
@@ -309,6 +352,7 @@ stage_docs() {
     check docs-match-program 60 sh tests/lint/docs.sh build-test-gcc/plait
     check examples-in-docs 300 sh tests/docs/examples_test.sh build-test-gcc/plait
     check readme-commands 300 sh tests/docs/readme_test.sh build-test-gcc/plait
+    check http-commands 120 sh tests/docs/http_test.sh build-test-gcc/plait
 }
 
 describe() {
@@ -319,6 +363,8 @@ describe() {
     asan) echo "address and undefined behaviour sanitizers: build, all tests" ;;
     tsan) echo "thread sanitizer: build, all tests" ;;
     cli) echo "the program as its users see it, against a stand-in model server" ;;
+    http) echo "the service over a real port: ways, events, crashes, bad input, framing, limits" ;;
+    container) echo "the image: built, run with little, killed, drained" ;;
     sim) echo "random workflows in a random world, and planted bugs" ;;
     fuzz) echo "parsers against mutated input, $fuzz_seconds s a target" ;;
     docs) echo "documents against the program, README's commands" ;;

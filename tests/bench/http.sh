@@ -19,7 +19,7 @@ ulimit -n "$(awk '/^Max open files/ {print $5}' /proc/self/limits)"
 gcc -O2 -o "$work/limit" "$bench/limit/limit.c" -lcurl -lsqlite3 -lmicrohttpd
 
 floor() {
-    inside env SHARDS=8 "$work/limit" runs http://127.0.0.1:18181/v1/chat/completions 4 64 2>/dev/null | sed 's/^{/{"peer":"floor",/' | tee -a "$out"
+    inside env SHARDS=8 "$work/limit" runs http://127.0.0.1:18181/v1/chat/completions 4 64 2>/dev/null | tee -a "$out"
 }
 cd "$bench/peers"
 floor
@@ -27,7 +27,7 @@ inside env PLAIT="$plait" node http/run.mjs http/plait.config.mjs --workloads w3
 floor
 node -e '
 const lines = require("fs").readFileSync(process.argv[1], "utf8").trim().split("\n").map((line) => JSON.parse(line));
-const floor = lines.filter((line) => line.peer === "floor").map((line) => line.runs_per_s);
+const floor = lines.filter((line) => line.peer.startsWith("limit-")).map((line) => line.runs_per_s);
 const own = lines.find((line) => line.peer === "plait" && line.runs_per_s);
 const mean = floor.reduce((a, b) => a + b, 0) / floor.length;
 console.log(JSON.stringify({runs_per_s: own.runs_per_s, p50: own.p50, p99: own.p99, floor_runs_per_s: Math.round(mean), ratio: Number((own.runs_per_s / mean).toFixed(3))}));

@@ -133,7 +133,7 @@ test('a request that comes byte by byte is a request', limit, async (t) => {
 
 // ---- behind nginx ----
 
-const nginx = ['/usr/sbin/nginx', '/usr/bin/nginx', '/usr/local/sbin/nginx'].find((file) => fs.existsSync(file));
+const nginx = [process.env.NGINX, '/usr/sbin/nginx', '/usr/bin/nginx', '/usr/local/sbin/nginx'].find((file) => file && fs.existsSync(file));
 
 async function startNginx(t, upstream) {
     const dir = folder(t);
