@@ -22,7 +22,7 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
-enum { REDRAW_MS = 100, QUEUE_MAX = 65536, DRAIN_DEFAULT_MS = 20000 };
+enum { REDRAW_MS = 100, QUEUE_MAX = 65536, EVENTS_A_STEP = 4, DRAIN_DEFAULT_MS = 20000 };
 
 #define TENANT PL_STR("default")
 
@@ -37,6 +37,7 @@ struct session {
     struct progress *progress;
     enum progress_mode mode;
     const char *url;
+    struct pl_str input; /* of a new run */
     char id[PL_ID_TEXT];
     pl_ms drain;
     int signals, news; /* descriptors */
@@ -135,6 +136,19 @@ static int read_files(struct session *session)
     return EXIT_OK;
 }
 
+/* Before the signals are taken: Ctrl-C ends the wait for a terminal, a pipe or a FIFO. */
+static int read_input(struct session *session)
+{
+    struct pl_err err = {0};
+
+    if (cli_get(session->args, "resume"))
+        return EXIT_OK;
+    return run_input_read(session->args, session->workflow, session->arena, &session->input,
+                          &err) == PL_OK
+               ? EXIT_OK
+               : fail(&err);
+}
+
 /* Signals are taken from a descriptor; blocked here, before any thread is made, so that every
  * thread inherits it. */
 static int open_descriptors(struct session *session)
@@ -220,7 +234,9 @@ static int watch(struct session *session)
         return cli_usage_error("out of memory");
     if (session->mode == PROGRESS_QUIET)
         return EXIT_OK;
-    session->subscriber = bus_subscribe(engine_bus(session->engine), pl_str(session->id), QUEUE_MAX,
+    /* large enough that no line is lost though all steps end at once */
+    session->subscriber = bus_subscribe(engine_bus(session->engine), pl_str(session->id),
+                                        QUEUE_MAX + EVENTS_A_STEP * session->workflow->n_steps,
                                         session->mode == PROGRESS_LIVE, session_ring, session);
     return session->subscriber ? EXIT_OK : cli_usage_error("out of memory");
 }
@@ -280,17 +296,13 @@ static int start(struct session *session)
     const char *thread = cli_get(session->args, "thread");
     struct doc_problems problems;
     struct pl_err err = {0};
-    enum pl_code code;
 
     if (cli_get(session->args, "resume"))
         return resume(session, &request);
     request.thread = thread ? pl_str(thread) : (struct pl_str){0};
-    code = run_input_read(session->args, session->workflow, session->arena, &request.input, &err);
-    if (code != PL_OK)
-        return fail(&err);
+    request.input = session->input;
     doc_problems_init(&problems, session->arena);
-    code = engine_start_run(session->engine, &request, session->id, &problems, &err);
-    if (code == PL_OK)
+    if (engine_start_run(session->engine, &request, session->id, &problems, &err) == PL_OK)
         return EXIT_OK;
     fail(&err);
     for (size_t i = 0; i < problems.count; i++) {
@@ -537,7 +549,8 @@ static void session_finish(struct session *session)
 int cmd_run(const struct cli_args *args)
 {
     static int (*const stages[])(struct session *) = {
-        read_settings, read_files, open_descriptors, open_engine, watch, start, run_and_report};
+        read_settings, read_files, read_input, open_descriptors,
+        open_engine,   watch,      start,      run_and_report};
     struct session session = {.args = args, .signals = -1, .news = -1};
     int status = EXIT_OK;
 

@@ -85,6 +85,8 @@ enum pl_code workflow_file_compile(const char *path, const struct config *config
         code = compile_text(path, text, config, model, ret_workflow, &problems);
         if (code != PL_OK)
             workflow_file_print(path, &problems, out);
+        if (code == PL_ERR_NO_MEMORY && problems.count == 0)
+            fprintf(out, "%s: out of memory\n", path);
     }
     pl_arena_destroy(&arena);
     return code;

@@ -2,6 +2,8 @@
 // again. What was recorded at the kill is read from the file as it lay there; what was called, from the server's log.
 // KILLS=n sets how many kills (8; what is asked of a release is 20); SEED=n repeats their moments.
 import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import fs from 'node:fs/promises';
 import { test } from 'node:test';
 import { callsOf, startModel } from './support/model.mjs';
 import { SLOW, limit, place, plait, run, sleep, until } from './support/plait.mjs';
@@ -360,4 +362,17 @@ test('resumed without the provider it needs, a run stays as it is', limit, async
     assert.equal(result.code, 0, result.err);
     assert.match(result.err, /^resuming with the workflow, model and input the run was started with$/m);
     assert.match(result.out, /needed"\n$/);
+});
+
+test('Ctrl-C ends the wait for an input that does not come', limit, async (t) => {
+    const home = place(t);
+    const file = home.file('w.json', { steps: { a: { reduce: '${ .input }' } } });
+    const fifo = `${home.dir}/input`;
+    assert.equal(spawnSync('mkfifo', [fifo]).status, 0);
+    const process = plait(t, home, ['run', '-q', file, '--input', `@${fifo}`]);
+    const writer = await fs.open(fifo, 'w'); // done once the process has opened it
+    t.after(() => writer.close());
+    process.kill('SIGINT');
+    await until(() => process.ended, 'the end of a process that waited for its input');
+    assert.equal((await process.done).signal, 'SIGINT');
 });

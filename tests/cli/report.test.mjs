@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import fs from 'node:fs';
 import { test } from 'node:test';
-import { PLAIT, environment, limit, place, run } from './support/plait.mjs';
+import { PLAIT, SLOW, environment, limit, place, run } from './support/plait.mjs';
 
 const sim = (options) => ({ llm: { model: `sim/echo?${options}`, prompt: 'x' } });
 
@@ -61,4 +61,17 @@ test('a limit on the size of files is told like a full disk', limit, (t) => {
     const file = home.file('w.json', { steps: { a: { reduce: 1 } } });
     const result = spawnSync('sh', ['-c', 'ulimit -f 1; "$0" run -q "$1" 2>&1 | cat', PLAIT, file], { env: environment(home.env), encoding: 'utf8' });
     assert.match(result.stdout, /the disk of the database is full/);
+});
+
+// A sanitizer needs more address space than any limit of use here.
+test('a workflow too large for the memory is told as that', { ...limit, skip: SLOW }, (t) => {
+    const home = place(t);
+    const steps = Object.fromEntries(Array.from({ length: 100_000 }, (_, i) => [`s${i}`, { reduce: i }]));
+    const file = home.file('w.json', { steps });
+    const env = environment(home.env);
+    for (const command of ['check', 'graph', 'run -q']) {
+        const result = spawnSync('sh', ['-c', `ulimit -v 60000; exec "$0" ${command} "$1"`, PLAIT, file], { env, encoding: 'utf8' });
+        assert.equal(result.status, 2, command);
+        assert.match(result.stdout + result.stderr, /w\.json: out of memory\n$/);
+    }
 });
