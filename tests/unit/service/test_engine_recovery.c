@@ -438,7 +438,8 @@ START_TEST(a_request_that_acts_is_never_sent_twice)
         engine_probe_open(&probe);
         engine_probe_wait_idle(&probe);
         ck_assert_str_eq(engine_probe_field(&probe, run.id, "error.code"), "\"ambiguous_attempt\"");
-        ck_assert_uint_le(raw_server_requests(server), before + 1);
+        /* one a run at the most; the server may count the last run's a little late */
+        ck_assert_uint_le(raw_server_requests(server), i + 1);
         engine_probe_close(&probe, 0);
         run_probe_finish(&run);
     }
