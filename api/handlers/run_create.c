@@ -15,6 +15,7 @@
 #include "api/handlers/run_body.h"
 #include "api/handlers/run_events.h"
 #include "api/handlers/run_wait.h"
+#include "api/server.h"
 #include "base/clock.h"
 #include "service/engine.h"
 #include "service/schema.h"
@@ -303,7 +304,12 @@ static enum pl_code create_begin(struct api_request *request, struct create *cre
                                  struct pl_str reference, struct pl_err *err)
 {
     struct engine_run_request start = {0};
-    enum pl_code code = create_read(request, create, &start, reference, err);
+    enum pl_code code;
+
+    /* before the engine stops taking runs: /readyz has said so */
+    if (api_server_draining(request->server))
+        return pl_err_set(err, PL_ERR_SHUTTING_DOWN, "the service stops; nothing was started");
+    code = create_read(request, create, &start, reference, err);
 
     if (code == PL_OK) {
         create_choose_way(request, create);
