@@ -103,6 +103,7 @@ test('a run that was waiting for its turn to be answered goes on after the crash
     const waiting = service.post('/v1/runs', { workflow: { name: 'one', steps: { a: ask('mock-1000ms', 'a') } } });
     const failed = assert.rejects(waiting, 'the connection broke');
     await model.inFlight(1);
+    await until(async () => (await service.get('/v1/runs')).json.data.length === 1, 'the run on disk');
     await service.kill();
     await failed;
     await service.restart();

@@ -198,7 +198,11 @@ test('SIGTERM: what runs is finished, waiting clients are answered, new runs are
     const streaming = openEvents(service.port, '/v1/runs', { json: { workflow: { name: 's', steps: { a: ask('mock-1500ms', 'b') } }, stream: true } });
     await model.inFlight(2);
     const done = service.stop();
-    await until(async () => (await service.get('/readyz', { agent }).catch(() => ({ status: 503 }))).status === 503, '/readyz to say 503');
+    const says = [];
+    await until(async () => {
+        says.push(await service.get('/readyz', { agent }).then((answer) => answer.status, (error) => error.code ?? error.message));
+        return says.at(-1) === 503;
+    }, '/readyz to say 503').catch((error) => assert.fail(`${error.message}; it said ${says}`));
     const refused = await service.post('/v1/runs', { workflow: echo() }, { agent }).catch((error) => error);
     if (refused.status) {
         checkProblem(refused, 503, 'shutting_down');
