@@ -147,7 +147,7 @@ static bool duration_of(const struct doc_node *node, pl_ms *ret_ms)
     if (node->type != DOC_NUMBER)
         return false;
     double seconds = json_number(node->text);
-    if (!(seconds >= 0 && seconds <= TEN_YEARS_S))
+    if (!(seconds >= 0 && seconds <= (double)TEN_YEARS_S))
         return false;
     *ret_ms = (pl_ms)llround(seconds * 1000);
     return true;

@@ -51,7 +51,7 @@ static void retry_multiplier(struct wf_ctx *ctx, const struct doc_node *node, vo
 
     if (!wf_number(ctx, node, &number))
         return;
-    if (number < 1 || number > MULTIPLIER_MAX)
+    if (number < 1 || number > (double)MULTIPLIER_MAX)
         wf_problem(ctx, node, "'multiplier' must be from 1 (always the same wait) to %d",
                    MULTIPLIER_MAX);
     else

@@ -264,6 +264,7 @@ START_TEST(a_large_error_body_is_not_read_to_its_end)
     ck_assert_str_eq(step_probe_result(&probe), "!provider_error");
     ck_assert_uint_eq(pl_value_text(probe.call.result.upstream).len, 2050);
     step_probe_finish(&probe);
+    raw_server_stop(&server); /* it reads the script, which ends here */
 }
 END_TEST
 
@@ -398,6 +399,7 @@ START_TEST(an_abort_closes_the_connection)
     ck_assert_int_eq(probe.call.result.usage.calls, 1);
     ck_assert_int_ge(raw_server_peer_closed(server, 0), 0);
     step_probe_finish(&probe);
+    raw_server_stop(&server); /* it reads the script, which ends here */
 }
 END_TEST
 
@@ -423,6 +425,7 @@ START_TEST(an_aborted_stream_reports_the_usage_it_saw)
     if (probe.deltas.len)
         ck_assert_int_eq(probe.call.result.usage.output_tokens, 2);
     step_probe_finish(&probe);
+    raw_server_stop(&server); /* it reads the script, which ends here */
 }
 END_TEST
 

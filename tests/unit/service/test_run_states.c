@@ -38,7 +38,7 @@ START_TEST(a_status_is_one_that_clients_know)
     static const char *const known[] = {"pending", "running",   "retrying", "waiting", "succeeded",
                                         "failed",  "cancelled", "skipped",  "queued"};
 
-    for (unsigned i = 0; i < NODE__STATES + RUN__STATES; i++) {
+    for (unsigned i = 0; i < (unsigned)NODE__STATES + (unsigned)RUN__STATES; i++) {
         const char *status = i < NODE__STATES
                                  ? node_state_status((enum node_state)i)
                                  : run_state_status((enum run_state)(i - NODE__STATES));
