@@ -96,17 +96,34 @@ static void bad_url(const struct http_ending *ending, struct pl_err *err)
                    curl_easy_strerror(ending->result));
 }
 
-/* Receiving failed: curl says so of a broken connection, of chunks that are none and of too many
- * headers. */
+static void headers_too_large(const char *host, struct pl_err *err)
+{
+    pl_err_set(err, PL_ERR_RESPONSE_TOO_LARGE, "the headers of %s are too large or too many", host);
+}
+
+/* Receiving failed: curl says so of a broken connection, of chunks that are none and of headers
+ * over 300 KB. */
 static void receive_failed(const struct http_ending *ending, const char *host, struct pl_err *err)
 {
-    if (strstr(ending->words, "chunked-encoding"))
+    if (strstr(ending->words, "chunk")) /* from 8.7 on it also says what of the chunk is wrong */
         not_http(host, ending->words, err);
     else if (strstr(ending->words, "response headers"))
-        pl_err_set(err, PL_ERR_RESPONSE_TOO_LARGE, "the headers of %s are too large", host);
+        headers_too_large(host, err);
     else
         broken(ending, host, err);
 }
+
+#if LIBCURL_VERSION_NUM >= 0x080600
+/* One of curl's own buffers is full, or its count of header lines and trailers, 5000. Older ones
+ * say that memory is out, or do not count. */
+static void too_large(const struct http_ending *ending, const char *host, struct pl_err *err)
+{
+    if (ending->sent && !strstr(ending->words, "request too large"))
+        headers_too_large(host, err);
+    else
+        pl_err_set(err, PL_ERR_INVALID_ARGUMENT, "the request to %s is too large", host);
+}
+#endif
 
 void http_outcome_of(const struct http_ending *ending, struct pl_err *err)
 {
@@ -171,10 +188,15 @@ void http_outcome_of(const struct http_ending *ending, struct pl_err *err)
     case CURLE_OUT_OF_MEMORY:
         /* a header line over curl's own 100 KB fails its buffer like memory that is out */
         if (ending->sent && !ending->head && ending->header_bytes)
-            pl_err_set(err, PL_ERR_RESPONSE_TOO_LARGE, "the headers of %s are too large", host);
+            headers_too_large(host, err);
         else
             pl_err_set(err, PL_ERR_NO_MEMORY, "no memory for a call to %s", host);
         break;
+#if LIBCURL_VERSION_NUM >= 0x080600
+    case CURLE_TOO_LARGE:
+        too_large(ending, host, err);
+        break;
+#endif
     default:
         broken(ending, host, err);
         break;

@@ -298,12 +298,15 @@ START_TEST(a_million_header_bytes_are_refused)
 }
 END_TEST
 
+/* Fewer than 5000 lines: newer versions of curl refuse more, however short. */
 START_TEST(headers_over_what_is_kept_are_dropped_and_the_answer_is_whole)
 {
     unsigned port = SERVE(
         {.action = RAW_READ},
         {.action = RAW_SEND, .bytes = PL_STR("HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\n")},
-        {.action = RAW_SEND, .bytes = PL_STR("X-Header: 0123456789\r\n"), .times = 8000},
+        {.action = RAW_SEND,
+         .bytes = PL_STR("X-Header: 01234567890123456789012345678901\r\n"),
+         .times = 4000},
         {.action = RAW_SEND, .bytes = PL_STR("Content-Length: 2\r\n\r\nok")});
     struct http_probe probe;
 
