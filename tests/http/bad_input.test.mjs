@@ -189,6 +189,40 @@ function mutate(next, text) {
     return bytes;
 }
 
+// A document that is JSON still: a value, a key or a part of it is another.
+const values = [null, true, 0, -1, 1e308, '', 'x'.repeat(3000), [], {}, [[[]]], { '': null }, '${ .input }', '${ .steps.a.output }', '${', 'sim/echo', 'sim/echo?fail=500&times=9',
+    'sim/echo?tokens=0&latency=1ms', 'sim/nobody', '5ms', '0s', { quorum: 2 }, { fraction: 0.5 }, 'any', 'settled', { default: 7 }, { step: { reduce: 1 } }, ['a', 'a'], 3.5];
+const keys = ['when', 'needs', 'retry', 'timeout', 'deadline', 'on_error', 'on_ambiguous', 'join', 'steps', 'llm', 'http', 'reduce', 'parallel', 'input', 'output', 'output_schema', 'a', 'b',
+    'p', '__proto__', 'prompt', 'model', 'messages', 'attempts', 'with', 'from', 'type', 'properties', 'required', 'defaults', 'thread', 'metadata'];
+
+function alter(next, text) {
+    const root = JSON.parse(text);
+    const pick = (list) => list[Math.floor(next() * list.length)];
+    for (let n = 1 + Math.floor(next() * 3); n > 0; n--) {
+        const places = [];
+        const walk = (value) => {
+            if (value === null || typeof value !== 'object') return;
+            for (const key of Object.keys(value)) {
+                places.push([value, key]);
+                walk(value[key]);
+            }
+        };
+        walk(root);
+        if (!places.length) break;
+        const [parent, key] = pick(places);
+        const roll = next();
+        if (roll < 0.4) parent[key] = structuredClone(pick(values));
+        else if (roll < 0.55) Array.isArray(parent) ? parent.splice(Number(key), 1) : delete parent[key];
+        else if (roll < 0.75 && !Array.isArray(parent)) parent[pick(keys)] = structuredClone(pick(values));
+        else if (roll < 0.85 && !Array.isArray(parent)) parent[pick(keys)] = structuredClone(parent[key]);
+        else {
+            const [from, name] = pick(places);
+            parent[key] = structuredClone(from[name]);
+        }
+    }
+    return Buffer.from(JSON.stringify(root));
+}
+
 const resources = [
     ['POST', '/v1/runs'], ['POST', '/v1/runs'], ['POST', '/v1/runs'],
     ['POST', '/v1/validate'],
@@ -212,7 +246,7 @@ test(`${N} mutated bodies: no crash, no 5xx`, { timeout: 120_000 + N * 20 }, asy
             const [method, resource] = resources[Math.floor(next() * resources.length)];
             const seed = seeds[Math.floor(next() * seeds.length)];
             const whole = resource === '/v1/runs' ? seed : JSON.stringify(resource.endsWith('/runs') ? { input: JSON.parse(seed).input } : JSON.parse(seed).workflow);
-            const body = next() < 0.02 ? Buffer.from(whole) : mutate(next, whole);
+            const body = next() < 0.02 ? Buffer.from(whole) : next() < 0.5 ? mutate(next, whole) : alter(next, whole);
             const yaml = method === 'PUT' && next() < 0.3;
             const headers = {
                 'content-type': yaml || (resource === '/v1/validate' && next() < 0.3) ? 'application/yaml' : 'application/json',
