@@ -232,9 +232,9 @@ static void decide_mode(struct openai_parser *parser, bool last)
 
     while (parser->blanks < text.len && memchr(" \n\r\t", text.ptr[parser->blanks], 4))
         parser->blanks++;
-    text = pl_str_n(text.ptr + parser->blanks, text.len - parser->blanks);
-    if (!text.len)
+    if (parser->blanks == text.len)
         return;
+    text = pl_str_n(text.ptr + parser->blanks, text.len - parser->blanks);
     events = looks_like_events(text);
     if (text.ptr[0] == '{' || text.ptr[0] == '[' || parser->type == OPENAI_TYPE_JSON)
         parser->mode = OPENAI_WHOLE;
