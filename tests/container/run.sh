@@ -2,7 +2,8 @@
 # run.sh [FOLDER] - the Dockerfile, built and run as an operator would who trusts it little: read-only, no capabilities, no privileges,
 # 64 MiB. Its main job, a kill -9 in the middle of a run, the restart, a drain. With buildah and podman, without a docker daemon;
 # what it keeps (base image, layers) lies in FOLDER (build-test-container). Exit status 0: all is well; 77: this machine cannot
-# run containers, and why. Not the service's tests (tests/http). Run by tests/run.sh; needs root, Debian, curl and jq or node.
+# run containers, and why. Not the service's tests (tests/http), but for framing and server, which it runs on the image's libraries when
+# FAKE_MODEL names tests/fake_model. Run by tests/run.sh; needs root and Debian.
 #
 #   PLAIT_BASE=bookworm sh tests/container/run.sh      on another Debian than the Dockerfile's own
 set -u
@@ -134,6 +135,27 @@ travel() { # travel LATENCY: a request for the travel plan on the simulated mode
     printf '"attractions":{"llm":{"prompt":"Sights of ${ .input.destination }"}},"hotels":{"llm":{"prompt":"Hotels of ${ .input.destination }"}},'
     printf '"plan":{"llm":{"prompt":"${ .steps.attractions.output } ${ .steps.hotels.output }"}}}},"input":{"destination":"Lisbon"}}'
 }
+
+# ---- the requests below HTTP, on the image's libraries: another libmicrohttpd than this machine's ----
+
+if command -v node >/dev/null && [ -x "${FAKE_MODEL:-}" ]; then
+    work=$(buildah from --pull-never localhost/plait:test) || broken "cannot look into the image"
+    root=$(buildah mount "$work")
+    loader=$(find "$root/usr/lib" "$root/usr/lib64" -name 'ld-linux*.so.*' 2>/dev/null | head -n 1)
+    libraries=$(dirname "$(find "$root/usr/lib" -name libc.so.6 | head -n 1)")
+    printf '#!/bin/sh\nexec %s --library-path %s %s/usr/local/bin/plait "$@"\n' "$loader" "$libraries" "$root" >"$folder/plait"
+    chmod +x "$folder/plait"
+    "$folder/plait" version >"$folder/version" || broken "the image's program does not run on its libraries"
+    PLAIT=$folder/plait node --test --test-reporter=tap tests/http/framing.test.mjs tests/http/server.test.mjs >"$folder/node.log" 2>&1 </dev/null
+    status=$?
+    buildah umount "$work" >/dev/null
+    buildah rm "$work" >/dev/null
+    if [ "$status" -ne 0 ]; then
+        awk '/^ *not ok / {inside = 1} inside {print} /^ *\.\.\.$/ {inside = 0}' "$folder/node.log" | head -n 60 >&2
+        broken "the tests of framing and server fail with $(sed -n 's/.*\(libmicrohttpd [0-9.]*\).*/\1/p' "$folder/version")"
+    fi
+    step "framing and server with $(sed -n 's/.*\(libmicrohttpd [0-9.]*\).*/\1/p' "$folder/version")"
+fi
 
 # ---- a public address without keys ----
 
