@@ -276,7 +276,6 @@ test('a wrong command line exits 2 and names what is nearest', limit, async (t) 
         [['run', '--resume', 'not-an-id'], /not-an-id.*no run id/],
         [['check'], /FILE\.\.\. is missing/],
         [['graph', file, '--format', 'svg'], /no format 'svg'; one of mermaid, dot, json/],
-        [['serve'], /no command 'serve'/],
         [['version', 'x'], /one operand too many/],
     ]) {
         const result = await run(t, home, args);
