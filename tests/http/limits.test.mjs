@@ -55,7 +55,7 @@ test('8 KB of headers are taken, what is too much is refused', limit, async (t) 
     const value = 'v'.repeat(1000);
     const some = Object.fromEntries(Array.from({ length: 8 }, (_, i) => [`x-h${i}`, value]));
     assert.equal((await service.get('/healthz', { headers: some })).status, 200);
-    assert.equal((await service.get('/healthz', { headers: { cookie: 'c'.repeat(6000) } })).status, 200);
+    assert.equal((await service.get('/healthz', { headers: { cookie: 'c'.repeat(7000) } })).status, 200);
     for (const size of [20_000, 200_000]) {
         const { answers, closed } = await exchange(service.port, request(`Cookie: ${'c'.repeat(size)}\r\n`));
         assert.ok([400, 413, 431, undefined].includes(answers[0]?.status), `${answers[0]?.status}`);
