@@ -117,8 +117,8 @@ static enum pl_code read_missing(struct engine *engine, const struct store_run *
     if (!counting.marks)
         return pl_err_set(err, PL_ERR_NO_MEMORY, "out of memory");
     code = mark_rows(engine, run, &counting, err);
-    for (size_t i = 0; code == PL_OK && i < workflow->n_top; i++)
-        count_missing(&counting, workflow->top[i], never_began ? MARK_CANCELLED : MARK_OPEN);
+    for (size_t i = 0; code == PL_OK && i < workflow->root->n_top; i++)
+        count_missing(&counting, workflow->root->top[i], never_began ? MARK_CANCELLED : MARK_OPEN);
     free(counting.marks);
     return code;
 }

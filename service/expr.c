@@ -30,10 +30,12 @@ static struct pl_str root_value(const struct expr *expr, const struct expr_scope
 {
     struct pl_str value;
 
-    if (expr->root == EXPR_ROOT_STEP)
-        value = scope->step(scope->arg, expr->step, expr->field);
+    const struct expr_ref *ref = &expr->refs[0];
+
+    if (ref->root == EXPR_ROOT_STEP)
+        value = scope->step(scope->arg, ref->step, ref->field);
     else
-        value = scope->root(scope->arg, expr->root);
+        value = scope->root(scope->arg, ref);
     return value.len ? value : PL_STR("null");
 }
 

@@ -1,14 +1,18 @@
-/* expr.h - expressions `${ ... }` and the templates they stand in. Not jq: this version runs plain
- * paths
- * (`.input.a.b[0]`, `.steps.x.output["k"]`) in process and refuses anything else when it is
- * compiled, with a message that says so. Compiled by workflow_parse, evaluated by run_values on the
- * loop of the run.
+/* expr.h - expressions `${ ... }` and the templates they stand in. Not the running of jq (jq_pool)
+ * and not what the roots hold (run_values). Compiled by workflow_parse, evaluated on the loop of
+ * the run.
  *
- * A path starts at a root: .input, .steps.<id>.<field>, .run, .thread, and where they make sense
- * .output (accept) and .error (on_error.step); `$input`, `$steps`, `$run` are the same roots. After
- * it: .name, ["name"], ."name", [n] (negative counts from the end), each optionally followed by
- * `?`. Missing members, elements past the end and anything of null give null, as in jq; a member of
- * a list or a number, or an index into an object, is an expression_error unless `?` follows. */
+ * A plain path (`.input.a.b[0]`, `.steps.x.output["k"]`) is evaluated in process; anything else is
+ * a jq program that runs in a worker. A path starts at a root: .input, .steps.<id>.<field>, .state,
+ * .run, .thread, and where they make sense .output, .error, .item, .index, .items, .turn,
+ * .previous, .args, .candidates, .candidate and the names given with `as`; `$input`, `$steps`,
+ * `$state`, `$run` are the same roots. After it: .name, ["name"], ."name", [n] (negative counts
+ * from the end), or
+ * [.index] with a root that is a number or string; each optionally followed by `?`. Missing
+ * members, elements past the end and anything of null give null, as in jq; a member of a list or a
+ * number, or an index into an object, is an expression_error unless `?` follows.
+ *
+ * A jq program sees one document that holds the roots it mentions, and no others. */
 #ifndef PLAIT_SERVICE_EXPR_H
 #define PLAIT_SERVICE_EXPR_H
 
@@ -26,8 +30,20 @@ enum expr_root {
     EXPR_ROOT_STEP, /* .steps.<id>.<field> */
     EXPR_ROOT_RUN,
     EXPR_ROOT_THREAD,
-    EXPR_ROOT_OUTPUT, /* .output: the result an `accept` looks at */
+    EXPR_ROOT_OUTPUT, /* .output: the result that accept, key, score, until, writes look at */
     EXPR_ROOT_ERROR,  /* .error: what an `on_error.step` handles */
+    EXPR_ROOT_STATE,  /* .state, .state.<channel> */
+    EXPR_ROOT_ITEM,   /* of the innermost map */
+    EXPR_ROOT_INDEX,
+    EXPR_ROOT_ITEMS,      /* map with batch; collapse */
+    EXPR_ROOT_AS,         /* .<as>: the item (or items) of the map that gave the name */
+    EXPR_ROOT_AS_INDEX,   /* .<as>_index */
+    EXPR_ROOT_TURN,       /* repeat */
+    EXPR_ROOT_PREVIOUS,   /* repeat: {output, steps} of the turn before, null at first */
+    EXPR_ROOT_ARGS,       /* a tool's do */
+    EXPR_ROOT_CANDIDATES, /* judge */
+    EXPR_ROOT_CANDIDATE,  /* score: a step */
+    EXPR_ROOT__COUNT
 };
 
 enum expr_step_field {
@@ -39,20 +55,42 @@ enum expr_step_field {
     EXPR_STEP_JOIN,
 };
 
+struct state_channel;
+
+/* One mention of something outside the expression. */
+struct expr_ref {
+    enum expr_root root;
+    struct pl_str name;          /* STEP: the id as written; AS, AS_INDEX: the name given with `as`;
+                                    STATE: the channel, empty: all of them */
+    const struct step_def *step; /* STEP: set once by workflow_check, never NULL after it; AS,
+                                    AS_INDEX: the map that gave the name, set when parsed */
+    enum expr_step_field field;  /* STEP */
+    const struct state_channel *channel; /* STATE with a name: set by workflow_check */
+};
+
 struct expr_segment {
     struct pl_str name; /* a member; absent ptr: an index */
     int64_t index;
-    bool optional; /* `?`: null instead of an error */
+    bool optional;        /* `?`: null instead of an error */
+    struct expr *dynamic; /* [.index]: a path that gives a number or a string; else NULL */
 };
 
-/* One compiled path. Lives in the workflow's arena. */
+enum expr_kind { EXPR_PATH, EXPR_JQ };
+
+/* One compiled expression. Lives in the workflow's arena. */
 struct expr {
-    enum expr_root root;
-    struct pl_str step_id;       /* EXPR_ROOT_STEP: as written */
-    const struct step_def *step; /* set once by workflow_check, after which it is never NULL */
-    enum expr_step_field field;
-    struct expr_segment *segments; /* what follows the root (and the field) */
+    enum expr_kind kind;
+    struct expr_ref *refs; /* PATH: refs[0] is what it starts at, those of dynamic segments follow;
+                              JQ: all it mentions, no duplicates */
+    size_t n_refs;
+    struct expr_segment *segments; /* PATH: what follows the root (and the field, the channel) */
     size_t n_segments;
+    struct pl_str program; /* JQ: what stands between the braces */
+    uint32_t jq_index;     /* JQ: in workflow->jq */
+    /* JQ: a state reducer. Its document is {"left": value, "has_left": bool, "writes": [...]}, its
+     * value the fold of the program over .left and .right (each write in turn; without a left the
+     * first write is the left). */
+    bool fold;
     struct pl_str text;          /* as written, for messages */
     const struct doc_node *node; /* where it stands */
     struct expr *next;           /* all expressions of one owner; see expr_sink */
@@ -63,10 +101,20 @@ struct expr {
 struct expr_scope {
     void *arg;
     /* A root other than STEP. Roots that do not exist where the expression stands were refused at
-     * check. */
-    struct pl_str (*root)(void *arg, enum expr_root root);
+     * check. STATE without a channel: an object of those visible. */
+    struct pl_str (*root)(void *arg, const struct expr_ref *ref);
     struct pl_str (*step)(void *arg, const struct step_def *step, enum expr_step_field field);
+    /* The value of a jq expression, got before; NULL: there are none. One that is not there yet is
+     * noted by the callback, which gives null for it and OK: the whole is evaluated again later. */
+    enum pl_code (*jq)(void *arg, const struct expr *expr, struct pl_str *ret_json,
+                       struct pl_err *err);
 };
+
+/* Appends the document the jq programs `exprs` see: the members they mention, nothing else.
+ * Errors: TOO_LARGE (the buffer's cap); NO_MEMORY. */
+enum pl_code expr_write_document(struct expr *const *exprs, size_t n_exprs,
+                                 const struct expr_scope *scope, struct pl_buf *out,
+                                 struct pl_err *err) PL_MUST_CHECK;
 
 /* Gathers every expression compiled for one owner (a step, the output), in order. */
 struct expr_sink {
@@ -97,20 +145,31 @@ struct template_part {
     struct expr *expr;
 };
 
-/* Compiles the value at `node`, expressions into `sink`. `roots` is a bit mask (1u << enum
- * expr_root) of the roots that exist there. Problems go to `problems`, and the result is NULL when
- * there was one (or the arena failed). */
+/* The roots that exist where an expression stands. */
+struct expr_names {
+    unsigned roots;           /* bit mask: 1u << enum expr_root */
+    const struct expr_as *as; /* names given with `as` by the maps around it, innermost first */
+};
+struct expr_as {
+    struct pl_str name;
+    const struct step_def *map;
+    const struct expr_as *outer;
+};
+
+/* Compiles the value at `node`, expressions into `sink`. Problems go to `problems`, and the result
+ * is NULL when there was one (or the arena failed). */
 struct template *template_compile(struct pl_arena *arena, const struct doc_node *node,
-                                  unsigned roots, struct expr_sink *sink,
+                                  struct expr_names names, struct expr_sink *sink,
                                   struct doc_problems *problems);
 
 /* Compiles a string that must be exactly one expression, for `when`, `accept`, ...; NULL with a
  * problem when not. */
-struct expr *expr_compile(struct pl_arena *arena, const struct doc_node *node, unsigned roots,
-                          struct expr_sink *sink, struct doc_problems *problems);
+struct expr *expr_compile(struct pl_arena *arena, const struct doc_node *node,
+                          struct expr_names names, struct expr_sink *sink,
+                          struct doc_problems *problems);
 
 /* The value of one expression: borrowed from the scope, or a piece of it.
- * Errors: EXPRESSION_ERROR with the expression and why. */
+ * Errors: EXPRESSION_ERROR with the expression and why; EXPRESSION_LIMIT. */
 enum pl_code expr_eval(const struct expr *expr, const struct expr_scope *scope,
                        struct pl_str *ret_json, struct pl_err *err) PL_MUST_CHECK;
 

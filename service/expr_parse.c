@@ -345,7 +345,7 @@ static bool find_root(struct parser *parser, enum expr_root *ret)
     found = find_name(first->name, root_names);
     if (found < 0 || (parser->variable && found > EXPR_ROOT_RUN))
         return unknown_root(parser, first->name);
-    if (!(parser->context->roots & 1u << found))
+    if (!(parser->context->names.roots & 1u << found))
         return root_not_here(parser, (enum expr_root)found);
     *ret = (enum expr_root)found;
     return true;
@@ -376,7 +376,7 @@ static bool take_step(struct parser *parser, struct expr *expr, size_t *ret_used
 
     if (parser->count < 2 || !parser->segments[1].name.ptr)
         return steps_without_id(parser);
-    expr->step_id = parser->segments[1].name;
+    expr->refs[0].name = parser->segments[1].name;
     *ret_used = 2;
     if (parser->count < 3)
         return true;
@@ -389,7 +389,7 @@ static bool take_step(struct parser *parser, struct expr *expr, size_t *ret_used
     field = find_name(parser->segments[2].name, step_fields + 1);
     if (field < 0)
         return unknown_field(parser, parser->segments[2].name, "a step", step_fields + 1);
-    expr->field = (enum expr_step_field)(field + 1);
+    expr->refs[0].field = (enum expr_step_field)(field + 1);
     *ret_used = 3;
     return true;
 }
@@ -399,15 +399,19 @@ static bool resolve(struct parser *parser, struct expr *expr)
     struct pl_str field = {0};
     size_t used = 1;
 
-    if (!find_root(parser, &expr->root))
+    expr->refs = pl_arena_alloc(parser->context->arena, sizeof(*expr->refs));
+    if (!expr->refs)
+        return false;
+    expr->n_refs = 1;
+    if (!find_root(parser, &expr->refs[0].root))
         return false;
     if (parser->count > 1)
         field = parser->segments[1].name;
-    if (expr->root == EXPR_ROOT_STEP && !take_step(parser, expr, &used))
+    if (expr->refs[0].root == EXPR_ROOT_STEP && !take_step(parser, expr, &used))
         return false;
-    if (expr->root == EXPR_ROOT_RUN && field.ptr && find_name(field, run_fields) < 0)
+    if (expr->refs[0].root == EXPR_ROOT_RUN && field.ptr && find_name(field, run_fields) < 0)
         return unknown_field(parser, field, ".run", run_fields);
-    if (expr->root == EXPR_ROOT_THREAD && field.ptr && find_name(field, thread_fields) < 0)
+    if (expr->refs[0].root == EXPR_ROOT_THREAD && field.ptr && find_name(field, thread_fields) < 0)
         return unknown_field(parser, field, ".thread", thread_fields);
     expr->segments = parser->segments + used;
     expr->n_segments = parser->count - used;
@@ -482,11 +486,12 @@ void expr_sink_init(struct expr_sink *sink)
     sink->last = &sink->first;
 }
 
-struct expr *expr_compile(struct pl_arena *arena, const struct doc_node *node, unsigned roots,
-                          struct expr_sink *sink, struct doc_problems *problems)
+struct expr *expr_compile(struct pl_arena *arena, const struct doc_node *node,
+                          struct expr_names names, struct expr_sink *sink,
+                          struct doc_problems *problems)
 {
     struct expr_context context = {
-        .arena = arena, .roots = roots, .sink = sink, .problems = problems};
+        .arena = arena, .names = names, .sink = sink, .problems = problems};
     struct pl_str text = trim(node->text);
     char shown[DOC_EXCERPT];
     size_t close;

@@ -8,7 +8,7 @@
 /* What a compilation works with: see template_compile. */
 struct expr_context {
     struct pl_arena *arena;
-    unsigned roots;
+    struct expr_names names;
     struct expr_sink *sink;
     struct doc_problems *problems;
 };

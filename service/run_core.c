@@ -198,13 +198,13 @@ static void start(struct run_core *core)
     if (core->timeout > 0)
         core->timeout_at = core->now + core->timeout;
     run_core_note(core, "run.started", NULL);
-    for (size_t i = 0; i < workflow->n_top; i++)
-        run_node_enter(core, run_node_of(core, workflow->top[i]));
+    for (size_t i = 0; i < workflow->root->n_top; i++)
+        run_node_enter(core, run_node_of(core, workflow->root->top[i]));
     /* one that a user cancelled before the run began ends it before anything else does */
-    for (size_t i = 0; i < workflow->n_top; i++)
-        run_end_top_step(core, run_node_of(core, workflow->top[i]));
-    for (size_t i = 0; i < workflow->n_top; i++)
-        run_node_try(core, run_node_of(core, workflow->top[i]));
+    for (size_t i = 0; i < workflow->root->n_top; i++)
+        run_end_top_step(core, run_node_of(core, workflow->root->top[i]));
+    for (size_t i = 0; i < workflow->root->n_top; i++)
+        run_node_try(core, run_node_of(core, workflow->root->top[i]));
 }
 
 /* Goes on with what the process was waiting for when it died. */

@@ -88,7 +88,7 @@ static struct pl_value *error_of_step(const struct run_node *node)
 
 void run_end_top_step(struct run_core *core, const struct run_node *node)
 {
-    if (core->state == RUN_RUNNING && !core->workflow->settled && fails_run(node)) {
+    if (core->state == RUN_RUNNING && !core->workflow->root->settled && fails_run(node)) {
         set_error(core, error_of_step(node), node);
         end_run(core, CANCEL_RUN_FAILED);
     }
@@ -99,8 +99,8 @@ static const struct run_node *first_failure(const struct run_core *core)
 {
     const struct run_node *first = NULL;
 
-    for (size_t i = 0; i < core->workflow->n_top; i++) {
-        const struct run_node *node = run_node_of(core, core->workflow->top[i]);
+    for (size_t i = 0; i < core->workflow->root->n_top; i++) {
+        const struct run_node *node = run_node_of(core, core->workflow->root->top[i]);
 
         if (fails_run(node) && (!first || node->ended_at < first->ended_at))
             first = node;

@@ -71,7 +71,7 @@ static struct pl_str value_error(const struct value_asker *asker)
     return PL_STR("null");
 }
 
-static struct pl_str value_root(void *arg, enum expr_root root)
+static struct pl_str value_root(void *arg, const struct expr_ref *ref)
 {
     struct value_asker *asker = arg;
     struct run_exec *exec;
@@ -79,7 +79,7 @@ static struct pl_str value_root(void *arg, enum expr_root root)
     if (!asker)
         return PL_STR("null");
     exec = asker->exec;
-    switch (root) {
+    switch (ref->root) {
     case EXPR_ROOT_INPUT:
         return pl_value_text(exec->row.input);
     case EXPR_ROOT_RUN:
@@ -91,6 +91,18 @@ static struct pl_str value_root(void *arg, enum expr_root root)
     case EXPR_ROOT_ERROR:
         return value_error(asker);
     case EXPR_ROOT_STEP:
+    case EXPR_ROOT_STATE:
+    case EXPR_ROOT_ITEM:
+    case EXPR_ROOT_INDEX:
+    case EXPR_ROOT_ITEMS:
+    case EXPR_ROOT_AS:
+    case EXPR_ROOT_AS_INDEX:
+    case EXPR_ROOT_TURN:
+    case EXPR_ROOT_PREVIOUS:
+    case EXPR_ROOT_ARGS:
+    case EXPR_ROOT_CANDIDATES:
+    case EXPR_ROOT_CANDIDATE:
+    case EXPR_ROOT__COUNT:
         break;
     }
     return PL_STR("null");
@@ -209,19 +221,20 @@ static enum pl_code evaluate_default_output(struct run_exec *exec, struct run_ev
     const struct workflow *workflow = exec->workflow;
     struct pl_buf buf;
 
-    if (workflow->n_sinks == 1) {
-        struct run_node *node = run_core_node(exec->core, workflow->sinks[0]);
+    if (workflow->root->n_sinks == 1) {
+        struct run_node *node = run_core_node(exec->core, workflow->root->sinks[0]);
 
         event->value = node->output ? pl_value_ref(node->output) : pl_value_null();
         return PL_OK;
     }
     pl_buf_init(&buf, PL_LIMIT_RUN_OUTPUT_BYTES);
     json_object_begin(&buf);
-    for (size_t i = 0; i < workflow->n_sinks; i++) {
+    for (size_t i = 0; i < workflow->root->n_sinks; i++) {
         json_comma(&buf);
-        json_write_string(&buf, workflow->sinks[i]->id);
+        json_write_string(&buf, workflow->root->sinks[i]->id);
         pl_buf_char(&buf, ':');
-        pl_buf_str(&buf, pl_value_text(run_core_node(exec->core, workflow->sinks[i])->output));
+        pl_buf_str(&buf,
+                   pl_value_text(run_core_node(exec->core, workflow->root->sinks[i])->output));
     }
     json_object_end(&buf);
     if (buf.too_large)
@@ -238,11 +251,11 @@ static enum pl_code check_output_schema(struct run_exec *exec, struct run_event 
     struct doc_problems problems;
     struct pl_str filled;
 
-    if (!exec->workflow->output_schema)
+    if (!exec->workflow->root->output_schema.schema)
         return PL_OK;
     doc_problems_init(&problems, exec->scratch);
-    if (schema_apply(exec->workflow->output_schema, exec->scratch, pl_value_text(event->value),
-                     &filled, &problems) == PL_OK)
+    if (schema_apply(exec->workflow->root->output_schema.schema, exec->scratch,
+                     pl_value_text(event->value), &filled, &problems) == PL_OK)
         return PL_OK;
     pl_value_unref(&event->value);
     return pl_err_set(&event->err, PL_ERR_INVALID_OUTPUT,
@@ -257,8 +270,8 @@ static enum pl_code evaluate_output(struct run_exec *exec, const struct expr_sco
     const struct workflow *workflow = exec->workflow;
     enum pl_code code;
 
-    if (workflow->output)
-        code = evaluate_template(workflow->output, scope, PL_LIMIT_RUN_OUTPUT_BYTES, event);
+    if (workflow->root->output)
+        code = evaluate_template(workflow->root->output, scope, PL_LIMIT_RUN_OUTPUT_BYTES, event);
     else
         code = evaluate_default_output(exec, event);
     return code == PL_OK ? check_output_schema(exec, event) : code;

@@ -230,11 +230,11 @@ static bool compile(struct expr_context *context, const struct doc_node *node, s
 }
 
 struct template *template_compile(struct pl_arena *arena, const struct doc_node *node,
-                                  unsigned roots, struct expr_sink *sink,
+                                  struct expr_names names, struct expr_sink *sink,
                                   struct doc_problems *problems)
 {
     struct expr_context context = {
-        .arena = arena, .roots = roots, .sink = sink, .problems = problems};
+        .arena = arena, .names = names, .sink = sink, .problems = problems};
     struct compiled compiled;
 
     if (!compile(&context, node, &compiled) || !settle(arena, &compiled))

@@ -129,10 +129,10 @@ const struct step_def *workflow_find(const struct workflow *workflow, struct pl_
 const char *step_kind_name(enum step_kind kind)
 {
     static const char *const names[] = {
-        [STEP_LLM] = "llm",
-        [STEP_HTTP] = "http",
-        [STEP_PARALLEL] = "parallel",
-        [STEP_REDUCE] = "reduce",
+        [STEP_LLM] = "llm",           [STEP_HTTP] = "http",   [STEP_PARALLEL] = "parallel",
+        [STEP_REDUCE] = "reduce",     [STEP_MAP] = "map",     [STEP_VOTE] = "vote",
+        [STEP_WORKFLOW] = "workflow", [STEP_AGENT] = "agent", [STEP_HUMAN] = "human",
+        [STEP_REPEAT] = "repeat",     [STEP_SLEEP] = "sleep",
     };
 
     return (unsigned)kind < PL_ARRAY_LEN(names) ? names[kind] : "unknown";
@@ -150,5 +150,10 @@ const char *join_kind_name(enum join_kind kind)
 
 bool step_kind_is_leaf(enum step_kind kind)
 {
-    return kind != STEP_PARALLEL;
+    return kind == STEP_LLM || kind == STEP_HTTP || kind == STEP_REDUCE;
+}
+
+bool step_kind_joins(enum step_kind kind)
+{
+    return kind == STEP_PARALLEL || kind == STEP_MAP || kind == STEP_VOTE;
 }

@@ -206,8 +206,9 @@ static struct step_def *resolve(struct checker *c, const struct wf_step *build, 
 static void resolve_exprs(struct checker *c, const struct wf_step *build, struct expr *first)
 {
     for (struct expr *expr = first; expr; expr = expr->next)
-        if (expr->root == EXPR_ROOT_STEP)
-            expr->step = resolve(c, build, expr->step_id, expr->node);
+        for (size_t i = 0; i < expr->n_refs; i++)
+            if (expr->refs[i].root == EXPR_ROOT_STEP)
+                expr->refs[i].step = resolve(c, build, expr->refs[i].name, expr->node);
 }
 
 static void resolve_needs(struct checker *c, const struct wf_step *build)
@@ -238,7 +239,9 @@ static void find_deps(struct checker *c, const struct wf_step *build)
     size_t count = 0;
 
     for (const struct expr *expr = step->exprs; expr; expr = expr->next)
-        gather_one(c, step, expr->step, &count);
+        for (size_t i = 0; i < expr->n_refs; i++)
+            if (expr->refs[i].root == EXPR_ROOT_STEP)
+                gather_one(c, step, expr->refs[i].step, &count);
     for (size_t i = 0; build->needs && i < build->needs->count; i++) {
         const struct doc_node *need = build->needs->items[i];
         bool allowed = false;
@@ -278,13 +281,12 @@ static void find_dependents(struct wf_parser *p)
     }
 }
 
-static void find_sinks(struct workflow *workflow)
+static void find_sinks(struct wf_parser *p, struct step_body *body)
 {
-    workflow->sinks =
-        pl_arena_alloc_array(workflow->arena, workflow->n_top + 1, sizeof(struct step_def *));
-    for (size_t i = 0; workflow->sinks && i < workflow->n_top; i++)
-        if (workflow->top[i]->n_dependents == 0)
-            workflow->sinks[workflow->n_sinks++] = workflow->top[i];
+    body->sinks = pl_arena_alloc_array(p->arena, body->n_top + 1, sizeof(struct step_def *));
+    for (size_t i = 0; body->sinks && i < body->n_top; i++)
+        if (body->top[i]->n_dependents == 0)
+            body->sinks[body->n_sinks++] = body->top[i];
 }
 
 /* ---- the whole ---- */
@@ -293,7 +295,7 @@ static bool prepare(struct checker *c)
 {
     struct wf_parser *p = c->p;
     struct workflow *workflow = p->workflow;
-    size_t names = workflow->n_top < NEAREST_NAMES ? workflow->n_top : NEAREST_NAMES;
+    size_t names = workflow->root->n_top < NEAREST_NAMES ? workflow->root->n_top : NEAREST_NAMES;
 
     c->ctx.p = p;
     c->anywhere = pl_map_create(p->scratch, p->n_steps);
@@ -304,7 +306,7 @@ static bool prepare(struct checker *c)
     if (!c->anywhere || !c->visible || !c->seen || !c->gather || !workflow->by_path)
         return false;
     for (size_t i = 0; i < names; i++)
-        c->visible[i] = workflow->top[i]->id.ptr;
+        c->visible[i] = workflow->root->top[i]->id.ptr;
     for (size_t i = 0; i < p->n_steps; i++) {
         struct step_def *step = p->steps[i].def;
         if (!step->is_handler && !pl_map_get(c->anywhere, step->id))
@@ -324,6 +326,26 @@ static void copy_steps(struct wf_parser *p)
     workflow->n_steps = p->n_steps;
 }
 
+/* The lists of bodies, and of the steps in each. */
+static void copy_bodies(struct wf_parser *p)
+{
+    struct workflow *workflow = p->workflow;
+
+    workflow->bodies = pl_arena_alloc_array(p->arena, p->n_bodies, sizeof(struct step_body *));
+    for (size_t i = 0; workflow->bodies && i < p->n_bodies; i++) {
+        struct step_body *body = workflow->bodies[i] = p->bodies[i];
+
+        body->steps = pl_arena_alloc_array(p->arena, body->n_steps + 1, sizeof(struct step_def *));
+    }
+    workflow->n_bodies = p->n_bodies;
+    for (size_t i = 0; i < p->n_steps; i++) {
+        struct step_def *step = p->steps[i].def;
+
+        if (step->body->steps)
+            step->body->steps[step->slot] = step;
+    }
+}
+
 void wf_check(struct wf_parser *p)
 {
     struct checker c = {.p = p};
@@ -331,16 +353,18 @@ void wf_check(struct wf_parser *p)
     if (!p->top || !prepare(&c))
         return; /* no steps to speak of (said already), or no memory */
     copy_steps(p);
+    copy_bodies(p);
     check_models(&c);
     for (size_t i = 0; i < p->n_steps; i++) {
         check_hidden(&c, &p->steps[i]);
         resolve_exprs(&c, &p->steps[i], p->steps[i].def->exprs);
         resolve_needs(&c, &p->steps[i]);
     }
-    resolve_exprs(&c, NULL, p->output_exprs);
+    resolve_exprs(&c, NULL, p->workflow->root->output_exprs);
     for (size_t i = p->n_steps; i-- > 0;)
         find_deps(&c, &p->steps[i]);
     wf_check_cycles(p);
     find_dependents(p);
-    find_sinks(p->workflow);
+    for (size_t i = 0; i < p->n_bodies; i++)
+        find_sinks(p, p->bodies[i]);
 }

@@ -67,8 +67,9 @@ static const struct doc_node *reference(const struct walk *walk, const struct st
     for (const struct step_def *at = step; at; at = at->handler) {
         const struct doc_node *needs = walk->p->steps[at->index].needs;
         for (const struct expr *expr = at->exprs; expr; expr = expr->next)
-            if (expr->step == dep)
-                return expr->node;
+            for (size_t i = 0; i < expr->n_refs; i++)
+                if (expr->refs[i].step == dep)
+                    return expr->node;
         for (size_t i = 0; needs && i < needs->count; i++)
             if (needs->items[i]->type == DOC_STRING && pl_str_eq(needs->items[i]->text, dep->id))
                 return needs->items[i];

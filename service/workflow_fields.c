@@ -221,7 +221,7 @@ bool wf_word(struct wf_ctx *ctx, const struct doc_node *node, const char *const 
 
 struct template *wf_template(struct wf_ctx *ctx, const struct doc_node *node)
 {
-    return template_compile(ctx->p->arena, node, ctx->roots, &ctx->sink, ctx->p->problems);
+    return template_compile(ctx->p->arena, node, ctx->names, &ctx->sink, ctx->p->problems);
 }
 
 bool wf_literal(struct wf_ctx *ctx, const struct doc_node *node)

@@ -88,8 +88,8 @@ static void mermaid_node(const struct step_def *step, unsigned depth, struct pl_
 static void write_mermaid(const struct workflow *workflow, struct pl_buf *out)
 {
     pl_buf_text(out, "flowchart TD\n");
-    for (size_t i = 0; i < workflow->n_top; i++)
-        mermaid_node(workflow->top[i], 0, out);
+    for (size_t i = 0; i < workflow->root->n_top; i++)
+        mermaid_node(workflow->root->top[i], 0, out);
     for (size_t i = 0; i < workflow->n_steps; i++) {
         const struct step_def *step = workflow->steps[i];
         for (size_t k = 0; k < step->n_deps; k++)
@@ -177,8 +177,8 @@ static void write_dot(const struct workflow *workflow, struct pl_buf *out)
     pl_buf_text(out, "digraph ");
     dot_text(out, workflow->name.len ? workflow->name : PL_STR("workflow"));
     pl_buf_text(out, " {\n  compound=true;\n  node [shape=box];\n");
-    for (size_t i = 0; i < workflow->n_top; i++)
-        dot_node(workflow->top[i], 0, out);
+    for (size_t i = 0; i < workflow->root->n_top; i++)
+        dot_node(workflow->root->top[i], 0, out);
     for (size_t i = 0; i < workflow->n_steps; i++) {
         const struct step_def *step = workflow->steps[i];
         for (size_t k = 0; k < step->n_deps; k++)

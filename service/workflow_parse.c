@@ -82,8 +82,8 @@ static void top_input(struct wf_ctx *ctx, const struct doc_node *node, void *tar
 
 static void top_output_schema(struct wf_ctx *ctx, const struct doc_node *node, void *target)
 {
-    ((struct workflow *)target)->output_schema =
-        schema_compile(ctx->p->arena, node, ctx->p->problems);
+    (void)target;
+    ctx->body->output_schema.schema = schema_compile(ctx->p->arena, node, ctx->p->problems);
 }
 
 /* Read before everything else, because steps take from it: see wf_parse_workflow. */
@@ -96,12 +96,11 @@ static void top_defaults(struct wf_ctx *ctx, const struct doc_node *node, void *
 
 static void top_steps(struct wf_ctx *ctx, const struct doc_node *node, void *target)
 {
-    struct workflow *workflow = target;
-
+    (void)target;
     if (node->count == 0)
         wf_problem(ctx, node, "'steps' is empty; a workflow has at least one step");
     ctx->p->top = wf_scope_create(ctx->p, NULL, NULL, node->count);
-    wf_parse_steps(ctx, node, ctx->p->top, &workflow->top, &workflow->n_top);
+    wf_parse_steps(ctx, node, ctx->p->top, &ctx->body->top, &ctx->body->n_top);
 }
 
 static void top_join(struct wf_ctx *ctx, const struct doc_node *node, void *target)
@@ -109,23 +108,25 @@ static void top_join(struct wf_ctx *ctx, const struct doc_node *node, void *targ
     static const char *const words[] = {"all", "settled", NULL};
     size_t index;
 
+    (void)target;
     if (pl_str_is(node->text, "any") || pl_str_is(node->text, "quorum") ||
         pl_str_is(node->text, "fraction"))
         wf_problem(ctx, node,
                    "the top level joins as all or settled; for '%s' put the steps under a parallel",
                    node->text.ptr);
     else if (wf_word(ctx, node, words, &index))
-        ((struct workflow *)target)->settled = index == 1;
+        ctx->body->settled = index == 1;
 }
 
 static void top_output(struct wf_ctx *ctx, const struct doc_node *node, void *target)
 {
     /* Its expressions belong to no step: a list of their own. */
-    struct wf_ctx output = {.p = ctx->p, .roots = WF_ROOTS};
+    struct wf_ctx output = {.p = ctx->p, .names = ctx->names};
 
+    (void)target;
     expr_sink_init(&output.sink);
-    ((struct workflow *)target)->output = wf_template(&output, node);
-    ctx->p->output_exprs = output.sink.first;
+    ctx->body->output = wf_template(&output, node);
+    ctx->body->output_exprs = output.sink.first;
 }
 
 static void top_timeout(struct wf_ctx *ctx, const struct doc_node *node, void *target)
@@ -181,10 +182,13 @@ static const struct wf_object top_object = {
 
 void wf_parse_workflow(struct wf_parser *p)
 {
-    struct wf_ctx ctx = {.p = p, .roots = WF_ROOTS};
+    struct wf_ctx ctx = {.p = p, .names = {.roots = WF_ROOTS}};
     const struct doc_node *defaults = doc_get(p->root, "defaults");
 
     expr_sink_init(&ctx.sink);
+    ctx.body = p->workflow->root = wf_body_create(p, BODY_ROOT, NULL, NULL);
+    if (!ctx.body)
+        return;
     wf_retry_init(&p->default_retry);
     if (p->root->type != DOC_OBJECT) {
         wf_problem(&ctx, p->root, "a workflow is an object with 'steps', not %s",

@@ -12,6 +12,11 @@
 #include "base/map.h"
 #include "service/workflow.h"
 
+/* A new body, empty, in the workflow's list. NULL when memory is out. */
+struct wf_parser;
+struct step_body *wf_body_create(struct wf_parser *p, enum body_role role, struct step_def *owner,
+                                 const char *id);
+
 /* A set of names. Branches form one too, though they do not see each other: a name in it must not
  * hide an outer one, and a reference to one can be explained. */
 struct wf_scope {
@@ -45,7 +50,8 @@ struct wf_parser {
     const struct doc_node *default_model; /* a string, NULL: none */
     pl_ms default_timeout;
     struct retry_policy default_retry;
-    struct expr *output_exprs; /* of the top-level `output` */
+    struct step_body **bodies; /* the root first; scratch */
+    size_t n_bodies, bodies_capacity;
 };
 
 /* Where a reader stands: inside one step, or at the top level (step NULL). */
@@ -54,9 +60,10 @@ struct wf_ctx {
     struct step_def *step;
     bool kind_known; /* step->kind is what was written */
     struct wf_scope *scope;
-    unsigned roots;        /* roots of expressions that exist here: 1u << enum expr_root */
-    unsigned depth;        /* steps around, this one included */
-    struct expr_sink sink; /* the expressions of this owner */
+    struct step_body *body;  /* the one it stands in */
+    struct expr_names names; /* of expressions that exist here */
+    unsigned depth;          /* steps around, this one included */
+    struct expr_sink sink;   /* the expressions of this owner */
 };
 
 enum {
@@ -131,7 +138,7 @@ bool wf_number(struct wf_ctx *ctx, const struct doc_node *node, double *ret_numb
  */
 bool wf_word(struct wf_ctx *ctx, const struct doc_node *node, const char *const *words,
              size_t *ret_index);
-/* A template with the roots that exist here. NULL after a problem or when the arena failed. */
+/* A template with the names that exist here. NULL after a problem or when the arena failed. */
 struct template *wf_template(struct wf_ctx *ctx, const struct doc_node *node);
 /* Text without expressions: true when there is no `${`; else a problem. */
 bool wf_literal(struct wf_ctx *ctx, const struct doc_node *node);

@@ -230,8 +230,11 @@ static void join_min(struct wf_ctx *ctx, const struct doc_node *node, void *targ
 
 static void join_accept(struct wf_ctx *ctx, const struct doc_node *node, void *target)
 {
-    ((struct join_reader *)target)->join->accept = expr_compile(
-        ctx->p->arena, node, ctx->roots | 1u << EXPR_ROOT_OUTPUT, &ctx->sink, ctx->p->problems);
+    struct expr_names names = ctx->names;
+
+    names.roots |= 1u << EXPR_ROOT_OUTPUT;
+    ((struct join_reader *)target)->join->accept =
+        expr_compile(ctx->p->arena, node, names, &ctx->sink, ctx->p->problems);
 }
 
 static void join_losers(struct wf_ctx *ctx, const struct doc_node *node, void *target)

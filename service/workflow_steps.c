@@ -60,7 +60,7 @@ static void step_needs(struct wf_ctx *ctx, const struct doc_node *node, void *ta
 static void step_when(struct wf_ctx *ctx, const struct doc_node *node, void *target)
 {
     ((struct step_def *)target)->when =
-        expr_compile(ctx->p->arena, node, ctx->roots, &ctx->sink, ctx->p->problems);
+        expr_compile(ctx->p->arena, node, ctx->names, &ctx->sink, ctx->p->problems);
 }
 
 static void step_timeout(struct wf_ctx *ctx, const struct doc_node *node, void *target)
@@ -153,6 +153,34 @@ static const struct wf_object step_object = {
 bool wf_is_step_key(struct pl_str key)
 {
     return wf_has_field(&step_object, key);
+}
+
+/* ---- bodies ---- */
+
+struct step_body *wf_body_create(struct wf_parser *p, enum body_role role, struct step_def *owner,
+                                 const char *id)
+{
+    struct step_body *body = pl_arena_alloc(p->arena, sizeof(*body));
+
+    if (p->n_bodies == p->bodies_capacity) {
+        size_t capacity = p->bodies_capacity ? p->bodies_capacity * 2 : 16;
+        struct step_body **bodies = pl_arena_alloc_array(p->scratch, capacity, sizeof(*bodies));
+
+        if (!bodies)
+            return NULL;
+        if (p->n_bodies)
+            memcpy(bodies, p->bodies, p->n_bodies * sizeof(*bodies));
+        p->bodies = bodies;
+        p->bodies_capacity = capacity;
+    }
+    if (!body)
+        return NULL;
+    body->role = role;
+    body->workflow = p->workflow;
+    body->owner = owner;
+    body->id = id ? pl_str(id) : (struct pl_str){0};
+    p->bodies[p->n_bodies++] = body;
+    return body;
 }
 
 /* ---- one step ---- */
@@ -267,6 +295,8 @@ static struct step_def *new_step(struct wf_ctx *outer, const struct doc_node *no
     if (!step)
         return NULL;
     step->index = (uint32_t)p->n_steps;
+    step->body = outer->body;
+    step->slot = (uint32_t)outer->body->n_steps++;
     step->id = is_handler ? PL_STR("on_error") : node->key;
     step->parent = outer->step;
     step->is_handler = is_handler;
@@ -276,6 +306,7 @@ static struct step_def *new_step(struct wf_ctx *outer, const struct doc_node *no
         char *path = pl_arena_printf(p->arena, "%s.%s", outer->step->path.ptr, step->id.ptr);
         step->path = pl_str_n(path, path ? outer->step->path.len + 1 + step->id.len : 0);
     }
+    step->tail = step->path;
     p->steps[p->n_steps++] = (struct wf_step){.def = step, .scope = scope};
     return step->path.ptr ? step : NULL;
 }
@@ -299,9 +330,12 @@ struct step_def *wf_parse_step(struct wf_ctx *outer, const struct doc_node *node
         .p = p,
         .step = step,
         .scope = scope,
-        .roots = outer->roots | (is_handler ? 1u << EXPR_ROOT_ERROR : 0),
+        .body = outer->body,
+        .names = outer->names,
         .depth = outer->depth + 1,
     };
+    if (is_handler)
+        ctx.names.roots |= 1u << EXPR_ROOT_ERROR;
     expr_sink_init(&ctx.sink);
     if (!is_handler && !wf_id_ok(step->id))
         wf_problem_key(&ctx, node,

@@ -48,6 +48,11 @@ struct store_step {
     bool handled, counted; /* on_error caught it; its join counts it */
     struct pl_str model;
     struct pl_value *output, *error; /* error: a problem object */
+    /* What the step found out on its way and must not find out again (the items of a map, what a
+     * person is asked, the key of a vote's branch): JSON, told apart by the run core. To write,
+     * NULL leaves what is there: it is set once or seldom, the row often. */
+    struct pl_value *memo;
+    struct pl_value *writes; /* what it wrote to the state: JSON object by channel. The same. */
     struct pl_str reason;
     struct pl_str join; /* JSON object or empty */
     struct store_usage usage;
@@ -65,6 +70,13 @@ struct store_event {
     struct pl_str path; /* empty for run events */
     int64_t attempt;
     struct pl_str data; /* JSON object or empty */
+};
+
+/* The memory of a thread between runs. The key is (tenant, id). */
+struct store_thread {
+    struct pl_str id;
+    struct pl_value *state; /* JSON object by channel */
+    pl_ms updated_at;
 };
 
 /* One version of a stored workflow. The key is (tenant, name, version); versions count from 1 and

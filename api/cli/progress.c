@@ -286,8 +286,8 @@ void progress_draw(struct progress *progress, pl_ms now)
         return;
     if (progress->drawn)
         fprintf(stderr, "\033[%uA", progress->drawn);
-    for (size_t i = 0; i < progress->workflow->n_top; i++)
-        put_step(progress, progress->workflow->top[i], now, &lines, max);
+    for (size_t i = 0; i < progress->workflow->root->n_top; i++)
+        put_step(progress, progress->workflow->root->top[i], now, &lines, max);
     snprintf(line, sizeof line, "  %s", pl_duration_format(now - progress->begun, total));
     put_line(progress, line, "\033[2m", &lines, max + 1);
     for (unsigned i = lines; i < progress->drawn; i++) /* the terminal shrank */

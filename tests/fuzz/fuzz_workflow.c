@@ -47,7 +47,7 @@ static void check_workflow(const struct workflow *workflow, struct doc_problems 
     struct workflow *again = NULL;
     struct pl_buf graph;
 
-    must(workflow->n_top > 0 && workflow->n_sinks > 0);
+    must(workflow->root->n_top > 0 && workflow->root->n_sinks > 0);
     for (size_t i = 0; i < workflow->n_steps; i++)
         check_step(workflow, workflow->steps[i]);
     pl_buf_init(&graph, (size_t)64 << 20);

@@ -198,7 +198,7 @@ static void judge_skipped(struct sim_run *run, const struct run_node *node, stru
     bool when_false = def->when && !sim_eval_fails(run, def->index, RUN_EVAL_WHEN) &&
                       !sim_truth(run, def->index, RUN_EVAL_WHEN);
 
-    if (node->dependency_failed && !run->workflow->settled)
+    if (node->dependency_failed && !run->workflow->root->settled)
         sim_breach(run, "%s: was skipped for a failure that had ended the run", def->path.ptr);
     if (!deps.bad && !(deps.all_skipped && !def->when) && !when_false)
         sim_breach(run, "%s: was skipped without a reason", def->path.ptr);
@@ -453,7 +453,7 @@ static enum run_state outcome(const struct sim_run *run, pl_ms started_at, int32
             failed = entry->index;
             failed_at = entry->now;
             *ret_index = failed;
-            if (!run->workflow->settled)
+            if (!run->workflow->root->settled)
                 return RUN_FAILED;
         }
         if (i + 1 < run->n_history && run->history[i + 1].what != SIM_EVENT)

@@ -30,11 +30,11 @@ static void on_complete(struct step_call *call)
     sem_post(&probe->done);
 }
 
-static struct pl_str scope_root(void *arg, enum expr_root root)
+static struct pl_str scope_root(void *arg, const struct expr_ref *ref)
 {
     const struct step_probe *probe = arg;
 
-    return root == EXPR_ROOT_INPUT && probe->input ? pl_str(probe->input) : PL_STR("null");
+    return ref->root == EXPR_ROOT_INPUT && probe->input ? pl_str(probe->input) : PL_STR("null");
 }
 
 static struct pl_str scope_step(void *arg, const struct step_def *step, enum expr_step_field field)

@@ -82,7 +82,7 @@ START_TEST(steps_are_numbered_as_written_with_their_paths)
         ck_assert_str_eq(workflow->steps[i]->path.ptr, expected[i]);
         ck_assert_uint_eq(workflow->steps[i]->index, i);
     }
-    ck_assert_str_eq(paths(workflow->top, workflow->n_top), "topic tone research plan");
+    ck_assert_str_eq(paths(workflow->root->top, workflow->root->n_top), "topic tone research plan");
     ck_assert_ptr_null(workflow_find(workflow, PL_STR("research.nothing")));
     ck_assert_ptr_null(workflow_find(workflow, PL_STR("web")));
     workflow_unref(&workflow);
@@ -121,7 +121,7 @@ START_TEST(a_step_depends_on_what_its_own_expressions_and_needs_name)
     assert_dependents(workflow, "topic", "research.web plan");
     assert_dependents(workflow, "tone", "research plan");
     assert_dependents(workflow, "research", "plan");
-    ck_assert_str_eq(paths(workflow->sinks, workflow->n_sinks), "plan");
+    ck_assert_str_eq(paths(workflow->root->sinks, workflow->root->n_sinks), "plan");
     workflow_unref(&workflow);
 }
 END_TEST
@@ -137,7 +137,7 @@ START_TEST(every_expression_of_a_step_has_its_step)
         ck_assert_str_eq(expr->step->id.ptr, test_str(expr->step_id));
     }
     ck_assert_uint_eq(count, 4);
-    ck_assert_ptr_eq(workflow->output->expr->step, plan);
+    ck_assert_ptr_eq(workflow->root->output->expr->step, plan);
     workflow_unref(&workflow);
 }
 END_TEST
@@ -159,7 +159,7 @@ START_TEST(what_a_handler_reads_is_complete_before_its_step_starts)
     assert_deps(workflow, "main.on_error.on_error", "last");
     assert_deps(workflow, "main.on_error", "spare last");
     assert_deps(workflow, "main", "spare last");
-    ck_assert_str_eq(paths(workflow->sinks, workflow->n_sinks), "main");
+    ck_assert_str_eq(paths(workflow->root->sinks, workflow->root->n_sinks), "main");
     workflow_unref(&workflow);
 }
 END_TEST
@@ -171,8 +171,8 @@ START_TEST(several_steps_nothing_depends_on_are_all_sinks)
                                               "  b: {reduce: 2}\n"
                                               "  c: {needs: [a], reduce: 3}\n");
 
-    ck_assert_str_eq(paths(workflow->sinks, workflow->n_sinks), "b c");
-    ck_assert_ptr_null(workflow->output);
+    ck_assert_str_eq(paths(workflow->root->sinks, workflow->root->n_sinks), "b c");
+    ck_assert_ptr_null(workflow->root->output);
     workflow_unref(&workflow);
 }
 END_TEST
@@ -214,7 +214,7 @@ START_TEST(without_a_word_a_step_has_the_built_in_policies)
     ck_assert_int_eq(p->join.kind, JOIN_ALL);
     ck_assert_uint_eq(p->join.min, 1);
     ck_assert(!p->join.min_given && !p->join.drain && !p->join.accept);
-    ck_assert(!workflow->settled);
+    ck_assert(!workflow->root->settled);
     ck_assert_int_eq(workflow->timeout, 0);
     workflow_unref(&workflow);
 }
