@@ -12,14 +12,14 @@ static void must(bool fact)
         abort();
 }
 
-static struct pl_str root_value(void *arg, enum expr_root root)
+static struct pl_str root_value(void *arg, const struct expr_ref *ref)
 {
     (void)arg;
-    if (root == EXPR_ROOT_INPUT)
+    if (ref->root == EXPR_ROOT_INPUT)
         return PL_STR("{\"a\": [1, -2.50, {\"b\": \"x\\\"y\\\\\\u00e9\\n\"}, [], {}], \"\": null, "
                       "\"s\": \"\\ud83d\\ude00\", \"big\": 12345678901234567890}");
-    return root == EXPR_ROOT_RUN ? PL_STR("{\"id\":\"r\",\"metadata\":{\"k\":[true,false]}}")
-                                 : (struct pl_str){0};
+    return ref->root == EXPR_ROOT_RUN ? PL_STR("{\"id\":\"r\",\"metadata\":{\"k\":[true,false]}}")
+                                      : (struct pl_str){0};
 }
 
 static struct pl_str step_value(void *arg, const struct step_def *step, enum expr_step_field field)
@@ -66,6 +66,9 @@ static void render(const struct template *template)
     pl_buf_finish(&text);
 }
 
+static const struct expr_names all = {.roots = (1u << EXPR_ROOT__COUNT) - 1};
+static const struct expr_names input_only = {.roots = 1u << EXPR_ROOT_INPUT};
+
 static void check(struct pl_str document, enum doc_format format)
 {
     struct pl_arena *arena = pl_arena_create(0);
@@ -81,11 +84,11 @@ static void check(struct pl_str document, enum doc_format format)
     code = doc_parse(arena, document, format, &root, &problems);
     before = problems.total;
     if (root) {
-        template = template_compile(arena, root, 0x3f, &sink, &problems);
+        template = template_compile(arena, root, all, &sink, &problems);
         must(template ? problems.total == before : problems.total > 0);
         if (template && code == PL_OK)
             render(template);
-        (void)expr_compile(arena, root, 1u << EXPR_ROOT_INPUT, &sink, &problems);
+        (void)expr_compile(arena, root, input_only, &sink, &problems);
     }
     must(root || code != PL_OK);
     pl_arena_destroy(&arena);

@@ -26,8 +26,9 @@ static void check_step(const struct workflow *workflow, const struct step_def *s
     must(workflow_find(workflow, step->path) == step);
     must(!step->parent || step->parent->index < step->index);
     for (const struct expr *expr = step->exprs; expr; expr = expr->next)
-        must(expr->root != EXPR_ROOT_STEP ||
-             (expr->step && has(step->deps, step->n_deps, expr->step)));
+        for (size_t i = 0; i < expr->n_refs; i++)
+            must(expr->refs[i].root != EXPR_ROOT_STEP ||
+                 (expr->refs[i].step && has(step->deps, step->n_deps, expr->refs[i].step)));
     for (size_t i = 0; i < step->n_deps; i++)
         must(has(step->deps[i]->dependents, step->deps[i]->n_dependents, step));
     for (size_t i = 0; i < step->n_children; i++)

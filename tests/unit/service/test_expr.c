@@ -39,17 +39,17 @@ static struct expr *compile(const char *text, unsigned roots)
     node->line = 7;
     node->column = 3;
     node->text = pl_str(text);
-    return expr_compile(arena, node, roots, &sink, &problems);
+    return expr_compile(arena, node, (struct expr_names){.roots = roots}, &sink, &problems);
 }
 
 /* "0/a/[2]/b?": the root, the step and field if any, and the segments of an expression. */
 static const char *describe(const struct expr *expr)
 {
-    char *out = pl_arena_printf(arena, "%d", (int)expr->root);
+    const struct expr_ref *ref = &expr->refs[0];
+    char *out = pl_arena_printf(arena, "%d", (int)ref->root);
 
-    if (expr->root == EXPR_ROOT_STEP)
-        out =
-            pl_arena_printf(arena, "%s:%.*s:%d", out, PL_STR_ARG(expr->step_id), (int)expr->field);
+    if (ref->root == EXPR_ROOT_STEP)
+        out = pl_arena_printf(arena, "%s:%.*s:%d", out, PL_STR_ARG(ref->name), (int)ref->field);
     for (size_t i = 0; i < expr->n_segments; i++) {
         const struct expr_segment *segment = &expr->segments[i];
         const char *optional = segment->optional ? "?" : "";
@@ -199,11 +199,12 @@ END_TEST
 START_TEST(a_value_that_is_no_text_is_no_expression)
 {
     struct doc_node node = {.type = DOC_BOOL, .line = 2, .column = 5, .text = PL_STR("true")};
+    const struct expr_names all = {.roots = ALL};
 
-    ck_assert_ptr_null(expr_compile(arena, &node, ALL, &sink, &problems));
+    ck_assert_ptr_null(expr_compile(arena, &node, all, &sink, &problems));
     ck_assert_ptr_nonnull(strstr(problems.items[0].message, "got a boolean"));
     node.refused = true;
-    ck_assert_ptr_null(expr_compile(arena, &node, ALL, &sink, &problems));
+    ck_assert_ptr_null(expr_compile(arena, &node, all, &sink, &problems));
     ck_assert_uint_eq(problems.total, 1); /* the document said it already */
 }
 END_TEST
@@ -223,10 +224,10 @@ END_TEST
 
 /* ---- evaluation ---- */
 
-static struct pl_str root_value(void *arg, enum expr_root root)
+static struct pl_str root_value(void *arg, const struct expr_ref *ref)
 {
     ck_assert_ptr_eq(arg, values);
-    return values[root];
+    return values[ref->root];
 }
 
 static struct pl_str step_value(void *arg, const struct step_def *step, enum expr_step_field field)

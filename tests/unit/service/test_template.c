@@ -26,6 +26,8 @@ static void teardown(void)
     pl_arena_destroy(&arena);
 }
 
+static const struct expr_names names = {.roots = 1u << EXPR_ROOT_INPUT | 1u << EXPR_ROOT_STEP};
+
 static struct template *compile(const char *yaml)
 {
     struct doc_node *root = NULL;
@@ -36,13 +38,12 @@ static struct template *compile(const char *yaml)
     code = doc_parse(arena, pl_str(yaml), DOC_YAML, &root, &problems);
     ck_assert_msg(root, "%s: %s", yaml, problems.count ? problems.items[0].message : "");
     (void)code;
-    return template_compile(arena, root, 1u << EXPR_ROOT_INPUT | 1u << EXPR_ROOT_STEP, &sink,
-                            &problems);
+    return template_compile(arena, root, names, &sink, &problems);
 }
 
-static struct pl_str root_value(void *arg, enum expr_root root)
+static struct pl_str root_value(void *arg, const struct expr_ref *ref)
 {
-    (void)root;
+    (void)ref;
     return pl_str(arg);
 }
 
@@ -235,7 +236,7 @@ START_TEST(a_template_that_does_not_fit_its_arena_has_no_problem_but_a_failed_ar
     root = pl_arena_alloc(arena, sizeof(*root));
     root->type = DOC_STRING;
     root->text = pl_str(text);
-    ck_assert_ptr_null(template_compile(small, root, 1u << EXPR_ROOT_INPUT, &sink, &problems));
+    ck_assert_ptr_null(template_compile(small, root, names, &sink, &problems));
     ck_assert_uint_eq(problems.total, 0);
     ck_assert(pl_arena_failed(small));
     pl_arena_destroy(&small);

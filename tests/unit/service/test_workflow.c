@@ -133,11 +133,11 @@ START_TEST(every_expression_of_a_step_has_its_step)
     unsigned count = 0;
 
     for (const struct expr *expr = plan->exprs; expr; expr = expr->next, count++) {
-        ck_assert_int_eq(expr->root, EXPR_ROOT_STEP);
-        ck_assert_str_eq(expr->step->id.ptr, test_str(expr->step_id));
+        ck_assert_int_eq(expr->refs[0].root, EXPR_ROOT_STEP);
+        ck_assert_str_eq(expr->refs[0].step->id.ptr, test_str(expr->refs[0].name));
     }
     ck_assert_uint_eq(count, 4);
-    ck_assert_ptr_eq(workflow->root->output->expr->step, plan);
+    ck_assert_ptr_eq(workflow->root->output->expr->refs[0].step, plan);
     workflow_unref(&workflow);
 }
 END_TEST
@@ -307,7 +307,7 @@ START_TEST(accept_sees_the_output_and_may_wait_for_a_step)
                       "    parallel: {branches: {a: {reduce: 1}}}\n");
     const struct step_def *p = step_at(workflow, "p");
 
-    ck_assert_int_eq(p->join.accept->root, EXPR_ROOT_OUTPUT);
+    ck_assert_int_eq(p->join.accept->refs[0].root, EXPR_ROOT_OUTPUT);
     ck_assert_ptr_eq(p->exprs, p->join.accept);
     assert_deps(workflow, "q", "floor");
     workflow_unref(&workflow);
@@ -331,7 +331,7 @@ START_TEST(every_form_of_on_error_is_read)
     ck_assert_str_eq(test_str(step_at(workflow, "c")->on_error_default->json), "null");
     assert_deps(workflow, "d", "a");
     ck_assert_int_eq(step_at(workflow, "e")->on_error, ON_ERROR_STEP);
-    ck_assert_int_eq(step_at(workflow, "e.on_error.x")->exprs->root, EXPR_ROOT_ERROR);
+    ck_assert_int_eq(step_at(workflow, "e.on_error.x")->exprs->refs[0].root, EXPR_ROOT_ERROR);
     workflow_unref(&workflow);
 }
 END_TEST
