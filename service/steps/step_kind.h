@@ -40,8 +40,26 @@ struct step_call {
     bool stream;                /* somebody listens to deltas: prefer a streaming answer */
     struct step_result result;  /* filled by the kind before step_call_complete */
 
+    /* For llm steps, set by the run before prepare; borrowed until the call is home. Zeroes mean
+     * none, but for `sample`. */
+    struct pl_str model; /* instead of the configured one, with provider: a fallback */
+    int sample;          /* of a vote, from 0: enters the seed; -1: it is no sample */
+    /* The model's turn of this agent: its tools are offered, and the output is {"content": text,
+     * JSON value (where the agent has a schema) or null, "tool_calls": [{"id", "name", "arguments",
+     * "arguments_error"}]}. No tool_calls: content is the agent's answer. `arguments` is an object
+     * that fits the tool's parameters, defaults filled in; else arguments_error says what is wrong
+     * with it, for the model to read (it is a string where the model wrote no JSON). NULL: no turn;
+     * the output is the text, or the JSON value. */
+    const struct agent_config *agent;
+    /* JSON list of messages, the whole conversation: instead of system, messages and prompt, whose
+     * templates are not looked at. See steps/llm_messages.h. */
+    struct pl_str messages_override;
+
     /* For kinds: text as it arrives; on `loop`'s thread. May be NULL. */
     void (*delta)(struct step_call *call, struct pl_str text);
+    /* For kinds: the text told so far is void, other text follows in the same attempt (an answer
+     * that did not fit its schema is asked for again); on `loop`'s thread. May be NULL. */
+    void (*reset)(struct step_call *call);
     /* run_exec's: takes the call home. */
     void (*complete)(struct step_call *call);
 };
