@@ -33,6 +33,7 @@ void run_calls_put(struct exec_call *call)
     pl_arena_destroy(&call->call.arena);
     pl_buf_finish(&call->held);
     exec->calls--;
+    pl_list_remove(&call->flying);
     free(call);
 }
 
@@ -168,13 +169,14 @@ static struct exec_call *call_create(struct run_exec *exec, struct run_node *nod
     call->call.env = &exec->env->steps;
     call->call.def = node->def;
     call->call.run_id = exec->row.id;
-    call->call.path = node->def->path;
+    call->call.path = node->path;
     call->call.attempt = node->attempts;
     call->call.stream = exec->deltas || bus_watched(exec->env->bus, exec->row.id, true);
     call->call.delta = call->call.stream ? call_delta : NULL;
     call->call.complete = call_complete;
     step_result_init(&call->call.result);
     node->exec = call;
+    pl_list_append(&exec->flying, &call->flying);
     exec->calls++;
     return call;
 }
@@ -368,15 +370,14 @@ static void call_drop_list(struct pl_list *list)
 
 void run_calls_drop_all(struct run_exec *exec)
 {
-    const struct workflow *workflow = exec->workflow;
-
     call_drop_list(&exec->to_start);
     call_drop_list(&exec->waiting);
     call_drop_list(&exec->inbox);
-    for (size_t i = 0; i < workflow->n_steps; i++) {
-        struct exec_call *call = run_core_node(exec->core, workflow->steps[i])->exec;
+    for (struct pl_list *link = exec->flying.next, *next; link != &exec->flying; link = next) {
+        struct exec_call *call = pl_container_of(link, struct exec_call, flying);
 
-        if (call && call->started && !call->home)
+        next = link->next; /* one that completes at once is freed */
+        if (call->started && !call->home)
             call_abort_started(call);
     }
 }

@@ -101,6 +101,7 @@ enum run_event_type {
     RUN_EV_EVALUATED, /* answers RUN_FX_EVAL */
     RUN_EV_RESULT,    /* answers RUN_FX_CALL (also after RUN_FX_ABORT), once each */
     RUN_EV_DEFERRED,  /* answers RUN_FX_CALL: not sent, lane paused until `until` */
+    RUN_EV_ANSWER,    /* a person answers a step that is ASKING: value, or err REJECTED */
     RUN_EV_CANCEL,    /* the user cancels the run */
     RUN_EV_CANCEL_STEP,
 };
@@ -110,6 +111,14 @@ enum run_eval_what {
     RUN_EVAL_ACCEPT,  /* the parent's join.accept over node->output: truth */
     RUN_EVAL_DEFAULT, /* node's on_error default: value */
     RUN_EVAL_OUTPUT,  /* the run's output (node NULL): value */
+    RUN_EVAL_BEGIN,   /* what a step begins with: value. map: `over`, a list; workflow: its input,
+                         checked and filled; human: {"ask","schema","data"}; sleep: {"until": ms};
+                         agent: {"messages": [...]}, what the conversation begins with */
+    RUN_EVAL_KEY,     /* the key (or score) of a vote's branch over node->output: value */
+    RUN_EVAL_WRITES,  /* the state writes of a step over node->output: value, object by channel */
+    RUN_EVAL_BODY,    /* the output of the frame of a workflow or repeat that is over: value */
+    RUN_EVAL_TIMEOUT, /* the answer of a human step that nobody gave in time: value */
+    RUN_EVAL_UNTIL,   /* repeat: `until` over the output of the frame that is over: truth */
 };
 
 struct run_event {
@@ -139,6 +148,7 @@ struct run_effect {
     enum run_effect_type type;
     struct run_node *node;
     enum run_eval_what what;
+    struct run_frame *frame; /* EVAL of BODY and UNTIL: whose */
 };
 
 /* Something a reader of the run sees, in order. Rendered by the caller before the next
@@ -185,8 +195,10 @@ enum run_state run_core_state(const struct run_core *core);
 /* When the next TICK is due; 0: no timer runs. */
 pl_ms run_core_next_wake(const struct run_core *core);
 struct workflow *run_core_workflow(const struct run_core *core);
-/* The node of a step; never NULL. */
+/* The node of a step of the top level (branches included, not steps inside bodies); never NULL. */
 struct run_node *run_core_node(const struct run_core *core, const struct step_def *def);
+/* The node at a concrete path ("reviews.17.summary"); NULL when there is none now. */
+struct run_node *run_core_find(const struct run_core *core, struct pl_str path);
 /* Calls in flight (CALLING, STOPPING). */
 unsigned run_core_in_flight(const struct run_core *core);
 /* Answers that were not awaited; 0 unless an executor is wrong. */

@@ -83,6 +83,7 @@ struct run_exec *run_exec_create(const struct run_exec_options *options)
     pl_list_init(&exec->commit.notices);
     exec->timer.fire = exec_fire;
     pl_list_init(&exec->inbox);
+    pl_list_init(&exec->flying);
     pl_list_init(&exec->to_start);
     pl_list_init(&exec->waiting);
     pl_list_init(&exec->notices);
@@ -373,16 +374,14 @@ static void exec_deliver_start(struct loop *loop, struct loop_mail *mail)
 
 void run_exec_cancel(struct run_exec *exec, struct pl_str path)
 {
-    const struct step_def *def;
     struct run_event event = {.type = RUN_EV_CANCEL_STEP, .now = loop_now(exec->home)};
 
     if (path.len == 0) {
         exec->cancel = true;
     } else {
-        def = workflow_find(exec->workflow, path);
-        if (!def)
+        event.node = run_core_find(exec->core, path);
+        if (!event.node)
             return;
-        event.node = run_core_node(exec->core, def);
         if (!run_exec_feed(exec, &event))
             run_exec_no_memory(exec);
     }

@@ -17,6 +17,7 @@ struct exec_call {
     struct run_exec *exec;
     struct run_node *node;
     struct pl_list link;   /* on to_start, waiting or inbox */
+    struct pl_list flying; /* on exec->flying, as long as it lives */
     struct loop_mail mail; /* carries it to its loop and home again */
     struct loop_mail abort_mail;
     uint64_t batch;     /* set once before it starts: the batch that holds its intent */
@@ -67,6 +68,7 @@ struct run_exec {
     struct loop_timer timer; /* run_core_next_wake */
     pl_ms timer_at;          /* what it is set to; 0: not set */
     struct pl_list inbox;    /* exec_calls that came home */
+    struct pl_list flying;   /* all exec_calls */
     bool tick, cancel, loaded;
 
     /* during an activation */

@@ -25,7 +25,7 @@ static void add_branch(struct pl_buf *out, const struct run_node *branch)
 
     if (!branch)
         return;
-    json_add_string(out, "branch", branch->def->path);
+    json_add_string(out, "branch", branch->path);
     cause = pl_value_text(branch->error);
     if (branch->error && cause.len <= CAUSE_BYTES_MAX)
         json_add_raw(out, "cause", cause);

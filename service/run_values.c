@@ -300,6 +300,13 @@ void run_values_evaluate(struct run_exec *exec, const struct run_effect *effect,
     case RUN_EVAL_OUTPUT:
         code = evaluate_output(exec, &scope, ret_event);
         break;
+    case RUN_EVAL_BEGIN:
+    case RUN_EVAL_KEY:
+    case RUN_EVAL_WRITES:
+    case RUN_EVAL_BODY:
+    case RUN_EVAL_TIMEOUT:
+    case RUN_EVAL_UNTIL:
+        break;
     }
     ret_event->err.code = code;
 }

@@ -153,6 +153,11 @@ bool step_kind_is_leaf(enum step_kind kind)
     return kind == STEP_LLM || kind == STEP_HTTP || kind == STEP_REDUCE;
 }
 
+bool step_kind_has_inside(enum step_kind kind)
+{
+    return !step_kind_is_leaf(kind) && kind != STEP_HUMAN && kind != STEP_SLEEP;
+}
+
 bool step_kind_joins(enum step_kind kind)
 {
     return kind == STEP_PARALLEL || kind == STEP_MAP || kind == STEP_VOTE;

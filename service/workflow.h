@@ -389,6 +389,8 @@ const char *step_kind_name(enum step_kind kind);
 const char *join_kind_name(enum join_kind kind);
 /* True for kinds that make one call or computation of their own (llm, http, reduce). */
 bool step_kind_is_leaf(enum step_kind kind);
+/* True for kinds with something inside that runs (parallel, map, vote, workflow, agent, repeat). */
+bool step_kind_has_inside(enum step_kind kind);
 /* True for kinds whose branches a join policy judges (parallel, map, vote). */
 bool step_kind_joins(enum step_kind kind);
 
