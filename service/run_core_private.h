@@ -180,7 +180,7 @@ void run_node_set_error(struct run_core *core, struct run_node *node, struct pl_
 /* Stops every step of the frame in [from, to) that is entered and not final, and what is inside. */
 void run_node_cancel_range(struct run_core *core, struct run_frame *frame, uint32_t from,
                            uint32_t to, enum cancel_reason reason);
-/* Stops what is open inside a step, not the step. */
+/* Stops what is open inside a step, not the step; what an inner join left to drain goes on. */
 void run_node_cancel_inside(struct run_core *core, struct run_node *node,
                             enum cancel_reason reason);
 /* Ends a CLOSING node when nothing inside it is open. */

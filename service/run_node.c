@@ -468,8 +468,10 @@ void run_node_cancel_range(struct run_core *core, struct run_frame *frame, uint3
 
 void run_node_cancel_inside(struct run_core *core, struct run_node *node, enum cancel_reason reason)
 {
-    run_node_cancel_range(core, node->frame, node->def->slot + 1, node->end, reason);
-    cancel_frames(core, node, reason);
+    if (run_kind_of(node->def->kind)->stop)
+        run_kind_of(node->def->kind)->stop(core, node, reason);
+    else
+        cancel_frames(core, node, reason);
 }
 
 void run_node_cancel_by_user(struct run_core *core, struct run_node *node)
