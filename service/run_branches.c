@@ -3,6 +3,7 @@
  * branches are (run_parallel, run_map, run_vote). Called by those and by run_core.c. */
 #include "service/run_core_private.h"
 #include "service/run_join.h"
+#include "service/run_slots.h"
 
 #include <stdlib.h>
 
@@ -75,6 +76,8 @@ void run_branches_decided(struct run_core *core, struct run_node *node,
         node->failure = text.code;
     }
     if (drain) {
+        if (node->inner)
+            run_slots_dismiss(node);
         run_kind_of(node->def->kind)->closed(core, node);
         return;
     }

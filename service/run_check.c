@@ -101,7 +101,8 @@ static const char *check_waiting_error(const struct run_node *node)
     bool stopping = node->state == NODE_STOPPING || node->state == NODE_CLOSING;
     bool on_error = node->state == NODE_DEFAULTING || node->state == NODE_HANDLING;
     bool satisfied = node->join && node->join->satisfied;
-    bool waits = on_error || (stopping && node->reason == CANCEL_NONE && !satisfied);
+    bool waits = on_error || (stopping && node->reason == CANCEL_NONE &&
+                              (!satisfied || node->failure != PL_OK));
 
     CHECK(!waits || node->error, "the error it waits with is lost");
     CHECK(waits || node->failure == PL_OK, "an error waits where none can");

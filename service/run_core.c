@@ -125,23 +125,25 @@ static void release_dependents(struct run_core *core, const struct run_node *nod
     }
 }
 
-/* Nothing in a frame is open any more: its owner goes on. Nobody was told of a step that is open.
- */
-static void frame_over(struct run_core *core, struct run_frame *frame)
+/* Is nothing in its frame open any more, and this was the last end to be told? Then the frame is
+ * over, before its owner decides about that. */
+static bool ends_frame(struct run_core *core, struct run_frame *frame)
 {
-    if (frame->open > 0 || frame->over || !frame->owner)
-        return;
+    frame->telling--;
+    if (frame->open > 0 || frame->telling > 0 || frame->over || !frame->owner)
+        return false;
     frame->over = true;
     frame->owner->inner->open--;
     if (!frame->kept)
         pl_list_append(&core->over_frames, &frame->over_link);
-    run_kind_of(frame->owner->def->kind)->frame_over(core, frame);
+    return true;
 }
 
 /* The step around it (or the run) decides first: what it stops must not begin. */
 static void node_ended(struct run_core *core, struct run_node *node)
 {
     struct run_frame *frame = node->frame;
+    bool over = ends_frame(core, frame);
 
     if (node->def->is_handler)
         run_node_handled(core, node->parent, node);
@@ -152,7 +154,8 @@ static void node_ended(struct run_core *core, struct run_node *node)
     else
         run_end_top_step(core, node);
     release_dependents(core, node);
-    frame_over(core, frame);
+    if (over)
+        run_kind_of(frame->owner->def->kind)->frame_over(core, frame);
 }
 
 void run_core_settle(struct run_core *core)

@@ -156,6 +156,9 @@ struct pl_value *run_problem_make(const struct run_problem *problem);
 struct pl_value *run_problem_of_run(const struct pl_value *error, struct pl_str path);
 /* `error` with "after": the one that was being handled when it came up. NULL: no memory. */
 struct pl_value *run_problem_after(const struct pl_value *error, const struct pl_value *first);
+/* That a step inside (a group of collapse, a judge, a turn) failed: its error is the cause. NULL:
+ * no memory. */
+struct pl_value *run_problem_of_branch(const struct run_node *step);
 /* Its detail as text, cut to fit. */
 void run_problem_detail(const struct pl_value *error, char *out, size_t size);
 /* Its code; INTERNAL when it has none. */

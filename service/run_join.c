@@ -1,6 +1,8 @@
 /* run_join.c - see run_join.h. */
 #include "service/run_join.h"
 
+#include "service/run_vote.h"
+
 #include "base/json.h"
 #include "base/limits.h"
 
@@ -157,7 +159,9 @@ static void add_decision(struct pl_buf *out, const struct run_node *node)
 {
     const struct node_join *join = node->join;
     const struct step_def *def = node->def;
-    const char *by = join->by_deadline ? "deadline" : join_kind_name(def->join.kind);
+    const char *by = join->by_deadline ? "deadline"
+                     : join->fixed     ? "outcome_fixed"
+                                       : join_kind_name(def->join.kind);
 
     if (join->decided && join->satisfied)
         json_add_string(out, "satisfied_by", pl_str(by));
@@ -189,7 +193,7 @@ struct pl_str run_join_report(const struct run_node *node, struct pl_arena *aren
     struct pl_str report;
     struct pl_buf out;
 
-    pl_buf_init(&out, 4096);
+    pl_buf_init(&out, PL_LIMIT_RUN_OUTPUT_BYTES);
     json_object_begin(&out);
     json_add_string(&out, "policy", pl_str(join_kind_name(def->join.kind)));
     add_decision(&out, node);
@@ -203,6 +207,8 @@ struct pl_str run_join_report(const struct run_node *node, struct pl_arena *aren
         json_add_string(&out, "code", pl_str(pl_code_text(join->code)));
     else
         json_add_null(&out, "code");
+    if (def->kind == STEP_VOTE && join->decided && node->inner)
+        run_tally_write(node, arena, &out);
     json_object_end(&out);
     report = pl_buf_failed(&out) ? pl_str_n(NULL, 0) : pl_arena_str(arena, pl_buf_view(&out));
     pl_buf_finish(&out);

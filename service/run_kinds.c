@@ -12,6 +12,8 @@ static const struct run_kind *const kinds[] = {
     [STEP_HTTP] = &leaf,
     [STEP_REDUCE] = &leaf,
     [STEP_PARALLEL] = &run_kind_parallel,
+    [STEP_MAP] = &run_kind_map,
+    [STEP_VOTE] = &run_kind_vote,
     [STEP_HUMAN] = &run_kind_human,
     [STEP_SLEEP] = &run_kind_sleep,
 };

@@ -151,7 +151,7 @@ static void load_decision(const struct step_def *def, struct node_join *join, st
     if (by.len) {
         join->decided = join->satisfied = true;
         join->by_deadline = pl_str_is(by, "deadline");
-        join->fixed = pl_str_is(by, "fixed");
+        join->fixed = pl_str_is(by, "outcome_fixed");
     } else if (code.len) {
         join->decided = true;
         join->code = code_of_word(code);

@@ -2,6 +2,7 @@
  * attempts (run_attempt) nor its branches (run_parallel). Called by run_core.c and by those two. */
 #include "base/limits.h"
 #include "service/run_core_private.h"
+#include "service/run_map.h"
 
 #include <assert.h>
 
@@ -60,6 +61,7 @@ static void end(struct run_core *core, struct run_node *node)
         core->open--;
         node->frame->open--;
     }
+    node->frame->telling++;
     node->failure = PL_OK;
     end_inside(node);
     run_core_note(core, ending_note(node->state), node);
@@ -197,8 +199,25 @@ static void finish(struct run_core *core, struct run_node *node)
         run_node_move(core, node, NODE_SUCCEEDED);
 }
 
+/* Why the step around it cannot take this output; NULL: it can. */
+static const char *refused_around(const struct run_node *node, const struct pl_value *output)
+{
+    const struct run_node *owner = node->parent ? NULL : node->frame->owner;
+
+    if (!owner || owner->def->kind != STEP_MAP || node->frame->body->role != BODY_BRANCH)
+        return NULL;
+    return run_map_refuses(owner, node->frame->number, pl_value_text(output));
+}
+
 void run_node_succeed(struct run_core *core, struct run_node *node, struct pl_value *output)
 {
+    const char *refused = refused_around(node, output);
+
+    if (refused) {
+        pl_value_unref(&output);
+        run_node_fail_with(core, node, PL_ERR_INVALID_OUTPUT, refused);
+        return;
+    }
     clear_error(node);
     set_output(node, output);
     node->reason = CANCEL_NONE;
@@ -389,10 +408,15 @@ void run_node_try_close(struct run_core *core, struct run_node *node)
 /* ---- cancel ---- */
 
 /* What was decided is void: the step as a whole is stopped. */
-static void void_join(struct node_join *join)
+static void void_join(struct run_node *node)
 {
+    struct node_join *join = node->join;
+
     if (!join)
         return;
+    if (node->inner && join->decided) /* those that never began were counted with the decision */
+        join->cancelled -= (unsigned)(run_slots_of(node)->n - run_slots_of(node)->begun);
+    join->fixed = false;
     join->decided = join->satisfied = join->by_deadline = false;
     join->code = PL_OK;
     join->winner = -1;
@@ -429,7 +453,7 @@ static void cancel_one(struct run_core *core, struct run_node *node, enum cancel
     } else if (run_node_is_open_inside(node)) {
         if (node->state != NODE_CLOSING)
             run_node_move(core, node, NODE_CLOSING); /* ended by the last one inside it */
-        void_join(node->join);
+        void_join(node);
         run_node_touch(core, node);
     } else {
         run_node_move(core, node, NODE_CANCELLED);
