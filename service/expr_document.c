@@ -88,6 +88,9 @@ static void write_value(struct writer *writer, const struct expr_ref *ref)
                               ? scope->step(scope->arg, ref->step, ref->field)
                               : scope->root(scope->arg, ref);
 
+    /* The comma of the next member looks at the byte before it. */
+    while (value.len && strchr(" \t\r\n", value.ptr[value.len - 1]))
+        value.len--;
     pl_buf_str(writer->out, value.len ? value : PL_STR("null"));
 }
 
