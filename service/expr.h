@@ -12,7 +12,9 @@
  * members, elements past the end and anything of null give null, as in jq; a member of a list or a
  * number, or an index into an object, is an expression_error unless `?` follows.
  *
- * A jq program sees one document that holds the roots it mentions, and no others. */
+ * A jq program sees one document that holds the roots it mentions, and no others: `.x` or `$x` at
+ * the start of a path anywhere in it, also where a value of its own is meant. `.steps` needs an id
+ * everywhere. */
 #ifndef PLAIT_SERVICE_EXPR_H
 #define PLAIT_SERVICE_EXPR_H
 
@@ -105,7 +107,8 @@ struct expr_scope {
     struct pl_str (*root)(void *arg, const struct expr_ref *ref);
     struct pl_str (*step)(void *arg, const struct step_def *step, enum expr_step_field field);
     /* The value of a jq expression, got before; NULL: there are none. One that is not there yet is
-     * noted by the callback, which gives null for it and OK: the whole is evaluated again later. */
+     * noted by the callback, which gives null for it and OK: the whole is evaluated again later. Of
+     * an error it says why; expr_eval puts the expression in front. */
     enum pl_code (*jq)(void *arg, const struct expr *expr, struct pl_str *ret_json,
                        struct pl_err *err);
 };
@@ -149,6 +152,7 @@ struct template_part {
 struct expr_names {
     unsigned roots;           /* bit mask: 1u << enum expr_root */
     const struct expr_as *as; /* names given with `as` by the maps around it, innermost first */
+    bool fold; /* a state reducer: .left and .right, and no others; the result has `fold` set */
 };
 struct expr_as {
     struct pl_str name;
@@ -168,8 +172,11 @@ struct expr *expr_compile(struct pl_arena *arena, const struct doc_node *node,
                           struct expr_names names, struct expr_sink *sink,
                           struct doc_problems *problems);
 
+/* True when something in it is a jq expression. */
+bool template_has_jq(const struct template *template);
+
 /* The value of one expression: borrowed from the scope, or a piece of it.
- * Errors: EXPRESSION_ERROR with the expression and why; EXPRESSION_LIMIT. */
+ * Errors: EXPRESSION_ERROR with the expression and why; what scope->jq gives (EXPRESSION_LIMIT). */
 enum pl_code expr_eval(const struct expr *expr, const struct expr_scope *scope,
                        struct pl_str *ret_json, struct pl_err *err) PL_MUST_CHECK;
 

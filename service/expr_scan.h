@@ -9,8 +9,8 @@
  * its first `$`). False when there is none. */
 bool expr_scan_open(struct pl_str text, size_t from, size_t *ret_at, bool *ret_escaped);
 
-/* The offset of the brace that ends the expression whose `${` is at `open`; strings are skipped.
- * False when there is none. */
+/* The offset of the brace that ends the expression whose `${` is at `open`; strings are skipped,
+ * with the programs in their `\( )`, comments are not. False when there is none. */
 bool expr_scan_close(struct pl_str text, size_t open, size_t *ret_at);
 
 #endif

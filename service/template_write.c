@@ -13,6 +13,19 @@ static enum pl_code buffer_code(const struct pl_buf *out, struct pl_err *err)
     return pl_err_set(err, PL_ERR_NO_MEMORY, "out of memory");
 }
 
+bool template_has_jq(const struct template *template)
+{
+    if (template->kind == TEMPLATE_EXPR)
+        return template->expr->kind == EXPR_JQ;
+    for (size_t i = 0; i < template->count; i++) {
+        const struct expr *expr = template->kind == TEMPLATE_TEXT ? template->parts[i].expr : NULL;
+
+        if (expr ? expr->kind == EXPR_JQ : template->items && template_has_jq(template->items[i]))
+            return true;
+    }
+    return false;
+}
+
 /* ---- text ---- */
 
 static void write_value_text(struct pl_str value, struct pl_buf *out)

@@ -37,6 +37,8 @@ void store_batch_destroy(struct store_batch **batch)
         return;
     if ((*batch)->has_run)
         store_run_finish(&(*batch)->run_row);
+    if ((*batch)->has_thread)
+        store_thread_finish(&(*batch)->thread_row);
     for (struct batch_step *step = (*batch)->steps; step; step = step->next)
         store_step_finish(&step->row);
     arena = (*batch)->arena;
@@ -81,6 +83,18 @@ static void own_value(struct store_batch *batch, struct pl_value **value)
     batch->bytes += pl_value_text(*value).len;
 }
 
+/* The same of one that is only set seldom: without it the earlier row's is taken over. */
+static void keep_value(struct store_batch *batch, struct pl_value **value,
+                       struct pl_value **earlier)
+{
+    if (*value) {
+        own_value(batch, value);
+        return;
+    }
+    *value = *earlier;
+    *earlier = NULL;
+}
+
 /* No database keeps a NaN; it can only come from arithmetic that lost its meaning. */
 static void own_usage(struct store_usage *usage)
 {
@@ -88,28 +102,58 @@ static void own_usage(struct store_usage *usage)
         usage->cost_usd = 0;
 }
 
-void store_batch_put_definition(struct store_batch *batch, struct pl_str hash, struct pl_str text)
+static void put_fact(struct store_batch *batch, struct batch_facts *facts, struct batch_fact row)
 {
-    struct batch_definition *row = batch->definitions;
-    struct pl_str *const strings[] = {&hash, &text};
+    struct batch_fact *place = facts->first;
+    struct pl_str *const strings[] = {&row.scope, &row.name, &row.value};
 
-    while (row && !pl_str_eq(row->hash, hash))
-        row = row->next;
+    while (place && !(pl_str_eq(place->scope, row.scope) && pl_str_eq(place->name, row.name)))
+        place = place->next;
     if (!own_strings(batch, strings, PL_ARRAY_LEN(strings)))
         return;
-    if (!row) {
-        row = pl_arena_alloc(batch->arena, sizeof(*row));
-        if (!row)
-            return;
-        if (batch->last_definition)
-            batch->last_definition->next = row;
-        else
-            batch->definitions = row;
-        batch->last_definition = row;
-        batch->rows++;
+    if (place) {
+        place->value = row.value;
+        return;
     }
-    row->hash = hash;
-    row->text = text;
+    place = pl_arena_alloc(batch->arena, sizeof(*place));
+    if (!place)
+        return;
+    *place = row;
+    if (facts->last)
+        facts->last->next = place;
+    else
+        facts->first = place;
+    facts->last = place;
+    batch->rows++;
+}
+
+void store_batch_put_definition(struct store_batch *batch, struct pl_str hash, struct pl_str text)
+{
+    put_fact(batch, &batch->definitions, (struct batch_fact){.name = hash, .value = text});
+}
+
+void store_batch_put_key(struct store_batch *batch, struct pl_str route, struct pl_str key,
+                         struct pl_str fingerprint)
+{
+    put_fact(batch, &batch->keys,
+             (struct batch_fact){.scope = route, .name = key, .value = fingerprint});
+}
+
+void store_batch_put_thread(struct store_batch *batch, const struct store_thread *thread)
+{
+    struct store_thread row = *thread;
+    struct pl_str *const strings[] = {&row.id};
+
+    assert(row.state && (!batch->has_thread || pl_str_eq(batch->thread_row.id, row.id)));
+    if (!own_strings(batch, strings, PL_ARRAY_LEN(strings)))
+        return;
+    own_value(batch, &row.state);
+    if (batch->has_thread)
+        store_thread_finish(&batch->thread_row);
+    else
+        batch->rows++;
+    batch->thread_row = row;
+    batch->has_thread = true;
 }
 
 void store_batch_put_run(struct store_batch *batch, const struct store_run *run)
@@ -218,6 +262,8 @@ void store_batch_put_step(struct store_batch *batch, const struct store_step *st
         return;
     own_value(batch, &row.output);
     own_value(batch, &row.error);
+    keep_value(batch, &row.memo, &place->row.memo);
+    keep_value(batch, &row.writes, &place->row.writes);
     own_usage(&row.usage);
     store_step_finish(&place->row);
     place->row = row;
@@ -260,32 +306,6 @@ void store_batch_put_event(struct store_batch *batch, const struct store_event *
     place->row = row;
 }
 
-void store_batch_put_key(struct store_batch *batch, struct pl_str route, struct pl_str key,
-                         struct pl_str fingerprint)
-{
-    struct batch_key *row = batch->keys;
-    struct pl_str *const strings[] = {&route, &key, &fingerprint};
-
-    while (row && !(pl_str_eq(row->route, route) && pl_str_eq(row->key, key)))
-        row = row->next;
-    if (!own_strings(batch, strings, PL_ARRAY_LEN(strings)))
-        return;
-    if (!row) {
-        row = pl_arena_alloc(batch->arena, sizeof(*row));
-        if (!row)
-            return;
-        if (batch->last_key)
-            batch->last_key->next = row;
-        else
-            batch->keys = row;
-        batch->last_key = row;
-        batch->rows++;
-    }
-    row->route = route;
-    row->key = key;
-    row->fingerprint = fingerprint;
-}
-
 struct store_batch *store_batch_of_op(const struct store_op *op)
 {
     struct store_batch *batch = store_batch_create(op->tenant, op->id);
@@ -319,4 +339,11 @@ void store_step_finish(struct store_step *step)
 {
     pl_value_unref(&step->output);
     pl_value_unref(&step->error);
+    pl_value_unref(&step->memo);
+    pl_value_unref(&step->writes);
+}
+
+void store_thread_finish(struct store_thread *thread)
+{
+    pl_value_unref(&thread->state);
 }

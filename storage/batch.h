@@ -13,9 +13,16 @@
 #include "storage/store.h"
 
 /* Rows in the order they were first put. */
-struct batch_definition {
-    struct batch_definition *next;
-    struct pl_str hash, text;
+
+/* What one or two names stand for: the text of a definition by its hash, the fingerprint of a key
+ * by its route and itself. */
+struct batch_fact {
+    struct batch_fact *next;
+    struct pl_str scope, name, value; /* a definition has no scope */
+};
+
+struct batch_facts {
+    struct batch_fact *first, *last;
 };
 
 struct batch_step {
@@ -28,27 +35,22 @@ struct batch_event {
     struct store_event row;
 };
 
-struct batch_key {
-    struct batch_key *next;
-    struct pl_str route, key, fingerprint;
-};
-
 struct store_batch {
     struct pl_arena *arena; /* holds the batch itself too */
     struct pl_str tenant, run;
 
-    struct batch_definition *definitions, *last_definition;
-    bool has_run;
+    struct batch_facts definitions, keys;
+    bool has_run, has_thread;
     struct store_run run_row;
+    struct store_thread thread_row;
     struct batch_step *steps, *last_step;
     size_t step_count;
     struct batch_step **step_table; /* open addressing by path; NULL while the steps are few */
     size_t step_slots;              /* a power of two */
     struct batch_event *events, *last_event;
     int64_t max_seq; /* of the events */
-    struct batch_key *keys, *last_key;
-    size_t rows;  /* of all kinds */
-    size_t bytes; /* of strings and values, for the cap of a transaction */
+    size_t rows;     /* of all kinds */
+    size_t bytes;    /* of strings and values, for the cap of a transaction */
 
     /* Set by store_submit, then the writer's. */
     struct pl_list node; /* in the queue */

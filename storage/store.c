@@ -107,7 +107,17 @@ enum pl_code store_list_steps(struct store *store, struct pl_arena *arena, struc
                               struct pl_str run, struct pl_str after, size_t limit,
                               struct store_step **ret_steps, size_t *ret_count, struct pl_err *err)
 {
-    return store->driver->ops->list_steps(store->driver, arena, tenant, run, after, limit,
+    const struct store_step_filter filter = {.after = after};
+
+    return store_find_steps(store, arena, tenant, run, &filter, limit, ret_steps, ret_count, err);
+}
+
+enum pl_code store_find_steps(struct store *store, struct pl_arena *arena, struct pl_str tenant,
+                              struct pl_str run, const struct store_step_filter *filter,
+                              size_t limit, struct store_step **ret_steps, size_t *ret_count,
+                              struct pl_err *err)
+{
+    return store->driver->ops->list_steps(store->driver, arena, tenant, run, filter, limit,
                                           ret_steps, ret_count, err);
 }
 
@@ -133,6 +143,12 @@ enum pl_code store_get_definition(struct store *store, struct pl_arena *arena, s
                                   struct pl_str hash, struct pl_str *ret_text, struct pl_err *err)
 {
     return store->driver->ops->get_definition(store->driver, arena, tenant, hash, ret_text, err);
+}
+
+enum pl_code store_get_thread(struct store *store, struct pl_arena *arena, struct pl_str tenant,
+                              struct pl_str id, struct store_thread *ret_thread, struct pl_err *err)
+{
+    return store->driver->ops->get_thread(store->driver, arena, tenant, id, ret_thread, err);
 }
 
 enum pl_code store_get_step(struct store *store, struct pl_arena *arena, struct pl_str tenant,

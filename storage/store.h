@@ -54,11 +54,15 @@ void store_batch_destroy(struct store_batch **batch); /* one that was not submit
 
 /* Each adds a row (insert or replace by key); strings are copied, values referenced. Memory failure
  * is sticky and reported at completion as NO_MEMORY (the batch is then not written at all). A row
- * put twice in one batch is written once, as put last. */
+ * put twice in one batch is written once, as put last. A step's memo and writes that are NULL leave
+ * what is there. */
 void store_batch_put_definition(struct store_batch *batch, struct pl_str hash, struct pl_str text);
 void store_batch_put_run(struct store_batch *batch, const struct store_run *run);
 void store_batch_put_step(struct store_batch *batch, const struct store_step *step);
 void store_batch_put_event(struct store_batch *batch, const struct store_event *event);
+
+/* What a thread remembers from now on: at most one thread a batch, state not NULL. */
+void store_batch_put_thread(struct store_batch *batch, const struct store_thread *thread);
 
 /* Binds an idempotency key of a route to the batch's run; `fingerprint` is a hash of the request's
  * body. */
@@ -82,6 +86,8 @@ enum store_op_kind {
     STORE_OP_DELETE_WORKFLOW, /* name, if_version */
     STORE_OP_DELETE_RUN, /* id: its row, steps, events, input, keys. CONFLICT while it is not over
                           */
+    STORE_OP_PUT_THREAD, /* id, text (the state): CONFLICT while a run of the thread is not over */
+    STORE_OP_DELETE_THREAD, /* id: the same */
 };
 
 /* One operation. Strings are copied by store_submit_op. */
@@ -89,7 +95,7 @@ struct store_op {
     enum store_op_kind kind;
     struct pl_str tenant;
     struct pl_str name, text, hash; /* workflow operations; text: the definition as JSON */
-    struct pl_str id;               /* run operations */
+    struct pl_str id;               /* of a run or thread */
     int64_t if_version; /* PUT, DELETE: only when this is the newest version, else PRECONDITION; 0:
                            must not exist; -1: whatever it is */
     pl_ms now;
@@ -111,14 +117,37 @@ void store_submit_op(struct store *store, const struct store_op *op, store_op_do
 
 /* ---- reading (any thread; may block on I/O; not from a completion) ---- */
 
-/* Errors of all: NOT_FOUND where one row is asked for, STORE_CORRUPT, IO, NO_MEMORY. Strings live
- * in `arena`; values are yours: release with store_run_finish / store_step_finish. */
+/* Errors of all: NOT_FOUND where one row is asked for, STORE_CORRUPT (also a value that is no JSON
+ * or is nested deeper than STORE_VALUE_DEPTH), IO, NO_MEMORY. Strings live in `arena`; values are
+ * yours: release with store_run_finish / store_step_finish / store_thread_finish. */
+enum { STORE_VALUE_DEPTH = 256 }; /* what base/json keeps track of */
+
 enum pl_code store_get_run(struct store *store, struct pl_arena *arena, struct pl_str tenant,
                            struct pl_str id, struct store_run *ret_run,
                            struct pl_err *err) PL_MUST_CHECK;
 
-/* A run's steps by path in byte order, after `after` (empty: from the first), at most `limit`. The
- * array lives in the arena. */
+/* How much of each step a list reads; the other values are NULL. */
+enum store_step_part {
+    STORE_STEP_WHOLE, /* everything: to load the run */
+    STORE_STEP_SHOWN, /* output, error; the memo of steps that wait, where it says for what */
+    STORE_STEP_BARE,  /* no value */
+};
+
+/* Which steps of a run to list. Empty fields do not filter. */
+struct store_step_filter {
+    struct pl_str prefix; /* a path: the step and what is inside it (store_path_under) */
+    struct pl_str status;
+    struct pl_str after; /* the path of the last one seen; it need not exist */
+    enum store_step_part part;
+};
+/* A run's steps in the order of store_path_compare (step_path.h), at most `limit`. The array lives
+ * in the arena. */
+enum pl_code store_find_steps(struct store *store, struct pl_arena *arena, struct pl_str tenant,
+                              struct pl_str run, const struct store_step_filter *filter,
+                              size_t limit, struct store_step **ret_steps, size_t *ret_count,
+                              struct pl_err *err) PL_MUST_CHECK;
+
+/* All of them, whole, after the path `after` (empty: from the first). */
 enum pl_code store_list_steps(struct store *store, struct pl_arena *arena, struct pl_str tenant,
                               struct pl_str run, struct pl_str after, size_t limit,
                               struct store_step **ret_steps, size_t *ret_count,
@@ -135,12 +164,17 @@ enum pl_code store_list_events(struct store *store, struct pl_arena *arena, stru
                                struct store_event **ret_events, size_t *ret_count,
                                struct pl_err *err) PL_MUST_CHECK;
 
-/* Runs that are not over (no ended_at), oldest first, of all tenants, after the key (tenant, id).
- */
+/* Runs that are not over (no ended_at), by id, which is the order in which they were made, of all
+ * tenants, after the key (tenant, id): it need not exist. */
 enum pl_code store_list_unfinished(struct store *store, struct pl_arena *arena,
                                    struct pl_str after_tenant, struct pl_str after_id, size_t limit,
                                    struct store_run **ret_runs, size_t *ret_count,
                                    struct pl_err *err) PL_MUST_CHECK;
+
+/* What a thread remembers. Release it with store_thread_finish. NOT_FOUND: nothing yet. */
+enum pl_code store_get_thread(struct store *store, struct pl_arena *arena, struct pl_str tenant,
+                              struct pl_str id, struct store_thread *ret_thread,
+                              struct pl_err *err) PL_MUST_CHECK;
 
 /* The text of a pinned definition of the tenant. */
 enum pl_code store_get_definition(struct store *store, struct pl_arena *arena, struct pl_str tenant,
@@ -188,6 +222,7 @@ enum pl_code store_list_workflows(struct store *store, struct pl_arena *arena, s
 
 void store_run_finish(struct store_run *run); /* releases the values */
 void store_step_finish(struct store_step *step);
+void store_thread_finish(struct store_thread *thread);
 
 /* Counters since open, for benchmarks and metrics. Any thread. */
 struct store_stats {

@@ -58,8 +58,9 @@ struct store_driver_ops {
                             struct pl_str tenant, struct pl_str id, struct store_run *ret_run,
                             struct pl_err *err);
     enum pl_code (*list_steps)(struct store_driver *driver, struct pl_arena *arena,
-                               struct pl_str tenant, struct pl_str run, struct pl_str after,
-                               size_t limit, struct store_step **ret_steps, size_t *ret_count,
+                               struct pl_str tenant, struct pl_str run,
+                               const struct store_step_filter *filter, size_t limit,
+                               struct store_step **ret_steps, size_t *ret_count,
                                struct pl_err *err);
     enum pl_code (*list_events)(struct store_driver *driver, struct pl_arena *arena,
                                 struct pl_str tenant, struct pl_str run, int64_t after,
@@ -72,6 +73,9 @@ struct store_driver_ops {
     enum pl_code (*get_definition)(struct store_driver *driver, struct pl_arena *arena,
                                    struct pl_str tenant, struct pl_str hash,
                                    struct pl_str *ret_text, struct pl_err *err);
+    enum pl_code (*get_thread)(struct store_driver *driver, struct pl_arena *arena,
+                               struct pl_str tenant, struct pl_str id,
+                               struct store_thread *ret_thread, struct pl_err *err);
     enum pl_code (*get_step)(struct store_driver *driver, struct pl_arena *arena,
                              struct pl_str tenant, struct pl_str run, struct pl_str path,
                              struct store_step *ret_step, struct pl_err *err);

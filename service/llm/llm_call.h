@@ -17,7 +17,6 @@ struct llm_call {
     struct step_result *result; /* init'ed; filled before complete */
     /* The attempt is over; the call may be gone when this returns. Exactly once after start. */
     void (*complete)(struct llm_call *call);
-    void *owner; /* the step's */
 
     /* the provider's, or llm_http's */
     void *state;

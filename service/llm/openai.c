@@ -95,13 +95,14 @@ static void write_messages(struct pl_buf *out, const struct llm_request *request
 static enum pl_code write_extra(struct pl_buf *out, const struct llm_request *request,
                                 struct pl_err *err)
 {
-    static const char *const own[] = {"\"model\"", "\"messages\"", "\"stream\""};
+    static const char *const own[] = {"\"model\"", "\"messages\"", "\"stream\"", "\"tools\""};
+    const size_t n_own = PL_ARRAY_LEN(own) - (request->tools.len ? 0 : 1);
     struct json_iter it;
 
     if (!request->extra.len)
         return PL_OK;
     for (json_iter_init(&it, request->extra); json_iter_next(&it);) {
-        for (size_t i = 0; i < PL_ARRAY_LEN(own); i++) {
+        for (size_t i = 0; i < n_own; i++) {
             if (pl_str_is(it.key, own[i]))
                 return pl_err_set(err, PL_ERR_INVALID_ARGUMENT,
                                   "'extra' may not set %s; the step has its own", own[i]);
@@ -128,6 +129,10 @@ static enum pl_code write_body(struct pl_buf *out, const struct provider *provid
         json_add_int(out, max_tokens_key(provider), request->max_tokens);
     add_raw(out, request, "seed", request->seed);
     add_raw(out, request, "stop", request->stop);
+    add_raw(out, request, "tools", request->tools);
+    add_raw(out, request, "tool_choice", request->tool_choice);
+    if (request->schema && !is_set(request, "response_format"))
+        openai_write_response_format(request->schema, out);
     if (request->stream) {
         json_add_bool(out, "stream", true);
         add_raw(out, request, "stream_options", PL_STR("{\"include_usage\":true}"));
@@ -291,7 +296,9 @@ static void openai_usage(const void *state, struct store_usage *usage)
         return;
     usage->input_tokens =
         (int64_t)((parser->request->messages.len + parser->request->system.len) / BYTES_A_TOKEN);
-    usage->output_tokens = (int64_t)((parser->text.len + BYTES_A_TOKEN - 1) / BYTES_A_TOKEN);
+    usage->output_tokens =
+        (int64_t)((parser->text.len + tool_calls_bytes(&parser->calls) + BYTES_A_TOKEN - 1) /
+                  BYTES_A_TOKEN);
 }
 
 static void openai_finish(void *state, const struct llm_sink *sink, struct step_result *result)
@@ -318,6 +325,7 @@ static void openai_cleanup(void *state)
     pl_buf_finish(&parser->body);
     pl_buf_finish(&parser->text);
     pl_buf_finish(&parser->refusal);
+    tool_calls_finish(&parser->calls);
     sse_finish(&parser->sse);
     step_result_finish(&parser->failure);
 }

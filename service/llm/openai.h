@@ -1,12 +1,14 @@
 /* openai.h - the provider row of OpenAI Chat Completions and of every server that speaks like it,
- * and what its files share: openai.c (requests, the parser's life), openai_answer.c (whole answers,
- * errors, usage), openai_stream.c (events). Only providers.c and tests look at the row, nobody else
+ * and what its files share: openai.c (requests, the parser's life), openai_schema.c (the schema in
+ * a request), openai_answer.c (whole answers, errors, usage), openai_stream.c (events),
+ * openai_tools.c (tool calls in both). Only providers.c and tests look at the row, nobody else
  * at the rest. */
 #ifndef PLAIT_SERVICE_LLM_OPENAI_H
 #define PLAIT_SERVICE_LLM_OPENAI_H
 
 #include "service/llm/provider.h"
 #include "service/llm/sse_parse.h"
+#include "service/llm/tool_calls.h"
 
 extern const struct provider_ops openai_ops;
 
@@ -36,6 +38,7 @@ struct openai_parser {
     size_t blanks;               /* it begins with so many: looked at once, however many come */
     struct sse_parser sse;       /* STREAM */
     struct pl_buf text, refusal; /* STREAM: what the deltas add up to */
+    struct tool_calls calls;     /* where the request offers tools */
     enum openai_finish finish;
     bool done;   /* [DONE] was there */
     bool failed; /* the answer itself reports an error, in `failure` */
@@ -55,6 +58,11 @@ enum openai_finish openai_read_finish(struct pl_str word);
 /* Appends the text of a message's content: a string, or a list of parts. */
 void openai_read_content(struct pl_str content, struct pl_buf *out);
 
+/* Takes the tool_calls of a message, or of a delta (`piece`), if the request offers tools. */
+void openai_read_calls(struct pl_str message, bool piece, struct openai_parser *parser);
+/* Adds the member response_format to the object being written. */
+void openai_write_response_format(const struct schema_use *schema, struct pl_buf *out);
+
 /* The ends. All fill the result, usage included. */
 void openai_finish_whole(struct openai_parser *parser, const struct llm_sink *sink,
                          struct step_result *result);
@@ -63,6 +71,10 @@ void openai_finish_stream(struct openai_parser *parser, const struct llm_sink *s
 /* Judges a complete answer: true when it stands; else the result has the error. */
 bool openai_answer_stands(const struct openai_parser *parser, struct pl_str refusal, bool empty,
                           struct step_result *result);
+/* Makes an answer that stands the output: its text; where tools were offered, the object of
+ * tool_calls_write. */
+void openai_take_text(const struct openai_parser *parser, struct pl_str text,
+                      struct step_result *result);
 
 enum pl_code openai_stream_feed(struct openai_parser *parser, struct pl_str piece,
                                 const struct llm_sink *sink, struct pl_err *err) PL_MUST_CHECK;

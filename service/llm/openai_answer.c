@@ -152,10 +152,17 @@ bool openai_answer_stands(const struct openai_parser *parser, struct pl_str refu
         result->upstream = pl_value_string(refusal);
     } else if (parser->finish == OPENAI_FINISH_FILTER) {
         pl_err_set(err, PL_ERR_CONTENT_FILTERED, "the provider filtered the answer");
-    } else if (empty && parser->finish == OPENAI_FINISH_LENGTH) {
+    } else if (empty && !parser->calls.count && parser->finish == OPENAI_FINISH_LENGTH) {
         pl_err_set(err, PL_ERR_OUTPUT_TRUNCATED,
                    "the model used up its tokens before it said anything; raise max_tokens");
-    } else if (empty) {
+    } else if (parser->finish == OPENAI_FINISH_LENGTH &&
+               (parser->request->schema || parser->calls.count)) {
+        pl_err_set(err, PL_ERR_OUTPUT_TRUNCATED,
+                   "the answer was cut at its length limit, so its JSON is not whole; raise "
+                   "max_tokens");
+    } else if (tool_calls_check(&parser->calls, err) != PL_OK) {
+        return false;
+    } else if (empty && !parser->calls.count) {
         pl_err_set(err, PL_ERR_EMPTY_RESPONSE, "the answer has no text%s",
                    parser->finish == OPENAI_FINISH_TOOLS ? ", it asks to call tools" : "");
     } else if (parser->finish == OPENAI_FINISH_LENGTH && !length_was_asked(parser->request)) {
@@ -177,24 +184,47 @@ static void bad_answer(const struct openai_parser *parser, const char *why,
     pl_err_set(&result->err, PL_ERR_BAD_RESPONSE, "%s; it begins: %.*s", why, (int)shown, body.ptr);
 }
 
-/* Takes the text of a message into the result. A string token is JSON already: it goes through as
- * it came. */
-static void take_text(struct pl_str content, const struct llm_sink *sink,
+void openai_take_text(const struct openai_parser *parser, struct pl_str text,
                       struct step_result *result)
 {
+    struct pl_buf token, turn;
+
+    if (!parser->request->tools.len) {
+        result->output = pl_value_string(text);
+    } else {
+        pl_buf_init(&token, PL_LIMIT_STREAM_BYTES);
+        pl_buf_init(&turn, PL_LIMIT_STREAM_BYTES);
+        if (text.len)
+            json_write_string(&token, text);
+        tool_calls_write(&parser->calls, pl_buf_view(&token), parser->request->identity, &turn);
+        if (!pl_buf_failed(&token))
+            result->output = pl_value_take(&turn);
+        pl_buf_finish(&token);
+        pl_buf_finish(&turn);
+    }
+    if (!result->output)
+        pl_err_set(&result->err, PL_ERR_NO_MEMORY, "out of memory while an answer was read");
+}
+
+/* Takes the text of a message into the result. A string token is JSON already: it goes through as
+ * it came. */
+static void take_content(const struct openai_parser *parser, struct pl_str content,
+                         const struct llm_sink *sink, struct step_result *result)
+{
+    const bool as_it_came = json_type(content) == JSON_STRING && !parser->request->tools.len;
     struct pl_buf text;
 
     pl_buf_init(&text, PL_LIMIT_STREAM_BYTES);
-    if (json_type(content) != JSON_STRING || sink->delta)
+    if (!as_it_came || sink->delta)
         openai_read_content(content, &text);
-    if (sink->delta && !pl_buf_failed(&text))
+    if (sink->delta && text.len && !pl_buf_failed(&text))
         sink->delta(sink->arg, pl_buf_view(&text));
-    if (json_type(content) == JSON_STRING)
+    if (as_it_came)
         result->output = pl_value_new(content);
     else if (!pl_buf_failed(&text))
-        result->output = pl_value_string(pl_buf_view(&text));
+        openai_take_text(parser, pl_buf_view(&text), result);
     pl_buf_finish(&text);
-    if (!result->output)
+    if (!result->output && result->err.code == PL_OK)
         pl_err_set(&result->err, PL_ERR_NO_MEMORY, "out of memory while an answer was read");
 }
 
@@ -225,13 +255,14 @@ static void read_choice(struct openai_parser *parser, struct pl_str choice,
         return;
     }
     (void)json_get(message, PL_STR("content"), &content);
+    openai_read_calls(message, false, parser);
     pl_buf_init(&refusal, PL_LIMIT_RESPONSE_BYTES);
     take_word(message, "refusal", &refusal);
     if (content.len > parser->text.max)
         pl_err_set(&result->err, PL_ERR_RESPONSE_TOO_LARGE,
                    "the answer's text is larger than %zu bytes", parser->text.max);
     else if (openai_answer_stands(parser, pl_buf_view(&refusal), is_empty(content), result))
-        take_text(content, sink, result);
+        take_content(parser, content, sink, result);
     pl_buf_finish(&refusal);
 }
 

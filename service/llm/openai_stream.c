@@ -37,6 +37,7 @@ static enum pl_code take_delta(const struct feeding *feeding, struct pl_str delt
         openai_read_content(value, &parser->text);
     if (json_get(delta, PL_STR("refusal"), &value) && json_type(value) == JSON_STRING)
         json_decode_string(value, &parser->refusal);
+    openai_read_calls(delta, true, parser);
     code = check_text(&parser->text, err);
     if (code == PL_OK)
         code = check_text(&parser->refusal, err);
@@ -165,8 +166,6 @@ void openai_finish_stream(struct openai_parser *parser, const struct llm_sink *s
                    parser->text.len);
     } else if (openai_answer_stands(parser, pl_buf_view(&parser->refusal), parser->text.len == 0,
                                     result)) {
-        result->output = pl_value_string(pl_buf_view(&parser->text));
-        if (!result->output)
-            pl_err_set(&result->err, PL_ERR_NO_MEMORY, "out of memory while an answer was read");
+        openai_take_text(parser, pl_buf_view(&parser->text), result);
     }
 }

@@ -16,6 +16,8 @@
 
 struct llm_call;
 struct provider;
+struct schema_use;
+struct agent_config;
 
 /* One model call, rendered. Lives in the step call's arena. */
 struct llm_request {
@@ -25,10 +27,19 @@ struct llm_request {
         messages; /* JSON list in the OpenAI shape, the prompt as last user turn included */
     struct pl_str temperature; /* JSON number or empty */
     int64_t max_tokens;        /* 0: not given */
-    struct pl_str seed, stop;  /* JSON or empty */
+    struct pl_str seed, stop;  /* JSON or empty; a sample's index is in the seed already */
     struct pl_str extra;       /* JSON object whose members go into the request body, or empty */
+    const struct schema_use *schema; /* the answer is to be JSON that fits it; NULL: any text. The
+                                        step judges the answer, the provider only asks for it */
+    /* JSON list of the tools the model may call, in the OpenAI shape; empty: none. With tools the
+     * output is an object as tool_calls_write makes it, not the text. */
+    struct pl_str tools;
+    struct pl_str tool_choice;        /* JSON or empty: the model's choice */
+    const struct agent_config *agent; /* whose tools they are, for sim; NULL: none */
     bool stream;
     unsigned attempt;       /* from 1, for sim's fail=...&times=n */
+    unsigned answer;        /* how many answers of this step were bad before; for sim's bad_json */
+    int sample;             /* of a vote, from 0; -1: none */
     struct pl_str identity; /* the step's path: what makes two equal calls of one run differ, and
                                the same from run to run (not used for the answer's text) */
     pl_ms timeout;          /* of the attempt, 0: PL_LIMIT_ATTEMPT_MS */

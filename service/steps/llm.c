@@ -1,12 +1,42 @@
 /* llm.c - the llm step: renders what the workflow wrote into one model call and makes the answer
- * its output. Not the providers (llm/) and not retries (run_core). A row of step_kinds.c. */
+ * its output; asks again, inside the same attempt, when the answer does not fit its schema. Not the
+ * providers (llm/), not the judging (llm_answer.c) and not retries (run_core). A row of
+ * step_kinds.c. */
 #include "service/steps/step_kinds.h"
 
 #include "base/json.h"
 #include "base/limits.h"
 #include "service/llm/llm_call.h"
+#include "service/steps/llm_answer.h"
+#include "service/steps/llm_messages.h"
+
+/* One attempt: a call and, where its answer is not what was asked for, the calls that repair it.
+ * In the step call's arena; between start and completion the loop's thread only. */
+struct llm_attempt {
+    struct llm_call call; /* under way, or the last one */
+    struct step_call *step;
+    unsigned asked; /* calls made */
+    pl_ms began;
+    struct store_usage spent; /* of the calls before this one */
+    bool told;                /* somebody has text of this answer */
+    bool pausing, aborted;    /* between two calls */
+    struct loop_mail again;
+};
 
 /* ---- rendering ---- */
+
+/* Copies what was rendered into the arena. */
+static enum pl_code keep(const struct pl_buf *buf, struct pl_arena *arena, struct pl_str *ret_text,
+                         struct pl_err *err)
+{
+    if (buf->too_large)
+        return pl_err_set(err, PL_ERR_TOO_LARGE, "the messages are larger than %zu bytes",
+                          buf->max);
+    *ret_text = pl_arena_str(arena, pl_buf_view(buf));
+    if (pl_buf_failed(buf) || pl_arena_failed(arena))
+        return pl_err_set(err, PL_ERR_NO_MEMORY, "out of memory");
+    return PL_OK;
+}
 
 static enum pl_code render_text(const struct template *template, const struct expr_scope *scope,
                                 struct pl_arena *arena, struct pl_str *ret_text, struct pl_err *err)
@@ -20,151 +50,6 @@ static enum pl_code render_text(const struct template *template, const struct ex
         *ret_text = pl_arena_str(arena, pl_buf_view(&buf));
         if (!ret_text->ptr)
             *ret_text = PL_STR("");
-        if (pl_arena_failed(arena))
-            code = pl_err_set(err, PL_ERR_NO_MEMORY, "out of memory");
-    }
-    pl_buf_finish(&buf);
-    return code;
-}
-
-static bool is_role(struct pl_str token)
-{
-    static const char *const roles[] = {"\"user\"", "\"assistant\"", "\"system\"", "\"developer\"",
-                                        "\"tool\""};
-
-    for (size_t i = 0; i < PL_ARRAY_LEN(roles); i++) {
-        if (pl_str_is(token, roles[i]))
-            return true;
-    }
-    return false;
-}
-
-/* A content is a text, a list of parts with a `type`, or null where an assistant only called tools.
- */
-static const char *content_problem(struct pl_str content)
-{
-    struct json_iter it;
-    struct pl_str type;
-
-    if (json_type(content) == JSON_STRING || json_type(content) == JSON_NULL)
-        return NULL;
-    if (json_type(content) != JSON_ARRAY)
-        return "has a content that is neither a text nor a list of parts";
-    for (json_iter_init(&it, content); json_iter_next(&it);) {
-        if (!json_get(it.value, PL_STR("type"), &type) || json_type(type) != JSON_STRING)
-            return "has a content part without a type";
-    }
-    return NULL;
-}
-
-static const char *message_problem(struct pl_str message)
-{
-    struct pl_str value;
-
-    if (json_type(message) != JSON_OBJECT)
-        return "is no object";
-    if (!json_get(message, PL_STR("role"), &value) || !is_role(value))
-        return "has no role of user, assistant, system, developer or tool";
-    if (!json_get(message, PL_STR("content"), &value))
-        return json_get(message, PL_STR("tool_calls"), &value) ? NULL : "has no content";
-    return content_problem(value);
-}
-
-static enum pl_code check_messages(struct pl_str messages, bool may_be_empty, struct pl_err *err)
-{
-    struct json_iter it;
-    size_t i = 0;
-
-    if (json_type(messages) != JSON_ARRAY)
-        return pl_err_set(err, PL_ERR_INVALID_ARGUMENT, "'messages' must give a list of messages");
-    if (!may_be_empty && json_count(messages) == 0)
-        return pl_err_set(err, PL_ERR_INVALID_ARGUMENT,
-                          "'messages' gives an empty list, and there is no 'prompt'");
-    for (json_iter_init(&it, messages); json_iter_next(&it); i++) {
-        const char *problem = message_problem(it.value);
-
-        if (problem)
-            return pl_err_set(err, PL_ERR_INVALID_ARGUMENT, "'messages' element %zu %s", i,
-                              problem);
-    }
-    return PL_OK;
-}
-
-/* Takes the list's closing bracket off, so that the prompt can follow. */
-static void reopen_list(struct pl_buf *out)
-{
-    while (out->len && out->data[out->len - 1] != ']')
-        out->len--;
-    if (out->len)
-        out->len--;
-}
-
-static enum pl_code add_prompt(const struct llm_config *config, const struct expr_scope *scope,
-                               struct pl_buf *out, struct pl_err *err)
-{
-    struct pl_buf text;
-    enum pl_code code;
-
-    pl_buf_init(&text, PL_LIMIT_PROMPT_BYTES);
-    code = template_write_text(config->prompt, scope, &text, err);
-    if (code == PL_OK) {
-        json_object_begin(out);
-        json_add_string(out, "role", PL_STR("user"));
-        json_add_string(out, "content", pl_buf_view(&text));
-        json_object_end(out);
-    }
-    pl_buf_finish(&text);
-    return code;
-}
-
-static enum pl_code write_messages(const struct llm_config *config, const struct expr_scope *scope,
-                                   struct pl_buf *out, struct pl_err *err)
-{
-    enum pl_code code = PL_OK;
-
-    if (config->messages) {
-        code = template_write_json(config->messages, scope, out, err);
-        if (code == PL_OK)
-            code = check_messages(pl_buf_view(out), config->prompt != NULL, err);
-        if (code == PL_OK && config->prompt) {
-            const bool some = json_count(pl_buf_view(out)) > 0;
-
-            reopen_list(out);
-            if (some)
-                pl_buf_char(out, ',');
-        }
-    } else {
-        json_array_begin(out);
-    }
-    if (code == PL_OK && config->prompt) {
-        code = add_prompt(config, scope, out, err);
-        json_array_end(out);
-    }
-    return code;
-}
-
-static enum pl_code buf_problem(const struct pl_buf *buf, const char *what, struct pl_err *err)
-{
-    if (!pl_buf_failed(buf))
-        return PL_OK;
-    if (buf->too_large)
-        return pl_err_set(err, PL_ERR_TOO_LARGE, "%s larger than %zu bytes", what, buf->max);
-    return pl_err_set(err, PL_ERR_NO_MEMORY, "out of memory");
-}
-
-static enum pl_code render_messages(const struct llm_config *config, const struct expr_scope *scope,
-                                    struct pl_arena *arena, struct pl_str *ret_messages,
-                                    struct pl_err *err)
-{
-    struct pl_buf buf;
-    enum pl_code code;
-
-    pl_buf_init(&buf, PL_LIMIT_PROMPT_BYTES);
-    code = write_messages(config, scope, &buf, err);
-    if (code == PL_OK)
-        code = buf_problem(&buf, "the messages are", err);
-    if (code == PL_OK) {
-        *ret_messages = pl_arena_str(arena, pl_buf_view(&buf));
         if (pl_arena_failed(arena))
             code = pl_err_set(err, PL_ERR_NO_MEMORY, "out of memory");
     }
@@ -189,27 +74,81 @@ static enum pl_code render_extra(const struct template *template, const struct e
     return code;
 }
 
+/* An agent's turn comes with its conversation. */
+static enum pl_code render_messages(struct step_call *step, const struct expr_scope *scope,
+                                    struct llm_request *request, struct pl_err *err)
+{
+    struct pl_buf buf;
+    enum pl_code code;
+
+    if (step->messages_override.len) {
+        request->messages = step->messages_override;
+        return PL_OK;
+    }
+    pl_buf_init(&buf, PL_LIMIT_PROMPT_BYTES);
+    code = llm_messages_render_rest(step->def->config.llm, scope, &buf, err);
+    if (code == PL_OK)
+        code = keep(&buf, step->arena, &request->messages, err);
+    pl_buf_finish(&buf);
+    return code;
+}
+
+static enum pl_code render_tools(const struct agent_config *agent, struct pl_arena *arena,
+                                 struct pl_str *ret_tools, struct pl_err *err)
+{
+    struct pl_buf buf;
+    enum pl_code code = PL_OK;
+
+    pl_buf_init(&buf, PL_LIMIT_PROMPT_BYTES);
+    llm_answer_write_tools(agent, &buf);
+    code = keep(&buf, arena, ret_tools, err);
+    pl_buf_finish(&buf);
+    return code;
+}
+
+/* Each sample of a vote has a seed of its own. */
+static void set_seed(struct step_call *step, struct llm_request *request)
+{
+    int64_t seed;
+
+    request->seed = step->def->config.llm->seed;
+    request->sample = step->sample;
+    if (step->sample <= 0 || !request->seed.len || !json_int(request->seed, &seed))
+        return;
+    if (seed > INT64_MAX - step->sample)
+        seed -= INT64_MAX; /* any other number will do */
+    request->seed = pl_str(pl_arena_printf(step->arena, "%lld", (long long)(seed + step->sample)));
+}
+
 static enum pl_code render(struct step_call *step, const struct expr_scope *scope,
                            struct llm_request *request, struct pl_err *err)
 {
     const struct llm_config *config = step->def->config.llm;
     enum pl_code code = PL_OK;
 
-    if (config->system)
+    if (config->system && !step->messages_override.len)
         code = render_text(config->system, scope, step->arena, &request->system, err);
     if (code == PL_OK)
-        code = render_messages(config, scope, step->arena, &request->messages, err);
+        code = render_messages(step, scope, request, err);
     if (code == PL_OK && config->extra)
         code = render_extra(config->extra, scope, step->arena, &request->extra, err);
+    if (code == PL_OK && step->agent && step->agent->n_tools)
+        code = render_tools(step->agent, step->arena, &request->tools, err);
+    request->agent = step->agent;
+    request->schema = config->schema.schema ? &config->schema : NULL;
     request->temperature = config->temperature;
     request->max_tokens = config->max_tokens;
-    request->seed = config->seed;
     request->stop = config->stop;
     request->stream = step->stream;
     request->attempt = step->attempt;
+    /* where attempts before this one failed, each had all its answers refused */
+    request->answer = step->attempt > 1 ? (step->attempt - 1) * (config->repair + 1) : 0;
     request->identity = step->path;
     request->timeout = step->def->timeout;
     request->max_output = step->env->max_output;
+    set_seed(step, request);
+    if (code == PL_OK && pl_arena_failed(step->arena))
+        code = pl_err_set(err, PL_ERR_NO_MEMORY, "out of memory");
     return code;
 }
 
@@ -217,36 +156,145 @@ static enum pl_code render(struct step_call *step, const struct expr_scope *scop
 
 static void on_delta(void *arg, struct pl_str text)
 {
-    struct step_call *step = arg;
+    struct llm_attempt *attempt = arg;
 
-    step->delta(step, text);
+    attempt->told = true;
+    attempt->step->delta(attempt->step, text);
+}
+
+static void add_usage(struct store_usage *usage, const struct store_usage *more)
+{
+    usage->calls += more->calls;
+    usage->input_tokens += more->input_tokens;
+    usage->cached_input_tokens += more->cached_input_tokens;
+    usage->output_tokens += more->output_tokens;
+    usage->cost_usd += more->cost_usd;
+}
+
+static void end(struct llm_attempt *attempt)
+{
+    add_usage(&attempt->step->result.usage, &attempt->spent);
+    step_call_complete(attempt->step);
+}
+
+/* ---- asking again ---- */
+
+/* The conversation goes on: what the model said, and what is wrong with it. */
+static enum pl_code add_messages(struct llm_attempt *attempt, const struct pl_str again[static 2],
+                                 struct pl_err *err)
+{
+    struct llm_request *request = &attempt->call.request;
+    struct pl_buf buf;
+    enum pl_code code;
+
+    pl_buf_init(&buf, PL_LIMIT_PROMPT_BYTES);
+    llm_messages_reopen(&buf, request->messages);
+    llm_messages_add_text(&buf, "assistant", again[0]);
+    llm_messages_add_text(&buf, "user", again[1]);
+    json_array_end(&buf);
+    code = keep(&buf, attempt->step->arena, &request->messages, err);
+    pl_buf_finish(&buf);
+    return code;
+}
+
+/* What is left of the attempt's time for one more call. */
+static enum pl_code set_time_left(struct llm_attempt *attempt, struct pl_err *err)
+{
+    struct llm_request *request = &attempt->call.request;
+    const pl_ms whole = attempt->step->def->timeout;
+    const pl_ms now = loop_now(attempt->call.loop);
+
+    request->timeout = attempt->began + (whole ? whole : PL_LIMIT_ATTEMPT_MS) - now;
+    if (request->timeout > 0)
+        return PL_OK;
+    return pl_err_set(err, PL_ERR_TIMEOUT,
+                      "no time was left to ask again after an answer that does not fit its schema");
+}
+
+static void deliver_again(struct loop *loop, struct loop_mail *mail)
+{
+    struct llm_attempt *attempt = pl_container_of(mail, struct llm_attempt, again);
+    struct step_call *step = attempt->step;
+    struct pl_err *err = &step->result.err;
+
+    attempt->pausing = false;
+    llm_call_finish(&attempt->call);
+    attempt->call.state = NULL;
+    if (attempt->aborted)
+        pl_err_set(err, PL_ERR_CANCELLED, "cancelled");
+    else if (set_time_left(attempt, err) == PL_OK &&
+             llm_call_prepare(&attempt->call, err) == PL_OK) {
+        attempt->asked++;
+        llm_call_start(&attempt->call);
+        loop_release(loop);
+        return;
+    }
+    loop_release(loop);
+    end(attempt);
+}
+
+/* At the turn's end, so that the call that has just completed is over. */
+static void ask_again(struct llm_attempt *attempt)
+{
+    struct step_call *step = attempt->step;
+
+    add_usage(&attempt->spent, &step->result.usage);
+    step_result_finish(&step->result);
+    step_result_init(&step->result);
+    attempt->pausing = true;
+    attempt->call.request.answer++;
+    attempt->again.deliver = deliver_again;
+    loop_hold(attempt->call.loop);
+    loop_at_turn_end(attempt->call.loop, &attempt->again);
+    if (attempt->told && step->reset)
+        step->reset(step);
+    attempt->told = false;
 }
 
 static void on_complete(struct llm_call *call)
 {
-    step_call_complete(call->owner);
+    struct llm_attempt *attempt = pl_container_of(call, struct llm_attempt, call);
+    struct step_call *step = attempt->step;
+    const struct llm_terms terms = {
+        .schema = call->request.schema, .agent = step->agent, .max_output = step->env->max_output};
+    struct step_result *result = &step->result;
+    struct pl_str again[2] = {0};
+    enum pl_code code = PL_OK;
+
+    if (result->err.code == PL_OK && (terms.schema || terms.agent)) {
+        code = llm_answer_take(&terms, step->arena, &result->output, again, &result->err);
+        if (code == PL_ERR_INVALID_OUTPUT && attempt->asked <= step->def->config.llm->repair &&
+            (code = add_messages(attempt, again, &result->err)) == PL_OK) {
+            ask_again(attempt);
+            return;
+        }
+        if (code != PL_OK)
+            pl_value_unref(&result->output);
+    }
+    end(attempt);
 }
 
 static enum pl_code llm_prepare(struct step_call *step, const struct expr_scope *scope,
                                 struct pl_err *err)
 {
-    struct llm_call *call = pl_arena_alloc(step->arena, sizeof(*call));
+    const struct pl_str model = step->model.len ? step->model : step->def->config.llm->model;
+    struct llm_attempt *attempt = pl_arena_alloc(step->arena, sizeof(*attempt));
+    struct llm_call *call = attempt ? &attempt->call : NULL;
     enum pl_code code;
 
-    if (!call)
+    if (!attempt)
         return pl_err_set(err, PL_ERR_NO_MEMORY, "out of memory");
-    code = providers_find(step->env->providers, step->def->config.llm->model, &call->provider,
-                          &call->request.model, err);
+    code = providers_find(step->env->providers, model, &call->provider, &call->request.model, err);
     if (code == PL_OK)
         code = render(step, scope, &call->request, err);
     if (code != PL_OK)
         return code;
+    attempt->step = step;
     call->arena = step->arena;
-    call->sink = (struct llm_sink){.arg = step, .delta = step->delta ? on_delta : NULL};
+    call->sink = (struct llm_sink){.arg = attempt, .delta = step->delta ? on_delta : NULL};
     call->result = &step->result;
     call->complete = on_complete;
-    call->owner = step;
-    step->request = call;
+    step->request = attempt;
     return llm_call_prepare(call, err);
 }
 
@@ -254,29 +302,38 @@ static enum pl_code llm_prepare(struct step_call *step, const struct expr_scope 
 static bool llm_deferred(struct step_call *step, pl_ms now, pl_ms *ret_until,
                          const char **ret_reason)
 {
-    const struct llm_call *call = step->request;
+    const struct llm_attempt *attempt = step->request;
+    const struct provider *provider = attempt->call.provider;
 
-    return !call->provider->ops->start &&
-           lane_paused(call->provider->lane, now, ret_until, ret_reason);
+    return !provider->ops->start && lane_paused(provider->lane, now, ret_until, ret_reason);
 }
 
 static void llm_start(struct step_call *step)
 {
-    struct llm_call *call = step->request;
+    struct llm_attempt *attempt = step->request;
 
-    call->loop = step->loop;
-    llm_call_start(call);
+    attempt->call.loop = step->loop;
+    attempt->began = loop_now(step->loop);
+    attempt->asked = 1;
+    llm_call_start(&attempt->call);
 }
 
 static void llm_abort(struct step_call *step)
 {
-    llm_call_abort(step->request);
+    struct llm_attempt *attempt = step->request;
+
+    if (attempt->pausing)
+        attempt->aborted = true; /* it completes at the turn's end */
+    else
+        llm_call_abort(&attempt->call);
 }
 
 static void llm_cleanup(struct step_call *step)
 {
-    if (step->request)
-        llm_call_finish(step->request);
+    struct llm_attempt *attempt = step->request;
+
+    if (attempt)
+        llm_call_finish(&attempt->call);
 }
 
 const struct step_kind_ops step_llm_ops = {

@@ -2,6 +2,9 @@
  * this folder. */
 #include "storage/sqlite/sqlite_db.h"
 
+#include "base/json.h"
+#include "storage/store.h"
+
 #include <errno.h>
 
 /* Every connection. The timeout is for readers meeting a recovery or a checkpoint that truncates;
@@ -216,13 +219,34 @@ double sqlite_row_real(struct sqlite_row *row)
     return sqlite3_column_double(row->statement, row->column++);
 }
 
+/* Is it one JSON text? Keys that come twice are not looked for: that takes memory, and whoever
+ * looks inside takes one of them. */
+static bool is_json(struct pl_str text)
+{
+    struct json_reader reader;
+    enum json_token token;
+
+    json_reader_init(&reader, text, STORE_VALUE_DEPTH);
+    do
+        token = json_reader_next(&reader);
+    while (token != JSON_TOKEN_END && token != JSON_TOKEN_ERROR);
+    return token == JSON_TOKEN_END;
+}
+
 struct pl_value *sqlite_row_value(struct sqlite_row *row)
 {
+    int column = row->column;
     struct pl_str text = borrow(row);
     struct pl_value *value;
 
     if (!text.ptr)
         return NULL;
+    if (!is_json(text)) {
+        row->damaged = sqlite3_column_name(row->statement, column);
+        if (!row->damaged)
+            row->failed = true;
+        return NULL;
+    }
     value = pl_value_new(text);
     if (!value)
         row->failed = true;

@@ -57,6 +57,7 @@ struct sqlite_row {
     struct pl_arena *arena;
     int column; /* the next one */
     bool failed;
+    const char *damaged; /* the name of a column that should hold JSON and does not; NULL */
 };
 
 struct pl_str sqlite_row_str(struct sqlite_row *row);

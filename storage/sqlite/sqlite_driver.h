@@ -3,6 +3,7 @@
 #ifndef PLAIT_STORAGE_SQLITE_SQLITE_DRIVER_H
 #define PLAIT_STORAGE_SQLITE_SQLITE_DRIVER_H
 
+#include "base/buf.h"
 #include "storage/sqlite/engine_lock.h"
 #include "storage/sqlite/sqlite_pool.h"
 #include "storage/store_driver.h"
@@ -18,6 +19,8 @@ enum sqlite_write {
     SQLITE_WRITE_RUN,
     SQLITE_WRITE_INPUT,
     SQLITE_WRITE_STEP,
+    SQLITE_WRITE_MEMO,
+    SQLITE_WRITE_THREAD,
     SQLITE_WRITE_EVENT,
     SQLITE_WRITE_KEY,
     SQLITE_WRITE__COUNT,
@@ -37,6 +40,10 @@ enum sqlite_op {
     SQLITE_OP_DELETE_STEPS,
     SQLITE_OP_DELETE_EVENTS,
     SQLITE_OP_DELETE_KEYS,
+    SQLITE_OP_DELETE_MEMOS,
+    SQLITE_OP_TURN,
+    SQLITE_OP_PUT_THREAD,
+    SQLITE_OP_DELETE_THREAD,
     SQLITE_OP__COUNT,
 };
 
@@ -47,7 +54,8 @@ struct sqlite_driver {
     sqlite3 *db;             /* set once; the writer thread's between open and close */
     sqlite3_stmt *statements[SQLITE_WRITE__COUNT]; /* set once */
     sqlite3_stmt *op_statements[SQLITE_OP__COUNT]; /* writer thread; each NULL until first needed */
-    int wal_pages; /* writer thread only: in the WAL after the last commit */
+    struct pl_buf place; /* writer thread only: of the step being written */
+    int wal_pages;       /* writer thread only: in the WAL after the last commit */
 };
 
 static inline struct sqlite_driver *sqlite_driver_of(struct store_driver *driver)
@@ -73,8 +81,9 @@ enum pl_code sqlite_read_run(struct store_driver *driver, struct pl_arena *arena
                              struct pl_str tenant, struct pl_str id, struct store_run *ret_run,
                              struct pl_err *err);
 enum pl_code sqlite_read_steps(struct store_driver *driver, struct pl_arena *arena,
-                               struct pl_str tenant, struct pl_str run, struct pl_str after,
-                               size_t limit, struct store_step **ret_steps, size_t *ret_count,
+                               struct pl_str tenant, struct pl_str run,
+                               const struct store_step_filter *filter, size_t limit,
+                               struct store_step **ret_steps, size_t *ret_count,
                                struct pl_err *err);
 enum pl_code sqlite_read_events(struct store_driver *driver, struct pl_arena *arena,
                                 struct pl_str tenant, struct pl_str run, int64_t after,
@@ -90,6 +99,9 @@ enum pl_code sqlite_read_definition(struct store_driver *driver, struct pl_arena
 enum pl_code sqlite_read_step(struct store_driver *driver, struct pl_arena *arena,
                               struct pl_str tenant, struct pl_str run, struct pl_str path,
                               struct store_step *ret_step, struct pl_err *err);
+enum pl_code sqlite_read_thread(struct store_driver *driver, struct pl_arena *arena,
+                                struct pl_str tenant, struct pl_str id,
+                                struct store_thread *ret_thread, struct pl_err *err);
 
 /* sqlite_list.c. The slots for lists, counts and what is stored beside runs. */
 enum pl_code sqlite_list_runs(struct store_driver *driver, struct pl_arena *arena,

@@ -92,8 +92,8 @@ enum pl_code sqlite_list_runs(struct store_driver *driver, struct pl_arena *aren
 {
     struct pl_str want = wanted(filter, arena);
     struct sqlite_query query;
-    struct store_run *runs = NULL, *grown;
-    size_t count = 0, capacity = 0;
+    void *runs;
+    enum pl_code code;
 
     if (filter->n_metadata > 0 && want.len == 0)
         return pl_err_set(err, PL_ERR_NO_MEMORY, "out of memory for a filter");
@@ -106,22 +106,10 @@ enum pl_code sqlite_list_runs(struct store_driver *driver, struct pl_arena *aren
     sqlite_query_str(&query, filter->thread);
     sqlite_query_str(&query, want);
     sqlite_query_limit(&query, limit);
-    while (sqlite_query_next(&query)) {
-        grown = sqlite_query_grow(arena, runs, count, &capacity, sizeof(*runs));
-        if (grown) {
-            runs = grown;
-            sqlite_row_run(&query.row, &runs[count++]);
-        }
-        (void)sqlite_query_row_ok(&query);
-    }
-    if (query.code == PL_OK) {
+    code = sqlite_query_collect(&query, &sqlite_run_row, &runs, ret_count);
+    if (code == PL_OK)
         *ret_runs = runs;
-        *ret_count = count;
-    } else {
-        while (count > 0)
-            store_run_finish(&runs[--count]);
-    }
-    return sqlite_query_end(&query);
+    return code;
 }
 
 enum pl_code sqlite_count_steps(struct store_driver *driver, struct pl_str tenant,
@@ -183,17 +171,27 @@ enum pl_code sqlite_read_key(struct store_driver *driver, struct pl_arena *arena
 
 /* ---- workflows ---- */
 
-static struct store_workflow read_workflow(struct sqlite_row *row, bool text)
+static void read_listed(struct sqlite_row *row, void *ret_item)
 {
-    struct store_workflow workflow;
+    struct store_workflow *workflow = ret_item;
 
-    workflow.name = sqlite_row_str(row);
-    workflow.version = sqlite_row_int(row);
-    workflow.hash = sqlite_row_str(row);
-    workflow.created_at = sqlite_row_int(row);
-    workflow.text = text ? sqlite_row_str(row) : (struct pl_str){0};
-    return workflow;
+    workflow->name = sqlite_row_str(row);
+    workflow->version = sqlite_row_int(row);
+    workflow->hash = sqlite_row_str(row);
+    workflow->created_at = sqlite_row_int(row);
 }
+
+static void read_with_text(struct sqlite_row *row, void *ret_item)
+{
+    struct store_workflow *workflow = ret_item;
+
+    read_listed(row, workflow);
+    workflow->text = sqlite_row_str(row);
+}
+
+static const struct sqlite_row_kind workflow_row = {sizeof(struct store_workflow), read_with_text,
+                                                    NULL};
+static const struct sqlite_row_kind listed_row = {sizeof(struct store_workflow), read_listed, NULL};
 
 static enum pl_code fail_no_workflow(struct pl_str name, int64_t version, struct pl_err *err)
 {
@@ -214,14 +212,8 @@ enum pl_code sqlite_read_workflow(struct store_driver *driver, struct pl_arena *
     sqlite_query_str(&query, name);
     if (version)
         sqlite_query_int(&query, version);
-    if (sqlite_query_next(&query)) {
-        struct store_workflow workflow = read_workflow(&query.row, true);
-
-        if (sqlite_query_row_ok(&query))
-            *ret_workflow = workflow;
-    } else if (query.code == PL_OK) {
+    if (!sqlite_query_one(&query, &workflow_row, ret_workflow) && query.code == PL_OK)
         query.code = fail_no_workflow(name, version, err);
-    }
     return sqlite_query_end(&query);
 }
 
@@ -231,23 +223,14 @@ enum pl_code sqlite_list_workflows(struct store_driver *driver, struct pl_arena 
                                    struct pl_err *err)
 {
     struct sqlite_query query = begin(driver, SQLITE_LIST_WORKFLOWS, arena, err);
-    struct store_workflow *workflows = NULL, *grown;
-    size_t count = 0, capacity = 0;
+    void *workflows;
+    enum pl_code code;
 
     sqlite_query_str(&query, tenant);
     sqlite_query_str(&query, after);
     sqlite_query_limit(&query, limit);
-    while (sqlite_query_next(&query)) {
-        grown = sqlite_query_grow(arena, workflows, count, &capacity, sizeof(*workflows));
-        if (grown) {
-            workflows = grown;
-            workflows[count++] = read_workflow(&query.row, false);
-        }
-        (void)sqlite_query_row_ok(&query);
-    }
-    if (query.code == PL_OK) {
+    code = sqlite_query_collect(&query, &listed_row, &workflows, ret_count);
+    if (code == PL_OK)
         *ret_workflows = workflows;
-        *ret_count = count;
-    }
-    return sqlite_query_end(&query);
+    return code;
 }

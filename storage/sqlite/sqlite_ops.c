@@ -21,6 +21,12 @@ static const char *const sql[SQLITE_OP__COUNT] = {
     [SQLITE_OP_DELETE_STEPS] = "DELETE FROM steps WHERE tenant = ? AND run = ?",
     [SQLITE_OP_DELETE_EVENTS] = "DELETE FROM events WHERE tenant = ? AND run = ?",
     [SQLITE_OP_DELETE_KEYS] = "DELETE FROM run_keys WHERE tenant = ? AND run = ?",
+    [SQLITE_OP_DELETE_MEMOS] = "DELETE FROM step_memos WHERE tenant = ? AND run = ?",
+    [SQLITE_OP_TURN] = "SELECT id FROM runs INDEXED BY runs_turns WHERE tenant = ? AND thread = ?"
+                       " AND thread <> '' AND ended_at = 0 ORDER BY id LIMIT 1",
+    [SQLITE_OP_PUT_THREAD] =
+        "INSERT OR REPLACE INTO threads (tenant, id, state, updated_at) VALUES (?,?,?,?)",
+    [SQLITE_OP_DELETE_THREAD] = "DELETE FROM threads WHERE tenant = ? AND id = ?",
 };
 
 /* ---- one statement ---- */
@@ -200,12 +206,57 @@ static enum pl_code delete_run(struct sqlite_driver *sqlite, const struct store_
 {
     static const enum sqlite_op parts[] = {
         SQLITE_OP_DELETE_RUN,    SQLITE_OP_DELETE_INPUT, SQLITE_OP_DELETE_STEPS,
-        SQLITE_OP_DELETE_EVENTS, SQLITE_OP_DELETE_KEYS,
+        SQLITE_OP_DELETE_EVENTS, SQLITE_OP_DELETE_KEYS,  SQLITE_OP_DELETE_MEMOS,
     };
     enum pl_code code = check_ended(sqlite, op, err);
 
     for (size_t i = 0; i < PL_ARRAY_LEN(parts) && code == PL_OK; i++)
         code = run(sqlite, parts[i], op, op->id, err);
+    return code;
+}
+
+/* ---- threads ---- */
+
+/* While a run of the thread is going on, what it writes at its end would undo this. */
+static enum pl_code check_turn(struct sqlite_driver *sqlite, const struct store_op *op,
+                               struct pl_err *err)
+{
+    struct step step = begin(sqlite, SQLITE_OP_TURN, op, op->id, err);
+
+    if (next(&step)) {
+        const char *run = (const char *)sqlite3_column_text(step.statement, 0);
+
+        step.code = pl_err_set(err, PL_ERR_CONFLICT, "run %s has the turn of thread %.*s",
+                               run ? run : "", PL_STR_ARG(op->id));
+    }
+    return end(&step);
+}
+
+static enum pl_code put_thread(struct sqlite_driver *sqlite, const struct store_op *op,
+                               struct pl_err *err)
+{
+    enum pl_code code = check_turn(sqlite, op, err);
+    struct step step;
+
+    if (code != PL_OK)
+        return code;
+    step = begin(sqlite, SQLITE_OP_PUT_THREAD, op, op->id, err);
+    sqlite_bind_str(&step.binder, op->text);
+    sqlite_bind_int(&step.binder, op->now);
+    (void)next(&step);
+    return end(&step);
+}
+
+static enum pl_code delete_thread(struct sqlite_driver *sqlite, const struct store_op *op,
+                                  struct pl_err *err)
+{
+    enum pl_code code = check_turn(sqlite, op, err);
+
+    if (code == PL_OK)
+        code = run(sqlite, SQLITE_OP_DELETE_THREAD, op, op->id, err);
+    if (code == PL_OK && sqlite3_changes(sqlite->db) == 0)
+        code =
+            pl_err_set(err, PL_ERR_NOT_FOUND, "nothing is kept of thread %.*s", PL_STR_ARG(op->id));
     return code;
 }
 
@@ -223,6 +274,10 @@ enum pl_code sqlite_operate(struct store_driver *driver, const struct store_op *
         return delete_workflow(sqlite, op, err);
     case STORE_OP_DELETE_RUN:
         return delete_run(sqlite, op, err);
+    case STORE_OP_PUT_THREAD:
+        return put_thread(sqlite, op, err);
+    case STORE_OP_DELETE_THREAD:
+        return delete_thread(sqlite, op, err);
     }
     return pl_err_set(err, PL_ERR_INTERNAL, "no such operation: %d", (int)op->kind);
 }

@@ -2,6 +2,9 @@
  * the columns of runs and steps. Not the queries (sqlite_read.c, sqlite_list.c). */
 #include "storage/sqlite/sqlite_query.h"
 
+#include <assert.h>
+#include <stdlib.h>
+
 /* Takes a reader and a statement; what fails shows in `code`, and query_next then gives no row. */
 struct sqlite_query sqlite_query_begin(struct store_driver *driver, enum sqlite_read which,
                                        const char *sql, struct pl_arena *arena, struct pl_err *err)
@@ -52,10 +55,15 @@ bool sqlite_query_next(struct sqlite_query *query)
     return rc == SQLITE_ROW;
 }
 
-/* Notes memory that ran out while a row was read. */
+/* Notes memory that ran out while a row was read, and damage. */
 bool sqlite_query_row_ok(struct sqlite_query *query)
 {
-    if (query->row.failed || pl_arena_failed(query->row.arena))
+    if (query->row.damaged)
+        query->code = pl_err_set(query->err, PL_ERR_STORE_CORRUPT,
+                                 "the database is damaged (%s is not valid JSON): restore it from"
+                                 " a backup",
+                                 query->row.damaged);
+    else if (query->row.failed || pl_arena_failed(query->row.arena))
         query->code = pl_err_set(query->err, PL_ERR_NO_MEMORY, "out of memory for a row");
     return query->code == PL_OK;
 }
@@ -72,22 +80,96 @@ enum pl_code sqlite_query_end(struct sqlite_query *query)
     return query->code;
 }
 
-/* Room for one more in an array that doubles; `count` are in it. NULL when the arena failed. */
-void *sqlite_query_grow(struct pl_arena *arena, void *array, size_t count, size_t *capacity,
-                        size_t size)
+/* Reads the present row into memory of the kind's size; false after a failure, with nothing left in
+ * it. */
+static bool read_row(struct sqlite_query *query, const struct sqlite_row_kind *kind, void *item)
 {
-    size_t wider = *capacity ? *capacity * 2 : 16;
-    void *bigger;
+    memset(item, 0, kind->size);
+    kind->read(&query->row, item);
+    if (sqlite_query_row_ok(query))
+        return true;
+    if (kind->finish)
+        kind->finish(item);
+    return false;
+}
 
-    if (count < *capacity)
-        return array;
-    bigger = pl_arena_alloc_array(arena, wider, size);
-    if (!bigger)
-        return NULL;
-    if (count)
-        memcpy(bigger, array, count * size);
-    *capacity = wider;
-    return bigger;
+bool sqlite_query_one(struct sqlite_query *query, const struct sqlite_row_kind *kind,
+                      void *ret_item)
+{
+    union {
+        struct store_run run;
+        struct store_step step;
+        struct store_workflow workflow;
+        struct store_thread thread;
+    } item;
+
+    assert(kind->size <= sizeof(item));
+    if (!sqlite_query_next(query) || !read_row(query, kind, &item))
+        return false;
+    memcpy(ret_item, &item, kind->size);
+    return true;
+}
+
+/* Rows gathered on the heap: in an arena every size the array has had would stay until its end. */
+struct gathered {
+    const struct sqlite_row_kind *kind;
+    char *items;
+    size_t count, capacity;
+};
+
+static bool gather_room(struct gathered *gathered)
+{
+    size_t capacity = gathered->capacity ? gathered->capacity * 2 : 16;
+    char *items;
+
+    if (gathered->count < gathered->capacity)
+        return true;
+    if (capacity > SIZE_MAX / gathered->kind->size)
+        return false;
+    items = realloc(gathered->items, capacity * gathered->kind->size);
+    if (!items)
+        return false;
+    gathered->items = items;
+    gathered->capacity = capacity;
+    return true;
+}
+
+static void *gather(struct sqlite_query *query, struct gathered *gathered)
+{
+    const size_t size = gathered->kind->size;
+    void *items = NULL;
+
+    while (sqlite_query_next(query)) {
+        if (!gather_room(gathered))
+            query->code = pl_err_set(query->err, PL_ERR_NO_MEMORY, "out of memory for rows");
+        else if (read_row(query, gathered->kind, gathered->items + gathered->count * size))
+            gathered->count++;
+    }
+    if (query->code == PL_OK && gathered->count) {
+        items = pl_arena_alloc_array(query->row.arena, gathered->count, size);
+        if (items)
+            memcpy(items, gathered->items, gathered->count * size);
+        else
+            query->code = pl_err_set(query->err, PL_ERR_NO_MEMORY, "out of memory for rows");
+    }
+    return items;
+}
+
+enum pl_code sqlite_query_collect(struct sqlite_query *query, const struct sqlite_row_kind *kind,
+                                  void **ret_items, size_t *ret_count)
+{
+    struct gathered gathered = {.kind = kind};
+    void *items = gather(query, &gathered);
+
+    if (query->code == PL_OK) {
+        *ret_items = items;
+        *ret_count = gathered.count;
+    } else if (kind->finish) {
+        for (size_t i = 0; i < gathered.count; i++)
+            kind->finish(gathered.items + i * kind->size);
+    }
+    free(gathered.items);
+    return sqlite_query_end(query);
 }
 
 /* ---- rows ---- */
@@ -104,8 +186,10 @@ static struct store_usage read_usage(struct sqlite_row *row)
     return usage;
 }
 
-void sqlite_row_run(struct sqlite_row *row, struct store_run *run)
+static void read_run(struct sqlite_row *row, void *ret_item)
 {
+    struct store_run *run = ret_item;
+
     run->tenant = sqlite_row_str(row);
     run->id = sqlite_row_str(row);
     run->definition = sqlite_row_str(row);
@@ -128,8 +212,17 @@ void sqlite_row_run(struct sqlite_row *row, struct store_run *run)
     run->last_seq = sqlite_row_int(row);
 }
 
-void sqlite_row_step(struct sqlite_row *row, struct store_step *step)
+static void finish_run(void *item)
 {
+    store_run_finish(item);
+}
+
+const struct sqlite_row_kind sqlite_run_row = {sizeof(struct store_run), read_run, finish_run};
+
+static void read_step(struct sqlite_row *row, void *ret_item)
+{
+    struct store_step *step = ret_item;
+
     step->path = sqlite_row_str(row);
     step->kind = sqlite_row_str(row);
     step->status = sqlite_row_str(row);
@@ -141,6 +234,8 @@ void sqlite_row_step(struct sqlite_row *row, struct store_step *step)
     step->model = sqlite_row_str(row);
     step->output = sqlite_row_value(row);
     step->error = sqlite_row_value(row);
+    step->memo = sqlite_row_value(row);
+    step->writes = sqlite_row_value(row);
     step->reason = sqlite_row_str(row);
     step->join = sqlite_row_str(row);
     step->usage = read_usage(row);
@@ -150,3 +245,10 @@ void sqlite_row_step(struct sqlite_row *row, struct store_step *step)
     step->wake_at = sqlite_row_int(row);
     step->sent_at = sqlite_row_int(row);
 }
+
+static void finish_step(void *item)
+{
+    store_step_finish(item);
+}
+
+const struct sqlite_row_kind sqlite_step_row = {sizeof(struct store_step), read_step, finish_step};

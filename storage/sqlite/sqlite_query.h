@@ -1,4 +1,4 @@
-/* sqlite_query.h - one query on a reader connection, and the columns of runs and steps. Not the
+/* sqlite_query.h - one query on a reader connection, and the kinds of rows there are. Not the
  * queries themselves. Used by sqlite_read.c and sqlite_list.c; a query belongs to one thread. */
 #ifndef PLAIT_STORAGE_SQLITE_SQLITE_QUERY_H
 #define PLAIT_STORAGE_SQLITE_SQLITE_QUERY_H
@@ -6,18 +6,24 @@
 #include "storage/sqlite/sqlite_db.h"
 #include "storage/sqlite/sqlite_driver.h"
 
-/* The order of the columns is the order in which sqlite_row_run takes them; runs are `r`. */
+/* The order of the columns is the order in which sqlite_run_row takes them; runs are `r`. */
 #define SQLITE_RUN_COLUMNS                                                                      \
     "r.tenant, r.id, definition, workflow_name, workflow_version, status, phase, paused,"       \
     " CASE input_apart WHEN 0 THEN r.input ELSE (SELECT i.input FROM run_inputs i"              \
-    " WHERE i.tenant = r.tenant AND i.id = r.id) END, output, error, reason, thread, metadata," \
+    " WHERE i.tenant = r.tenant AND i.id = r.id) END AS input, output, error, reason, thread, " \
+    "metadata,"                                                                                 \
     " options, created_at, started_at, ended_at, calls, input_tokens, cached_input_tokens,"     \
     " output_tokens, cost_usd, last_seq"
 
-/* The same of sqlite_row_step. */
-#define SQLITE_STEP_COLUMNS                                                                       \
-    "path, kind, status, phase, attempts, tries, handled, counted, model, output, error, reason," \
-    " join_state, calls, input_tokens, cached_input_tokens, output_tokens, cost_usd, created_at," \
+/* The same of steps, which are `s`; the three are when values, memo and writes are read. */
+#define SQLITE_STEP_COLUMNS(values, memo, writes)                                                 \
+    "path, kind, status, phase, attempts, tries, handled, counted, model,"                        \
+    " CASE WHEN " values " THEN output END AS output, CASE WHEN " values " THEN error END AS"     \
+    " error, CASE WHEN " memo " THEN CASE memo_apart WHEN 0 THEN s.memo ELSE (SELECT m.memo FROM" \
+    " step_memos m WHERE m.tenant = s.tenant AND m.run = s.run AND m.place = s.place) END END AS" \
+    " memo, CASE WHEN " writes                                                                    \
+    " THEN writes END AS writes, reason, join_state, calls, input_tokens, cached_input_tokens, "  \
+    "output_tokens, cost_usd, created_at,"                                                        \
     " started_at, ended_at, wake_at, sent_at"
 
 struct sqlite_query {
@@ -29,6 +35,15 @@ struct sqlite_query {
     struct pl_err *err;
 };
 
+/* What a query gives: how large one is, how the columns of the present row are taken, and how the
+ * values in it are released (NULL: it has none). */
+struct sqlite_row_kind {
+    size_t size;
+    void (*read)(struct sqlite_row *row, void *ret_item);
+    void (*finish)(void *item);
+};
+extern const struct sqlite_row_kind sqlite_run_row, sqlite_step_row;
+
 /* Takes a reader and a statement, whose text is `sql` always; what fails shows in `code`, and
  * sqlite_query_next then gives no row. Every query that was begun is ended. */
 struct sqlite_query sqlite_query_begin(struct store_driver *driver, enum sqlite_read which,
@@ -39,17 +54,16 @@ void sqlite_query_int(struct sqlite_query *query, int64_t number);
 void sqlite_query_limit(struct sqlite_query *query, size_t limit);
 /* Steps to the next row. False at the end and after a failure. */
 bool sqlite_query_next(struct sqlite_query *query);
-/* Notes memory that ran out while a row was read. */
+/* Notes memory that ran out while a row was read, and damage. */
 bool sqlite_query_row_ok(struct sqlite_query *query);
+/* The one row; false when there is none and after a failure: *ret_item is untouched. */
+bool sqlite_query_one(struct sqlite_query *query, const struct sqlite_row_kind *kind,
+                      void *ret_item);
+/* All rows as an array in the arena, NULL when there are none, and the end of the query. Nothing is
+ * left to release after an error. */
+enum pl_code sqlite_query_collect(struct sqlite_query *query, const struct sqlite_row_kind *kind,
+                                  void **ret_items, size_t *ret_count);
 /* Gives the reader back; the code of it all. */
 enum pl_code sqlite_query_end(struct sqlite_query *query);
-
-/* Room for one more in an array that doubles; `count` are in it. NULL when the arena failed. */
-void *sqlite_query_grow(struct pl_arena *arena, void *array, size_t count, size_t *capacity,
-                        size_t size);
-
-/* The columns of the present row; their order is that of the lists above. */
-void sqlite_row_run(struct sqlite_row *row, struct store_run *run);
-void sqlite_row_step(struct sqlite_row *row, struct store_step *step);
 
 #endif

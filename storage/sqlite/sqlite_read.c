@@ -4,19 +4,26 @@
  */
 #include "storage/sqlite/sqlite_driver.h"
 #include "storage/sqlite/sqlite_query.h"
+#include "storage/step_path.h"
 
 static const char *const sql[SQLITE_READ__COUNT] = {
     [SQLITE_READ_RUN] = "SELECT " SQLITE_RUN_COLUMNS " FROM runs r WHERE r.tenant = ? AND r.id = ?",
-    [SQLITE_READ_STEP] = "SELECT " SQLITE_STEP_COLUMNS " FROM steps WHERE tenant = ? AND run = ?"
-                         " AND path = ?",
-    [SQLITE_READ_STEPS] = "SELECT " SQLITE_STEP_COLUMNS " FROM steps WHERE tenant = ? AND run = ?"
-                          " AND path > ? ORDER BY path LIMIT ?",
+    [SQLITE_READ_STEP] = "SELECT " SQLITE_STEP_COLUMNS(
+        "1", "1", "1") " FROM steps s"
+                       " WHERE s.tenant = ? AND s.run = ? AND s.place = ?",
+    /* 1 tenant, 2 run, 3 and 4 the places from and before, 5 status or empty, 6 enum
+       store_step_part, 7 limit */
+    [SQLITE_READ_STEPS] = "SELECT " SQLITE_STEP_COLUMNS(
+        "?6 < 2", "?6 = 0 OR (?6 = 1 AND status = 'waiting')",
+        "?6 = 0") " FROM steps s WHERE s.tenant = ?1 AND s.run = ?2"
+                  " AND s.place >= ?3 AND s.place < ?4 AND (?5 = '' OR status = ?5)"
+                  " ORDER BY s.place LIMIT ?7",
     [SQLITE_READ_EVENTS] = "SELECT seq, at, type, path, attempt, data FROM events"
                            " WHERE tenant = ? AND run = ? AND seq > ? ORDER BY seq LIMIT ?",
-    [SQLITE_READ_CREATED] = "SELECT created_at FROM runs WHERE tenant = ? AND id = ?",
     [SQLITE_READ_UNFINISHED] =
         "SELECT " SQLITE_RUN_COLUMNS " FROM runs r INDEXED BY runs_unfinished WHERE ended_at = 0"
-        " AND (created_at, r.tenant, r.id) > (?,?,?) ORDER BY created_at, r.tenant, r.id LIMIT ?",
+        " AND (r.id, r.tenant) > (?,?) ORDER BY r.id, r.tenant LIMIT ?",
+    [SQLITE_READ_THREAD] = "SELECT id, state, updated_at FROM threads WHERE tenant = ? AND id = ?",
     [SQLITE_READ_DEFINITION] = "SELECT text FROM definitions WHERE tenant = ? AND hash = ?",
 };
 
@@ -26,8 +33,10 @@ static struct sqlite_query begin(struct store_driver *driver, enum sqlite_read w
     return sqlite_query_begin(driver, which, sql[which], arena, err);
 }
 
-static void read_event(struct sqlite_row *row, struct store_event *event)
+static void read_event(struct sqlite_row *row, void *ret_item)
 {
+    struct store_event *event = ret_item;
+
     event->seq = sqlite_row_int(row);
     event->at = sqlite_row_int(row);
     event->type = sqlite_row_str(row);
@@ -36,6 +45,25 @@ static void read_event(struct sqlite_row *row, struct store_event *event)
     event->data = sqlite_row_str(row);
 }
 
+static const struct sqlite_row_kind event_row = {sizeof(struct store_event), read_event, NULL};
+
+static void read_thread(struct sqlite_row *row, void *ret_item)
+{
+    struct store_thread *thread = ret_item;
+
+    thread->id = sqlite_row_str(row);
+    thread->state = sqlite_row_value(row);
+    thread->updated_at = sqlite_row_int(row);
+}
+
+static void finish_thread(void *item)
+{
+    store_thread_finish(item);
+}
+
+static const struct sqlite_row_kind thread_row = {sizeof(struct store_thread), read_thread,
+                                                  finish_thread};
+
 /* ---- slots ---- */
 
 enum pl_code sqlite_read_run(struct store_driver *driver, struct pl_arena *arena,
@@ -43,19 +71,25 @@ enum pl_code sqlite_read_run(struct store_driver *driver, struct pl_arena *arena
                              struct pl_err *err)
 {
     struct sqlite_query query = begin(driver, SQLITE_READ_RUN, arena, err);
-    struct store_run run = {0};
 
     sqlite_query_str(&query, tenant);
     sqlite_query_str(&query, id);
-    if (sqlite_query_next(&query)) {
-        sqlite_row_run(&query.row, &run);
-        if (sqlite_query_row_ok(&query))
-            *ret_run = run;
-        else
-            store_run_finish(&run);
-    } else if (query.code == PL_OK) {
+    if (!sqlite_query_one(&query, &sqlite_run_row, ret_run) && query.code == PL_OK)
         query.code = pl_err_set(err, PL_ERR_NOT_FOUND, "there is no run %.*s", PL_STR_ARG(id));
-    }
+    return sqlite_query_end(&query);
+}
+
+enum pl_code sqlite_read_thread(struct store_driver *driver, struct pl_arena *arena,
+                                struct pl_str tenant, struct pl_str id,
+                                struct store_thread *ret_thread, struct pl_err *err)
+{
+    struct sqlite_query query = begin(driver, SQLITE_READ_THREAD, arena, err);
+
+    sqlite_query_str(&query, tenant);
+    sqlite_query_str(&query, id);
+    if (!sqlite_query_one(&query, &thread_row, ret_thread) && query.code == PL_OK)
+        query.code =
+            pl_err_set(err, PL_ERR_NOT_FOUND, "nothing is kept of thread %.*s", PL_STR_ARG(id));
     return sqlite_query_end(&query);
 }
 
@@ -63,54 +97,86 @@ enum pl_code sqlite_read_step(struct store_driver *driver, struct pl_arena *aren
                               struct pl_str tenant, struct pl_str run, struct pl_str path,
                               struct store_step *ret_step, struct pl_err *err)
 {
-    struct sqlite_query query = begin(driver, SQLITE_READ_STEP, arena, err);
-    struct store_step step = {0};
+    struct sqlite_query query;
+    struct pl_buf place;
+    enum pl_code code;
 
+    pl_buf_init(&place, SIZE_MAX / 2);
+    store_path_place(path, &place);
+    if (pl_buf_failed(&place))
+        return pl_err_set(err, PL_ERR_NO_MEMORY, "out of memory for a path");
+    query = begin(driver, SQLITE_READ_STEP, arena, err);
     sqlite_query_str(&query, tenant);
     sqlite_query_str(&query, run);
-    sqlite_query_str(&query, path);
-    if (sqlite_query_next(&query)) {
-        sqlite_row_step(&query.row, &step);
-        if (sqlite_query_row_ok(&query))
-            *ret_step = step;
-        else
-            store_step_finish(&step);
-    } else if (query.code == PL_OK) {
+    sqlite_query_str(&query, pl_buf_view(&place));
+    if (!sqlite_query_one(&query, &sqlite_step_row, ret_step) && query.code == PL_OK)
         query.code = pl_err_set(err, PL_ERR_NOT_FOUND, "run %.*s has no step %.*s", PL_STR_ARG(run),
                                 PL_STR_ARG(path));
+    code = sqlite_query_end(&query);
+    pl_buf_finish(&place);
+    return code;
+}
+
+/* Which places a list takes: from the first, and before the second. */
+struct places {
+    struct pl_buf from, before;
+};
+
+static void places_finish(struct places *places)
+{
+    pl_buf_finish(&places->from);
+    pl_buf_finish(&places->before);
+}
+
+/* False when out of memory. */
+static bool places_init(struct places *places, const struct store_step_filter *filter)
+{
+    pl_buf_init(&places->from, SIZE_MAX / 2);
+    pl_buf_init(&places->before, SIZE_MAX / 2);
+    if (filter->prefix.len) {
+        store_path_place(filter->prefix, &places->before);
+        pl_buf_char(&places->before, STORE_PLACE_BEHIND);
+    } else {
+        pl_buf_char(&places->before, (char)0xff); /* no text has such a byte */
     }
-    return sqlite_query_end(&query);
+    if (filter->after.len &&
+        (filter->prefix.len == 0 || store_path_compare(filter->after, filter->prefix) >= 0)) {
+        store_path_place(filter->after, &places->from);
+        pl_buf_char(&places->from, STORE_PLACE_INSIDE); /* the least that is behind it */
+    } else {
+        store_path_place(filter->prefix, &places->from);
+    }
+    if (!pl_buf_failed(&places->from) && !pl_buf_failed(&places->before))
+        return true;
+    places_finish(places);
+    return false;
 }
 
 enum pl_code sqlite_read_steps(struct store_driver *driver, struct pl_arena *arena,
-                               struct pl_str tenant, struct pl_str run, struct pl_str after,
-                               size_t limit, struct store_step **ret_steps, size_t *ret_count,
-                               struct pl_err *err)
+                               struct pl_str tenant, struct pl_str run,
+                               const struct store_step_filter *filter, size_t limit,
+                               struct store_step **ret_steps, size_t *ret_count, struct pl_err *err)
 {
-    struct sqlite_query query = begin(driver, SQLITE_READ_STEPS, arena, err);
-    struct store_step *steps = NULL, *grown;
-    size_t count = 0, capacity = 0;
+    struct sqlite_query query;
+    struct places places;
+    void *steps;
+    enum pl_code code;
 
+    if (!places_init(&places, filter))
+        return pl_err_set(err, PL_ERR_NO_MEMORY, "out of memory for a path");
+    query = begin(driver, SQLITE_READ_STEPS, arena, err);
     sqlite_query_str(&query, tenant);
     sqlite_query_str(&query, run);
-    sqlite_query_str(&query, after);
+    sqlite_query_str(&query, pl_buf_view(&places.from));
+    sqlite_query_str(&query, pl_buf_view(&places.before));
+    sqlite_query_str(&query, filter->status);
+    sqlite_query_int(&query, filter->part);
     sqlite_query_limit(&query, limit);
-    while (sqlite_query_next(&query)) {
-        grown = sqlite_query_grow(arena, steps, count, &capacity, sizeof(*steps));
-        if (grown) {
-            steps = grown;
-            sqlite_row_step(&query.row, &steps[count++]);
-        }
-        (void)sqlite_query_row_ok(&query);
-    }
-    if (query.code == PL_OK) {
+    code = sqlite_query_collect(&query, &sqlite_step_row, &steps, ret_count);
+    if (code == PL_OK)
         *ret_steps = steps;
-        *ret_count = count;
-    } else {
-        while (count > 0)
-            store_step_finish(&steps[--count]);
-    }
-    return sqlite_query_end(&query);
+    places_finish(&places);
+    return code;
 }
 
 enum pl_code sqlite_read_events(struct store_driver *driver, struct pl_arena *arena,
@@ -119,43 +185,17 @@ enum pl_code sqlite_read_events(struct store_driver *driver, struct pl_arena *ar
                                 struct pl_err *err)
 {
     struct sqlite_query query = begin(driver, SQLITE_READ_EVENTS, arena, err);
-    struct store_event *events = NULL, *grown;
-    size_t count = 0, capacity = 0;
+    void *events;
+    enum pl_code code;
 
     sqlite_query_str(&query, tenant);
     sqlite_query_str(&query, run);
     sqlite_query_int(&query, after);
     sqlite_query_limit(&query, limit);
-    while (sqlite_query_next(&query)) {
-        grown = sqlite_query_grow(arena, events, count, &capacity, sizeof(*events));
-        if (grown) {
-            events = grown;
-            read_event(&query.row, &events[count++]);
-        }
-        (void)sqlite_query_row_ok(&query);
-    }
-    if (query.code == PL_OK) {
+    code = sqlite_query_collect(&query, &event_row, &events, ret_count);
+    if (code == PL_OK)
         *ret_events = events;
-        *ret_count = count;
-    }
-    return sqlite_query_end(&query);
-}
-
-/* When the run of a cursor was created: where a page of the unfinished begins. */
-static enum pl_code created_at(struct store_driver *driver, struct pl_arena *arena,
-                               struct pl_str tenant, struct pl_str id, int64_t *ret_created,
-                               struct pl_err *err)
-{
-    struct sqlite_query query = begin(driver, SQLITE_READ_CREATED, arena, err);
-
-    sqlite_query_str(&query, tenant);
-    sqlite_query_str(&query, id);
-    if (sqlite_query_next(&query))
-        *ret_created = sqlite_row_int(&query.row);
-    else if (query.code == PL_OK)
-        query.code = pl_err_set(err, PL_ERR_NOT_FOUND, "there is no run %.*s to go on after",
-                                PL_STR_ARG(id));
-    return sqlite_query_end(&query);
+    return code;
 }
 
 enum pl_code sqlite_read_unfinished(struct store_driver *driver, struct pl_arena *arena,
@@ -163,38 +203,17 @@ enum pl_code sqlite_read_unfinished(struct store_driver *driver, struct pl_arena
                                     size_t limit, struct store_run **ret_runs, size_t *ret_count,
                                     struct pl_err *err)
 {
-    struct sqlite_query query;
-    struct store_run *runs = NULL, *grown;
-    size_t count = 0, capacity = 0;
-    int64_t created = INT64_MIN;
+    struct sqlite_query query = begin(driver, SQLITE_READ_UNFINISHED, arena, err);
+    void *runs;
     enum pl_code code;
 
-    if (after_id.len > 0) {
-        code = created_at(driver, arena, after_tenant, after_id, &created, err);
-        if (code != PL_OK)
-            return code;
-    }
-    query = begin(driver, SQLITE_READ_UNFINISHED, arena, err);
-    sqlite_query_int(&query, created);
-    sqlite_query_str(&query, after_tenant);
     sqlite_query_str(&query, after_id);
+    sqlite_query_str(&query, after_tenant);
     sqlite_query_limit(&query, limit);
-    while (sqlite_query_next(&query)) {
-        grown = sqlite_query_grow(arena, runs, count, &capacity, sizeof(*runs));
-        if (grown) {
-            runs = grown;
-            sqlite_row_run(&query.row, &runs[count++]);
-        }
-        (void)sqlite_query_row_ok(&query);
-    }
-    if (query.code == PL_OK) {
+    code = sqlite_query_collect(&query, &sqlite_run_row, &runs, ret_count);
+    if (code == PL_OK)
         *ret_runs = runs;
-        *ret_count = count;
-    } else {
-        while (count > 0)
-            store_run_finish(&runs[--count]);
-    }
-    return sqlite_query_end(&query);
+    return code;
 }
 
 enum pl_code sqlite_read_definition(struct store_driver *driver, struct pl_arena *arena,

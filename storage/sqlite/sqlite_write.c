@@ -2,10 +2,11 @@
  * are slots of the driver: called on the store's writer thread. */
 #include "storage/sqlite/sqlite_db.h"
 #include "storage/sqlite/sqlite_driver.h"
+#include "storage/step_path.h"
 
 enum {
-    INPUT_APART_BYTES = 1024, /* a longer run input is kept in run_inputs */
-    CHECKPOINT_PAGES = 4096,  /* of 4 KiB in the WAL before it is moved into the file */
+    APART_BYTES = 1024,      /* a longer input or memo is kept in a table of its own */
+    CHECKPOINT_PAGES = 4096, /* of 4 KiB in the WAL before it is moved into the file */
 };
 
 /* The order of the columns is the order in which put_* below binds them. */
@@ -28,10 +29,31 @@ static const char *const sql[SQLITE_WRITE__COUNT] = {
         " output_tokens, cost_usd, last_seq)"
         " VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
     [SQLITE_WRITE_STEP] =
-        "INSERT OR REPLACE INTO steps (tenant, run, path, kind, status, phase, attempts, tries,"
-        " handled, counted, model, output, error, reason, join_state, calls, input_tokens,"
-        " cached_input_tokens, output_tokens, cost_usd, created_at, started_at, ended_at, wake_at,"
-        " sent_at) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
+        "INSERT INTO steps AS s (tenant, run, place, path, kind, status, phase, attempts, tries,"
+        " handled, counted, model, output, error, memo_apart, memo, writes, reason, join_state,"
+        " calls, input_tokens, cached_input_tokens, output_tokens, cost_usd, created_at,"
+        " started_at, ended_at, wake_at, sent_at)"
+        " VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)"
+        " ON CONFLICT DO UPDATE SET kind = excluded.kind, status = excluded.status,"
+        " phase = excluded.phase, attempts = excluded.attempts, tries = excluded.tries,"
+        " handled = excluded.handled, counted = excluded.counted, model = excluded.model,"
+        " output = excluded.output, error = excluded.error,"
+        " memo = CASE WHEN excluded.memo IS NULL AND NOT excluded.memo_apart THEN s.memo"
+        " ELSE excluded.memo END,"
+        " memo_apart = CASE WHEN excluded.memo IS NULL AND NOT excluded.memo_apart"
+        " THEN s.memo_apart ELSE excluded.memo_apart END,"
+        " writes = coalesce(excluded.writes, s.writes), reason = excluded.reason,"
+        " join_state = excluded.join_state, calls = excluded.calls,"
+        " input_tokens = excluded.input_tokens,"
+        " cached_input_tokens = excluded.cached_input_tokens,"
+        " output_tokens = excluded.output_tokens, cost_usd = excluded.cost_usd,"
+        " created_at = excluded.created_at, started_at = excluded.started_at,"
+        " ended_at = excluded.ended_at, wake_at = excluded.wake_at, sent_at = excluded.sent_at",
+    [SQLITE_WRITE_MEMO] = "INSERT INTO step_memos (tenant, run, place, memo) VALUES (?,?,?,?)"
+                          " ON CONFLICT DO UPDATE SET memo = excluded.memo"
+                          " WHERE memo IS NOT excluded.memo",
+    [SQLITE_WRITE_THREAD] =
+        "INSERT OR REPLACE INTO threads (tenant, id, state, updated_at) VALUES (?,?,?,?)",
     [SQLITE_WRITE_EVENT] =
         "INSERT OR REPLACE INTO events (tenant, run, seq, at, type, path, attempt, data)"
         " VALUES (?,?,?,?,?,?,?,?)",
@@ -83,13 +105,18 @@ static struct sqlite_binder begin_row(struct sqlite_driver *sqlite, enum sqlite_
 }
 
 static enum pl_code put_definition(struct sqlite_driver *sqlite, const struct store_batch *batch,
-                                   const struct batch_definition *row, struct pl_err *err)
+                                   const struct batch_fact *row, struct pl_err *err)
 {
     struct sqlite_binder binder = begin_row(sqlite, SQLITE_WRITE_DEFINITION, batch);
 
-    sqlite_bind_str(&binder, row->hash);
-    sqlite_bind_str(&binder, row->text);
+    sqlite_bind_str(&binder, row->name);
+    sqlite_bind_str(&binder, row->value);
     return run(sqlite, SQLITE_WRITE_DEFINITION, binder.rc, err);
+}
+
+static bool is_apart(const struct pl_value *value)
+{
+    return value && pl_value_text(value).len > APART_BYTES;
 }
 
 static enum pl_code put_input(struct sqlite_driver *sqlite, const struct store_batch *batch,
@@ -106,7 +133,7 @@ static enum pl_code put_run(struct sqlite_driver *sqlite, const struct store_bat
                             struct pl_err *err)
 {
     const struct store_run *row = &batch->run_row;
-    bool apart = row->input && pl_value_text(row->input).len > INPUT_APART_BYTES;
+    bool apart = is_apart(row->input);
     struct sqlite_binder binder = begin_row(sqlite, SQLITE_WRITE_RUN, batch);
     enum pl_code code;
 
@@ -136,12 +163,30 @@ static enum pl_code put_run(struct sqlite_driver *sqlite, const struct store_bat
     return code;
 }
 
+static enum pl_code put_memo(struct sqlite_driver *sqlite, const struct store_batch *batch,
+                             const struct store_step *row, struct pl_err *err)
+{
+    struct sqlite_binder binder = begin_row(sqlite, SQLITE_WRITE_MEMO, batch);
+
+    sqlite_bind_str(&binder, batch->run);
+    sqlite_bind_str(&binder, pl_buf_view(&sqlite->place));
+    sqlite_bind_value(&binder, row->memo);
+    return run(sqlite, SQLITE_WRITE_MEMO, binder.rc, err);
+}
+
 static enum pl_code put_step(struct sqlite_driver *sqlite, const struct store_batch *batch,
                              const struct store_step *row, struct pl_err *err)
 {
     struct sqlite_binder binder = begin_row(sqlite, SQLITE_WRITE_STEP, batch);
+    bool apart = is_apart(row->memo);
+    enum pl_code code;
 
+    pl_buf_reset(&sqlite->place);
+    store_path_place(row->path, &sqlite->place);
+    if (pl_buf_failed(&sqlite->place))
+        return pl_err_set(err, PL_ERR_NO_MEMORY, "out of memory for a path");
     sqlite_bind_str(&binder, batch->run);
+    sqlite_bind_str(&binder, pl_buf_view(&sqlite->place));
     sqlite_bind_str(&binder, row->path);
     sqlite_bind_str(&binder, row->kind);
     sqlite_bind_str(&binder, row->status);
@@ -153,6 +198,9 @@ static enum pl_code put_step(struct sqlite_driver *sqlite, const struct store_ba
     sqlite_bind_str(&binder, row->model);
     sqlite_bind_value(&binder, row->output);
     sqlite_bind_value(&binder, row->error);
+    sqlite_bind_int(&binder, apart);
+    sqlite_bind_value(&binder, apart ? NULL : row->memo);
+    sqlite_bind_value(&binder, row->writes);
     sqlite_bind_str(&binder, row->reason);
     sqlite_bind_str(&binder, row->join);
     bind_usage(&binder, &row->usage);
@@ -161,7 +209,10 @@ static enum pl_code put_step(struct sqlite_driver *sqlite, const struct store_ba
     sqlite_bind_int(&binder, row->ended_at);
     sqlite_bind_int(&binder, row->wake_at);
     sqlite_bind_int(&binder, row->sent_at);
-    return run(sqlite, SQLITE_WRITE_STEP, binder.rc, err);
+    code = run(sqlite, SQLITE_WRITE_STEP, binder.rc, err);
+    if (code == PL_OK && apart)
+        code = put_memo(sqlite, batch, row, err);
+    return code;
 }
 
 static enum pl_code put_event(struct sqlite_driver *sqlite, const struct store_batch *batch,
@@ -180,15 +231,26 @@ static enum pl_code put_event(struct sqlite_driver *sqlite, const struct store_b
 }
 
 static enum pl_code put_key(struct sqlite_driver *sqlite, const struct store_batch *batch,
-                            const struct batch_key *row, struct pl_err *err)
+                            const struct batch_fact *row, struct pl_err *err)
 {
     struct sqlite_binder binder = begin_row(sqlite, SQLITE_WRITE_KEY, batch);
 
     sqlite_bind_str(&binder, batch->run);
-    sqlite_bind_str(&binder, row->route);
-    sqlite_bind_str(&binder, row->key);
-    sqlite_bind_str(&binder, row->fingerprint);
+    sqlite_bind_str(&binder, row->scope);
+    sqlite_bind_str(&binder, row->name);
+    sqlite_bind_str(&binder, row->value);
     return run(sqlite, SQLITE_WRITE_KEY, binder.rc, err);
+}
+
+static enum pl_code put_thread(struct sqlite_driver *sqlite, const struct store_batch *batch,
+                               struct pl_err *err)
+{
+    struct sqlite_binder binder = begin_row(sqlite, SQLITE_WRITE_THREAD, batch);
+
+    sqlite_bind_str(&binder, batch->thread_row.id);
+    sqlite_bind_value(&binder, batch->thread_row.state);
+    sqlite_bind_int(&binder, batch->thread_row.updated_at);
+    return run(sqlite, SQLITE_WRITE_THREAD, binder.rc, err);
 }
 
 /* ---- slots ---- */
@@ -204,7 +266,7 @@ enum pl_code sqlite_write_batch(struct store_driver *driver, const struct store_
     struct sqlite_driver *sqlite = sqlite_driver_of(driver);
     enum pl_code code = PL_OK;
 
-    for (const struct batch_definition *row = batch->definitions; row && code == PL_OK;
+    for (const struct batch_fact *row = batch->definitions.first; row && code == PL_OK;
          row = row->next)
         code = put_definition(sqlite, batch, row, err);
     if (batch->has_run && code == PL_OK)
@@ -214,8 +276,10 @@ enum pl_code sqlite_write_batch(struct store_driver *driver, const struct store_
     for (const struct batch_event *event = batch->events; event && code == PL_OK;
          event = event->next)
         code = put_event(sqlite, batch, &event->row, err);
-    for (const struct batch_key *key = batch->keys; key && code == PL_OK; key = key->next)
+    for (const struct batch_fact *key = batch->keys.first; key && code == PL_OK; key = key->next)
         code = put_key(sqlite, batch, key, err);
+    if (batch->has_thread && code == PL_OK)
+        code = put_thread(sqlite, batch, err);
     return code;
 }
 

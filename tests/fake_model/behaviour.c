@@ -204,18 +204,37 @@ static void take_text(struct pl_str fake, const char *key, char *out, size_t siz
     pl_buf_finish(&text);
 }
 
+/* The value of the "fake" member of an object in the text; empty: there is none. */
+static struct pl_str find_fake(struct pl_str text)
+{
+    const char *found = text.len ? memmem(text.ptr, text.len, "{\"fake\"", 7) : NULL;
+    struct pl_str object, fake;
+
+    if (!found)
+        return (struct pl_str){0};
+    object = object_at(pl_str_n(found, text.len - (size_t)(found - text.ptr)));
+    if (json_check(object, 16, NULL, NULL) || !json_get(object, PL_STR("fake"), &fake))
+        return (struct pl_str){0};
+    return fake;
+}
+
+struct pl_str behaviour_script(struct pl_str text)
+{
+    const struct pl_str fake = find_fake(text);
+    struct pl_str answers;
+
+    if (!fake.len || !json_get(fake, PL_STR("answers"), &answers))
+        return (struct pl_str){0};
+    return answers;
+}
+
 void behaviour_from_prompt(struct pl_str prompt, struct behaviour *behaviour)
 {
-    const char *found = NULL;
-    struct pl_str object, fake;
+    const struct pl_str fake = find_fake(prompt);
+    struct pl_str value;
     char words[128] = "";
 
-    if (prompt.len)
-        found = memmem(prompt.ptr, prompt.len, "{\"fake\"", 7);
-    if (!found)
-        return;
-    object = object_at(pl_str_n(found, prompt.len - (size_t)(found - prompt.ptr)));
-    if (json_check(object, 16, NULL, NULL) || !json_get(object, PL_STR("fake"), &fake))
+    if (!fake.len)
         return;
     take_double(fake, "latency_ms", &behaviour->latency_ms);
     take_double(fake, "jitter_ms", &behaviour->jitter_ms);
@@ -223,7 +242,7 @@ void behaviour_from_prompt(struct pl_str prompt, struct behaviour *behaviour)
     take_text(fake, "fault", words, sizeof(words));
     apply_words(pl_str(words), behaviour);
     take_int(fake, "status", &behaviour->status);
-    if (json_get(fake, PL_STR("status"), &object))
+    if (json_get(fake, PL_STR("status"), &value))
         behaviour->fault = FAULT_STATUS;
     take_int(fake, "retry_after", &behaviour->retry_after);
     take_int(fake, "times", &behaviour->times);

@@ -53,11 +53,12 @@ struct behaviour {
     int big_mb;
     int n_percents;
     struct percent_fault percents[FAKE_PERCENTS];
-    char code[FAKE_CODE]; /* error.code; empty: the one that goes with the status */
-    char text[FAKE_TEXT]; /* a fixed answer; empty: words */
-    int flip;             /* 1: JSON to a stream request, a stream to a plain one */
-    int no_type;          /* 1: no Content-Type header */
-    int should_retry;     /* x-should-retry: -1 none, 0 false, 1 true */
+    char code[FAKE_CODE];  /* error.code; empty: the one that goes with the status */
+    char text[FAKE_TEXT];  /* a fixed answer; empty: words */
+    char calls[FAKE_TEXT]; /* tool calls, see calls.h; empty: none */
+    int flip;              /* 1: JSON to a stream request, a stream to a plain one */
+    int no_type;           /* 1: no Content-Type header */
+    int should_retry;      /* x-should-retry: -1 none, 0 false, 1 true */
 };
 
 /* Reads the words of a model name ("mock-200ms-e429p10"). Words it does not know are skipped. */
@@ -65,6 +66,9 @@ void behaviour_from_model(struct pl_str model, struct behaviour *ret_behaviour);
 
 /* Applies a {"fake": {...}} found in the prompt, if there is one. */
 void behaviour_from_prompt(struct pl_str prompt, struct behaviour *behaviour);
+
+/* The `answers` of a {"fake": {...}} in the text, a JSON list; empty: there are none. Borrowed. */
+struct pl_str behaviour_script(struct pl_str text);
 
 /* "reset", "s503", ...: the fault's word, for the log. */
 const char *fault_name(enum fault fault);

@@ -123,6 +123,9 @@ void figures_log(struct figures *figures, const struct figure_line *line)
     json_add_string(&out, "path", line->path);
     json_add_string(&out, "model", line->model);
     json_add_bool(&out, "stream", line->stream);
+    json_add_int(&out, "messages", line->facts.messages);
+    json_add_int(&out, "tools", line->facts.tools);
+    json_add_bool(&out, "schema", line->facts.schema);
     json_add_string(&out, "prompt", prompt);
     pl_buf_printf(&out, ",\"start_ms\":%.3f,\"end_ms\":%.3f", line->start_ms, line->end_ms);
     json_add_int(&out, "status", line->status);

@@ -5,6 +5,7 @@
 
 #include "base/buf.h"
 #include "base/str.h"
+#include "tests/fake_model/script.h"
 
 struct figures {
     uint64_t calls, errors, answered, aborted, broken;
@@ -23,6 +24,7 @@ struct figure_line {
     double start_ms, end_ms;                /* milliseconds since 1970 */
     int status;
     bool stream;
+    struct script_facts facts;
     const char *fault, *outcome;
     bool closed; /* the client closed at end_ms */
 };

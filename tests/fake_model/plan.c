@@ -4,6 +4,7 @@
 
 #include "base/json.h"
 #include "base/utf8.h"
+#include "tests/fake_model/calls.h"
 
 #include <stdlib.h>
 
@@ -55,6 +56,8 @@ static const char *finish_reason(const struct behaviour *behaviour)
 {
     if (behaviour->fault == FAULT_LENGTH)
         return "length";
+    if (behaviour->calls[0])
+        return "tool_calls";
     return behaviour->fault == FAULT_FILTER ? "content_filter" : "stop";
 }
 
@@ -135,8 +138,17 @@ static void write_chat(struct pl_buf *out, const struct fake_request *request,
     pl_buf_text(out, ",\"choices\":[{\"index\":0,\"message\":{\"role\":\"assistant\"");
     if (behaviour->fault == FAULT_REFUSE) {
         pl_buf_text(out, ",\"content\":null,\"refusal\":\"I cannot help with that.\"");
-    } else
+    } else if (behaviour->calls[0]) {
+        json_key(out, "content");
+        if (behaviour->text[0])
+            json_write_string(out, pl_str(behaviour->text));
+        else
+            pl_buf_text(out, "null");
+        json_key(out, "tool_calls");
+        calls_write(pl_str(behaviour->calls), request->id, out);
+    } else {
         json_add_string(out, "content", pl_buf_view(&text));
+    }
     pl_buf_printf(out, "},\"logprobs\":null,\"finish_reason\":\"%s\"}],", finish_reason(behaviour));
     write_usage(out, request, word_count(behaviour));
     pl_buf_char(out, '}');
@@ -258,9 +270,9 @@ static void write_chunk(struct pl_buf *out, const struct pl_buf *data)
     pl_buf_text(out, "\r\n");
 }
 
-/* One event whose delta holds `text` under `key`; NULL key: an empty delta. */
-static void write_delta(struct pl_buf *out, const struct fake_request *request, const char *key,
-                        struct pl_str text, const char *finish)
+/* One event whose delta holds `json` under `key`; NULL key: an empty delta. */
+static void write_json_delta(struct pl_buf *out, const struct fake_request *request,
+                             const char *key, struct pl_str json, const char *finish)
 {
     struct pl_buf data;
 
@@ -272,7 +284,7 @@ static void write_delta(struct pl_buf *out, const struct fake_request *request, 
     json_add_string(&data, "model", request->model);
     pl_buf_text(&data, ",\"choices\":[{\"index\":0,\"delta\":{");
     if (key)
-        json_add_string(&data, key, text);
+        json_add_raw(&data, key, json);
     pl_buf_text(&data, "},\"finish_reason\":");
     if (finish)
         json_write_string(&data, pl_str(finish));
@@ -281,6 +293,34 @@ static void write_delta(struct pl_buf *out, const struct fake_request *request, 
     pl_buf_text(&data, "}]}\n\n");
     write_chunk(out, &data);
     pl_buf_finish(&data);
+}
+
+/* The same with a text. */
+static void write_delta(struct pl_buf *out, const struct fake_request *request, const char *key,
+                        struct pl_str text, const char *finish)
+{
+    struct pl_buf json;
+
+    pl_buf_init(&json, PLAN_MAX_BYTES);
+    json_write_string(&json, text);
+    write_json_delta(out, request, key, pl_buf_view(&json), finish);
+    pl_buf_finish(&json);
+}
+
+/* All fragments at once, each an event. */
+static void write_calls(struct pl_buf *out, const struct fake_request *request,
+                        const struct behaviour *behaviour)
+{
+    const struct pl_str script = pl_str(behaviour->calls);
+    struct pl_buf list;
+
+    pl_buf_init(&list, PLAN_MAX_BYTES);
+    for (size_t i = 0; i < calls_fragments(script); i++) {
+        pl_buf_reset(&list);
+        calls_write_fragment(script, request->id, i, &list);
+        write_json_delta(out, request, "tool_calls", pl_buf_view(&list), NULL);
+    }
+    pl_buf_finish(&list);
 }
 
 static void write_error_event(struct pl_buf *out, const struct behaviour *behaviour)
@@ -338,7 +378,7 @@ static bool plan_stream(const struct fake_request *request, const struct behavio
                         double latency_ms, struct plan *plan)
 {
     const enum plan_end half = half_end(behaviour->fault);
-    const int n = behaviour->text[0] ? 1 : word_count(behaviour);
+    const int n = behaviour->text[0] ? 1 : behaviour->calls[0] ? 0 : word_count(behaviour);
     const bool broken = half != PLAN_KEEP || behaviour->fault == FAULT_ERRLATE;
     struct pl_buf text;
 
@@ -367,6 +407,8 @@ static bool plan_stream(const struct fake_request *request, const struct behavio
         write_signature(&text, request);
         if (n > 0 && behaviour->fault != FAULT_REFUSE && !behaviour->text[0])
             write_delta(&plan->bytes, request, "content", pl_buf_view(&text), NULL);
+        if (behaviour->calls[0])
+            write_calls(&plan->bytes, request, behaviour);
         pl_buf_finish(&text);
         write_stream_end(&plan->bytes, request, behaviour, n);
     }

@@ -8,6 +8,7 @@
 #include "tests/fake_model/figures.h"
 #include "tests/fake_model/http_in.h"
 #include "tests/fake_model/plan.h"
+#include "tests/fake_model/script.h"
 #include "tests/fake_model/timers.h"
 
 #include <errno.h>
@@ -28,6 +29,7 @@ struct request {
     int64_t start_us;
     struct pl_buf path, model, prompt, key; /* for the log */
     struct behaviour behaviour;
+    struct script_facts facts;
     struct plan plan;
     size_t next;     /* pieces that are due */
     size_t sent;     /* bytes of plan.bytes */
@@ -85,6 +87,7 @@ static void request_end(struct server *server, struct conn *conn, const char *ou
                                 .end_ms = wall_ms(server, pl_monotonic_us()),
                                 .status = request->sent ? request->plan.status : 0,
                                 .stream = request->stream,
+                                .facts = request->facts,
                                 .fault = fault_name(request->behaviour.fault),
                                 .outcome = outcome,
                                 .closed = closed};
@@ -342,6 +345,10 @@ static void request_chat(struct server *server, struct conn *conn, const struct 
         last_user_text(in->body, &request->prompt);
     behaviour_from_model(pl_buf_view(&request->model), &request->behaviour);
     behaviour_from_prompt(pl_buf_view(&request->prompt), &request->behaviour);
+    if (json) {
+        script_apply(in->body, &request->behaviour);
+        script_facts(in->body, &request->facts);
+    }
     value = http_in_header(in, "authorization");
     if (server->options.key &&
         !(pl_str_starts(value, PL_STR("Bearer ")) &&

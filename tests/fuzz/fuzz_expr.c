@@ -1,5 +1,6 @@
-/* fuzz_expr.c - expressions and templates: any text must compile or give a problem, and what
- * compiles must render to strict JSON that says the same as its text. */
+/* fuzz_expr.c - expressions and templates: any text must compile or give a problem, what compiles
+ * must render to strict JSON that says the same as its text, and what jq programs mention must make
+ * a document that is strict JSON. */
 #include "base/json.h"
 #include "service/expr.h"
 #include "tests/fuzz/fuzz.h"
@@ -48,9 +49,46 @@ static void compare(struct pl_str json, struct pl_str text)
     }
 }
 
+static enum pl_code jq_value(void *arg, const struct expr *expr, struct pl_str *ret_json,
+                             struct pl_err *err)
+{
+    (void)arg;
+    (void)err;
+    must(expr->kind == EXPR_JQ);
+    *ret_json = expr->program.len % 2 ? PL_STR("null") : PL_STR("[\"a\\n\", {\"k\": 1e3}]");
+    return PL_OK;
+}
+
+static const struct expr_scope scope = {.root = root_value, .step = step_value, .jq = jq_value};
+
+/* A name is written in the text of its expression, unless its characters are. */
+static void check_ref(const struct expr *expr, const struct expr_ref *ref)
+{
+    must(ref->root < EXPR_ROOT__COUNT && ref->field <= EXPR_STEP_JOIN);
+    must(ref->root != EXPR_ROOT_STEP || ref->name.ptr);
+    if (ref->name.len && !memchr(expr->text.ptr, '\\', expr->text.len))
+        must(memmem(expr->text.ptr, expr->text.len, ref->name.ptr, ref->name.len) != NULL);
+}
+
+static void check_expr(struct expr *expr)
+{
+    struct pl_buf document;
+
+    must(expr->kind == EXPR_JQ ? expr->n_segments == 0 && expr->program.len > 0 : expr->n_refs > 0);
+    for (size_t i = 0; i < expr->n_refs; i++)
+        check_ref(expr, &expr->refs[i]);
+    for (size_t i = 0; i < expr->n_segments; i++)
+        if (expr->segments[i].dynamic)
+            must(expr->segments[i].dynamic->refs > expr->refs &&
+                 expr->segments[i].dynamic->refs < expr->refs + expr->n_refs);
+    pl_buf_init(&document, (size_t)16 << 20);
+    must(expr_write_document(&expr, 1, &scope, &document, NULL) == PL_OK);
+    must(json_check(pl_buf_view(&document), 128, NULL, NULL) == PL_OK);
+    pl_buf_finish(&document);
+}
+
 static void render(const struct template *template)
 {
-    const struct expr_scope scope = {.root = root_value, .step = step_value};
     struct pl_buf json, text;
     struct pl_err err;
     enum pl_code code;
@@ -66,8 +104,10 @@ static void render(const struct template *template)
     pl_buf_finish(&text);
 }
 
-static const struct expr_names all = {.roots = (1u << EXPR_ROOT__COUNT) - 1};
+static const struct expr_as as = {.name = {.ptr = "x", .len = 1}};
+static const struct expr_names all = {.roots = (1u << EXPR_ROOT__COUNT) - 1, .as = &as};
 static const struct expr_names input_only = {.roots = 1u << EXPR_ROOT_INPUT};
+static const struct expr_names reducer = {.fold = true};
 
 static void check(struct pl_str document, enum doc_format format)
 {
@@ -89,6 +129,9 @@ static void check(struct pl_str document, enum doc_format format)
         if (template && code == PL_OK)
             render(template);
         (void)expr_compile(arena, root, input_only, &sink, &problems);
+        (void)expr_compile(arena, root, reducer, &sink, &problems);
+        for (struct expr *expr = sink.first; expr; expr = expr->next)
+            check_expr(expr);
     }
     must(root || code != PL_OK);
     pl_arena_destroy(&arena);

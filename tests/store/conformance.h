@@ -110,6 +110,8 @@ PL_UNUSED static struct store_step full_step(const char *path)
         .model = PL_STR("openai/gpt-4o"),
         .output = value_of("\"two days in Nervi\""),
         .error = value_of("{\"code\":\"rate_limited\"}"),
+        .memo = value_of("{\"ask\":\"well?\"}"),
+        .writes = value_of("{\"notes\":[1]}"),
         .reason = PL_STR("a sentence"),
         .join = PL_STR("{\"policy\":\"all\"}"),
         .usage = {21, 22, 23, 24, 1e-7},
@@ -181,6 +183,8 @@ PL_UNUSED static void assert_step_eq(const struct store_step *a, const struct st
     assert_str_eq(a->model, b->model);
     assert_value_eq(a->output, b->output);
     assert_value_eq(a->error, b->error);
+    assert_value_eq(a->memo, b->memo);
+    assert_value_eq(a->writes, b->writes);
     assert_str_eq(a->reason, b->reason);
     assert_str_eq(a->join, b->join);
     assert_usage_eq(&a->usage, &b->usage);

@@ -157,6 +157,8 @@ START_TEST(the_last_put_of_a_row_wins_within_a_batch)
     store_run_finish(&got);
     store_run_finish(&run);
     ck_assert_uint_eq(get_steps(&c, "t", "r", "", 10, &steps), 1);
+    store_step_finish(&(struct store_step){.memo = steps[0].memo, .writes = steps[0].writes});
+    steps[0].memo = steps[0].writes = NULL; /* they stay: see below */
     assert_step_eq(&steps[0], &step);
     ck_assert_uint_eq(get_events(&c, "t", "r", 0, 10, &events), 1);
     assert_str_eq(events[0].type, PL_STR("second"));
@@ -213,7 +215,7 @@ START_TEST(many_steps_put_twice_in_one_batch_are_written_once)
         char path[32];
         struct store_step step = {.attempts = i};
 
-        snprintf(path, sizeof(path), "b.%03d", i % STEPS);
+        snprintf(path, sizeof(path), "b.%d", i % STEPS);
         step.path = pl_str(path);
         store_batch_put_step(batch, &step);
     }
@@ -331,6 +333,130 @@ START_TEST(an_input_may_change_between_large_and_small)
 }
 END_TEST
 
+static void put_kept(struct store_batch *batch, struct pl_value *memo, struct pl_value *writes)
+{
+    struct store_step step = {.path = PL_STR("map.7"), .memo = memo, .writes = writes};
+
+    store_batch_put_step(batch, &step);
+}
+
+/* Read by both ways. */
+static void assert_kept(struct conformance *c, struct pl_value *memo, struct pl_value *writes)
+{
+    struct store_step *steps, step;
+
+    ck_assert_uint_eq(get_steps(c, "t", "r", "", 10, &steps), 1);
+    assert_value_eq(steps[0].memo, memo);
+    assert_value_eq(steps[0].writes, writes);
+    finish_steps(steps, 1);
+    ck_assert_int_eq(
+        store_get_step(c->store, c->arena, PL_STR("t"), PL_STR("r"), PL_STR("map.7"), &step, NULL),
+        PL_OK);
+    assert_value_eq(step.memo, memo);
+    assert_value_eq(step.writes, writes);
+    store_step_finish(&step);
+}
+
+/* Short ones and long ones may be stored in different ways: each change must show all the same. */
+START_TEST(a_memo_and_writes_stay_until_others_are_put)
+{
+    static const size_t lengths[] = {0,    5,    0, 100000, 0,     0, 7, 0,
+                                     1022, 1023, 0, 50000,  50000, 3, 0};
+    struct conformance c;
+    struct pl_value *memo = NULL, *writes = NULL;
+
+    begin(&c, _i);
+    for (unsigned i = 0; i < PL_ARRAY_LEN(lengths); i++) {
+        struct store_batch *batch = new_batch("t", "r");
+        struct pl_value *next = lengths[i] ? big_value(lengths[i], i) : NULL;
+
+        put_kept(batch, next, i % 4 ? NULL : next);
+        commit(&c, batch);
+        if (next && i % 4 == 0) {
+            pl_value_unref(&writes);
+            writes = pl_value_ref(next);
+        }
+        if (next) {
+            pl_value_unref(&memo);
+            memo = next;
+        }
+        assert_kept(&c, memo, writes);
+    }
+    pl_value_unref(&memo);
+    pl_value_unref(&writes);
+    end(&c);
+}
+END_TEST
+
+START_TEST(a_memo_and_writes_stay_within_a_batch_too)
+{
+    struct conformance c;
+    struct pl_value *first = big_value(20, 1), *second = big_value(3000, 2);
+    struct store_batch *batch = new_batch("t", "r");
+
+    begin(&c, _i);
+    put_kept(batch, second, NULL);
+    put_kept(batch, NULL, first);
+    put_kept(batch, NULL, NULL);
+    put_kept(batch, first, NULL);
+    put_kept(batch, NULL, NULL);
+    commit(&c, batch);
+    assert_kept(&c, first, first);
+    batch = new_batch("t", "r");
+    put_kept(batch, second, second);
+    commit(&c, batch);
+    reopen(&c);
+    assert_kept(&c, second, second);
+    pl_value_unref(&first);
+    pl_value_unref(&second);
+    end(&c);
+}
+END_TEST
+
+START_TEST(a_list_reads_as_much_of_a_step_as_it_is_asked_for)
+{
+    struct conformance c;
+    struct store_step step = full_step("a"), *got;
+    struct store_step_filter filter = {.part = STORE_STEP_SHOWN};
+    struct pl_value *large = big_value(5000, 3);
+    struct store_batch *batch = new_batch("t", "r");
+    size_t count;
+
+    begin(&c, _i);
+    store_batch_put_step(batch, &step);
+    step.path = PL_STR("b");
+    step.status = PL_STR("waiting");
+    pl_value_unref(&step.memo);
+    step.memo = large;
+    store_batch_put_step(batch, &step);
+    commit(&c, batch);
+    ck_assert_int_eq(store_find_steps(c.store, c.arena, PL_STR("t"), PL_STR("r"), &filter, 9, &got,
+                                      &count, NULL),
+                     PL_OK);
+    ck_assert_uint_eq(count, 2);
+    ck_assert_ptr_null(got[0].memo);
+    ck_assert_ptr_null(got[0].writes);
+    ck_assert_ptr_null(got[1].writes);
+    assert_value_eq(got[0].output, step.output);
+    assert_value_eq(got[1].error, step.error);
+    assert_value_eq(got[1].memo, large);
+    finish_steps(got, count);
+    filter.part = STORE_STEP_BARE;
+    ck_assert_int_eq(store_find_steps(c.store, c.arena, PL_STR("t"), PL_STR("r"), &filter, 9, &got,
+                                      &count, NULL),
+                     PL_OK);
+    ck_assert_uint_eq(count, 2);
+    ck_assert(!got[1].output && !got[1].error && !got[1].memo && !got[1].writes);
+    pl_value_unref(&step.output);
+    pl_value_unref(&step.error);
+    pl_value_unref(&step.writes);
+    step.memo = NULL;
+    assert_step_eq(&got[1], &step);
+    pl_value_unref(&large);
+    end(&c);
+}
+END_TEST
+
 START_TEST(tenants_do_not_see_each_other)
 {
     struct conformance c;
@@ -406,6 +532,9 @@ int main(void)
         odd_text_comes_back_byte_for_byte,
         large_values_come_back_whole,
         an_input_may_change_between_large_and_small,
+        a_memo_and_writes_stay_until_others_are_put,
+        a_memo_and_writes_stay_within_a_batch_too,
+        a_list_reads_as_much_of_a_step_as_it_is_asked_for,
         tenants_do_not_see_each_other,
         a_cost_that_is_no_number_does_not_stop_the_store,
     };

@@ -20,6 +20,15 @@ static void on_delta(struct step_call *call, struct pl_str text)
     pl_buf_char(&probe->deltas, '^');
 }
 
+static void on_reset(struct step_call *call)
+{
+    struct step_probe *probe = probe_of(call);
+
+    if (!loop_thread_is(probe->loop) || probe->completes)
+        abort();
+    pl_buf_char(&probe->deltas, '~');
+}
+
 static void on_complete(struct step_call *call)
 {
     struct step_probe *probe = probe_of(call);
@@ -81,9 +90,11 @@ void step_probe_init(struct step_probe *probe, struct loop *loop, struct provide
                                      .run_id = PL_STR("run_1"),
                                      .path = def->path,
                                      .attempt = 1,
+                                     .sample = -1,
                                      .arena = pl_arena_create(0),
                                      .stream = listen,
                                      .delta = listen ? on_delta : NULL,
+                                     .reset = listen ? on_reset : NULL,
                                      .complete = on_complete};
     step_result_init(&probe->call.result);
     pl_buf_init(&probe->deltas, 64 << 20);

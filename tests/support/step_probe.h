@@ -13,7 +13,7 @@ struct step_probe {
     /* may be changed by the test between init and prepare */
     struct step_env env;
     struct step_call call;
-    struct pl_buf deltas; /* each followed by ^ */
+    struct pl_buf deltas; /* each followed by ^; a reset is ~ */
     const char *input;    /* JSON of .input */
 
     /* read by the test after wait */

@@ -1,5 +1,5 @@
 /* test_expr.c - paths: what compiles and to what, what is refused and how it is said, and what
- * paths give. Run by ctest. */
+ * paths give. jq programs are in test_expr_jq.c. Run by ctest. */
 #include "service/expr.h"
 
 #include <check.h>
@@ -9,13 +9,16 @@
 enum {
     EVERYWHERE =
         1u << EXPR_ROOT_INPUT | 1u << EXPR_ROOT_STEP | 1u << EXPR_ROOT_RUN | 1u << EXPR_ROOT_THREAD,
-    ALL = EVERYWHERE | 1u << EXPR_ROOT_OUTPUT | 1u << EXPR_ROOT_ERROR,
+    ALL = (1u << EXPR_ROOT__COUNT) - 1,
 };
 
 static struct pl_arena *arena;
 static struct doc_problems problems;
 static struct expr_sink sink;
-static struct pl_str values[EXPR_ROOT_ERROR + 1];
+static struct pl_str values[EXPR_ROOT__COUNT];
+static const struct step_def *const outer_map = (const struct step_def *)&values[0];
+static const struct step_def *const inner_map = (const struct step_def *)&values[1];
+static const struct expr_as *names_as; /* of what is compiled */
 
 static void setup(void)
 {
@@ -23,6 +26,7 @@ static void setup(void)
     doc_problems_init(&problems, arena);
     expr_sink_init(&sink);
     memset(values, 0, sizeof(values));
+    names_as = NULL;
 }
 
 static void teardown(void)
@@ -39,22 +43,31 @@ static struct expr *compile(const char *text, unsigned roots)
     node->line = 7;
     node->column = 3;
     node->text = pl_str(text);
-    return expr_compile(arena, node, (struct expr_names){.roots = roots}, &sink, &problems);
+    return expr_compile(arena, node, (struct expr_names){.roots = roots, .as = names_as}, &sink,
+                        &problems);
 }
 
-/* "0/a/[2]/b?": the root, the step and field if any, and the segments of an expression. */
+/* "input/a/[2]/b?": the root, the step and field if any, and the segments of an expression. */
 static const char *describe(const struct expr *expr)
 {
+    static const char *const roots[] = {
+        "input", "step", "run", "thread", "output",   "error", "state",      "item",     "index",
+        "items", "as",   "as#", "turn",   "previous", "args",  "candidates", "candidate"};
     const struct expr_ref *ref = &expr->refs[0];
-    char *out = pl_arena_printf(arena, "%d", (int)ref->root);
+    const char *out = roots[ref->root];
 
+    ck_assert_int_eq(expr->kind, EXPR_PATH);
+    if (ref->name.ptr)
+        out = pl_arena_printf(arena, "%s:%.*s", out, PL_STR_ARG(ref->name));
     if (ref->root == EXPR_ROOT_STEP)
-        out = pl_arena_printf(arena, "%s:%.*s:%d", out, PL_STR_ARG(ref->name), (int)ref->field);
+        out = pl_arena_printf(arena, "%s:%d", out, (int)ref->field);
     for (size_t i = 0; i < expr->n_segments; i++) {
         const struct expr_segment *segment = &expr->segments[i];
         const char *optional = segment->optional ? "?" : "";
 
-        if (segment->name.ptr)
+        if (segment->dynamic)
+            out = pl_arena_printf(arena, "%s/[%s]%s", out, describe(segment->dynamic), optional);
+        else if (segment->name.ptr)
             out = pl_arena_printf(arena, "%s/%.*s%s", out, PL_STR_ARG(segment->name), optional);
         else
             out = pl_arena_printf(arena, "%s/[%lld]%s", out, (long long)segment->index, optional);
@@ -67,31 +80,48 @@ START_TEST(paths_compile_to_a_root_and_segments)
     static const struct {
         const char *text, *path;
     } cases[] = {
-        {"${ .input }", "0"},
-        {"${.input.a.b[0]}", "0/a/b/[0]"},
-        {"  ${ .input.a }\n", "0/a"},
-        {"${ $input.a }", "0/a"},
-        {"${ .[\"input\"][\"a b\"] }", "0/a b"},
-        {"${ .input.\"x y\".z }", "0/x y/z"},
-        {"${ .input[\"\\u00e9\\n}\"] }", "0/\xC3\xA9\n}"},
-        {"${ .input.[\"k\"].[1] }", "0/k/[1]"},
-        {"${ .input [ -1 ] ? .k }", "0/[-1]?/k"},
-        {"${ .input.a?.b?? }", "0/a?/b?"},
-        {"${ .input[\"\"] }", "0/"},
-        {"${ .steps.plan.output }", "1:plan:1"},
-        {"${ .steps[\"plan\"][\"output\"].x }", "1:plan:1/x"},
-        {"${ $steps.plan.status }", "1:plan:2"},
-        {"${ .steps.plan.error.code }", "1:plan:3/code"},
-        {"${ .steps.plan.usage }", "1:plan:4"},
-        {"${ .steps.plan.join.counted[0] }", "1:plan:5/counted/[0]"},
-        {"${ .steps.plan }", "1:plan:0"},
-        {"${ .steps.plan? }", "1:plan:0"},
-        {"${ .run.id }", "2/id"},
-        {"${ $run.metadata.x }", "2/metadata/x"},
-        {"${ .run }", "2"},
-        {"${ .thread.id }", "3/id"},
-        {"${ .output.score }", "4/score"},
-        {"${ .error.code }", "5/code"},
+        {"${ .input }", "input"},
+        {"${.input.a.b[0]}", "input/a/b/[0]"},
+        {"  ${ .input.a }\n", "input/a"},
+        {"${ $input.a }", "input/a"},
+        {"${ $input .a }", "input/a"},
+        {"${ .[\"input\"][\"a b\"] }", "input/a b"},
+        {"${ .input.\"x y\".z }", "input/x y/z"},
+        {"${ .input[\"\\u00e9\\n}\"] }", "input/\xC3\xA9\n}"},
+        {"${ .input.[\"k\"].[1] }", "input/k/[1]"},
+        {"${ .input [ -1 ] ? .k }", "input/[-1]?/k"},
+        {"${ .input.a?.b?? }", "input/a?/b?"},
+        {"${ .input[\"\"] }", "input/"},
+        {"${ .steps.plan.output }", "step:plan:1"},
+        {"${ .steps[\"plan\"][\"output\"].x }", "step:plan:1/x"},
+        {"${ $steps.plan.status }", "step:plan:2"},
+        {"${ .steps.plan.error.code }", "step:plan:3/code"},
+        {"${ .steps.plan.usage }", "step:plan:4"},
+        {"${ .steps.plan.join.counted[0] }", "step:plan:5/counted/[0]"},
+        {"${ .steps.plan }", "step:plan:0"},
+        {"${ .steps.plan? }", "step:plan:0"},
+        {"${ .run.id }", "run/id"},
+        {"${ $run.metadata.x }", "run/metadata/x"},
+        {"${ .run }", "run"},
+        {"${ .thread.id }", "thread/id"},
+        {"${ .output.score }", "output/score"},
+        {"${ .error.code }", "error/code"},
+        {"${ .state }", "state"},
+        {"${ .state.notes }", "state:notes"},
+        {"${ $state[\"notes\"][-1].text }", "state:notes/[-1]/text"},
+        {"${ .state[.item] }", "state/[item]"},
+        {"${ .item.name }", "item/name"},
+        {"${ .index }", "index"},
+        {"${ .items[0] }", "items/[0]"},
+        {"${ .turn }", "turn"},
+        {"${ .previous.output.text }", "previous/output/text"},
+        {"${ .args.city }", "args/city"},
+        {"${ .candidates[1].output }", "candidates/[1]/output"},
+        {"${ .candidate.output }", "candidate/output"},
+        {"${ .steps.x.output[.index] }", "step:x:1/[index]"},
+        {"${ .steps.x.output[ .item.id ]?.name }", "step:x:1/[item/id]?/name"},
+        {"${ .input[$input.key][.index].x }", "input/[input/key]/[index]/x"},
+        {"${ .input[.steps.x.output[0][\"]\"]] }", "input/[step:x:1/[0]/]]"},
     };
 
     for (size_t i = 0; i < PL_ARRAY_LEN(cases); i++) {
@@ -104,73 +134,46 @@ START_TEST(paths_compile_to_a_root_and_segments)
 }
 END_TEST
 
-START_TEST(what_is_no_plain_path_is_refused_in_words_for_its_author)
+START_TEST(a_path_that_leads_nowhere_is_refused_in_words_for_its_author)
 {
     static const struct {
         const char *text, *message; /* a part of it */
     } cases[] = {
-        {"${ .input | length }", "'|' at character 8 "},
-        {"${ .input | length }", "expression '.input | length' is not a plain path"},
-        {"${ .input | length }", "this version runs plain paths such as "
-                                 ".steps.a.output.b[0] (jq programs come later)"},
-        {"${ .input.a + 1 }", "'+' at character 10 "},
-        {"${ .input.a == \"x\" }", "'=' at character 10 "},
-        {"${ .input.\xC3\xA9 }", "'\xC3\xA9' at character 8 "},
-        {"${ .input.\xC3\xA9 }", "written [\"...\"]"},
-        {"${ .input.a-b }", "'-' at character 9 "},
-        {"${ .input.a-b }", "written [\"...\"]"},
-        {"${ .input[] }", "']' at character 8 "},
-        {"${ .input[1:2] }", "':' at character 9 "},
-        {"${ .input[.index] }", "'.' at character 8 "},
-        {"${ .input[1.5] }", "'.' at character 9 "},
-        {"${ .input[-] }", "']' at character 9 "},
-        {"${ .input[1234567890123456] }", "'6' at character 23 "},
-        {"${ .input[\"a\\(.b)\"] }", "'\\' at character 10 "},
-        {"${ .input[\"a\\q\"] }", "escape"},
-        {"${ .input[\"\\ud800\"] }", "surrogate"},
-        {"${ .input[0 }", "ends too early"},
-        {"${ .input. }", "ends too early"},
-        {"${ . }", "ends too early"},
-        {"${ .. }", "'.' at character 2 "},
-        {"${ [.input] }", "'[' at character 1 "},
-        {"${ {a: .input} }", "'{' at character 1 "},
-        {"${ \"text\" }", "'\"' at character 1 "},
-        {"${ not }", "'n' at character 1 "},
-        {"${ $ }", "'$' at character 1 "},
-        {"${ $__loc__ }", "$__loc__ is unknown"},
         {"${  }", "the expression is empty"},
         {"${ input.a }", "must begin with a point: .input"},
-        {"${ .[0] }", "must begin with a name"},
+        {"${ steps.a.output }", "must begin with a point: .steps"},
+        {"${ .[0] }", "must begin with a name: .input, .steps, "},
+        {"${ .[.index] }", "must begin with a name"},
         {"${ env.HOME }", "reads the environment"},
         {"${ $ENV.HOME }", "reads the environment"},
         {"${ .inptu.a }", ".inptu is unknown; did you mean .input?"},
+        {"${ .[\"inptu\"] }", ".inptu is unknown; did you mean .input?"},
         {"${ $thread.id }", "$thread is unknown; did you mean .thread?"},
         {"${ $output }", "did you mean .output?"},
-        {"${ .banana }", "begin with .input, .steps, .run or .thread"},
-        {"${ .state.x }", ".state is not supported by this version"},
-        {"${ .item }", ".item is not supported by this version"},
-        {"${ .index }", ".index is not supported by this version"},
-        {"${ .turn }", ".turn is not supported by this version"},
-        {"${ .previous.output }", ".previous is not supported by this version"},
-        {"${ $state }", "$state is not supported by this version"},
+        {"${ $item }", "$item is unknown; did you mean .item?"},
+        {"${ .bananas }", "begin with .input, .steps, .run, .thread, .output, .error, .state, "},
+        {"${ .bananas }", ".candidates or .candidate"},
+        {"${ .input[.idnex] }", ".idnex is unknown; did you mean .index?"},
+        {"${ .input[$i] }", "$i is unknown"},
+        {"${ .left }", ".left exists only in the reducer of a state channel"},
         {"${ .steps }", ".steps must be followed by the id of a step"},
         {"${ $steps }", "$steps must be followed by the id of a step"},
         {"${ .steps[0] }", ".steps must be followed by the id of a step"},
-        {"${ .steps[] }", ".steps must be followed by the id of a step"},
         {"${ .steps[.input.x].output }", ".steps must be followed by the id of a step"},
-        {"${ .steps | keys }", ".steps must be followed by the id of a step"},
         {"${ .steps.a.outptu }", "no field 'outptu'; did you mean 'output'?"},
         {"${ .steps.a.banana }", "there is output, status, error, usage, join"},
         {"${ .steps.a[0] }", "a step is not a list"},
         {"${ .run.metdata }", "did you mean 'metadata'?"},
         {"${ .thread.name }", ".thread has no field 'name'"},
+        {"${ .previous.ouput }", ".previous has no field 'ouput'; did you mean 'output'?"},
         {"plain", "expected one expression"},
         {".input.a", "expected one expression"},
         {"${ .input.a } and more", "nothing around it"},
         {"${ .input.a }${ .input.b }", "nothing around it"},
         {"${ .input.a", "has no end"},
-        {"${ .input[\"}\" }", "ends too early"},
+        {"${ .input[\"}\" }", "a `[` in it is not closed"},
         {"${ .input[\"} ]", "has no end"},
+        {"${ .input[\"\\(\"} ]", "has no end"},
     };
 
     for (size_t i = 0; i < PL_ARRAY_LEN(cases); i++) {
@@ -187,12 +190,74 @@ END_TEST
 
 START_TEST(a_root_that_does_not_exist_here_says_where_it_does)
 {
-    ck_assert_ptr_null(compile("${ .error.code }", EVERYWHERE));
-    ck_assert_ptr_nonnull(strstr(problems.items[0].message, "only inside on_error.step"));
-    ck_assert_ptr_null(compile("${ .output }", EVERYWHERE));
-    ck_assert_ptr_nonnull(strstr(problems.items[0].message, "only in accept"));
-    ck_assert_ptr_null(compile("${ .input }", 1u << EXPR_ROOT_OUTPUT));
-    ck_assert_ptr_nonnull(strstr(problems.items[0].message, ".input cannot be used here"));
+    static const struct {
+        const char *text;
+        unsigned roots;
+        const char *message;
+    } cases[] = {
+        {"${ .error.code }", EVERYWHERE, ".error exists only inside on_error.step"},
+        {"${ .output }", EVERYWHERE, ".output exists only in accept, key, score, until and writes"},
+        {"${ .item }", EVERYWHERE, ".item exists only inside the 'do' of a map"},
+        {"${ .index }", EVERYWHERE, ".index exists only inside the 'do' of a map"},
+        {"${ .items }", EVERYWHERE, "only inside the 'do' of a map with 'batch'"},
+        {"${ .items }", 1u << EXPR_ROOT_ITEM, "here write .item"},
+        {"${ .item }", 1u << EXPR_ROOT_ITEMS, "write .items"},
+        {"${ .turn }", EVERYWHERE, "only inside repeat"},
+        {"${ .previous.output }", EVERYWHERE, "only inside repeat"},
+        {"${ .args.x }", EVERYWHERE, "only in the 'do' of an agent's tool"},
+        {"${ .candidates }", EVERYWHERE, "only in the 'judge' of a vote"},
+        {"${ .candidate }", EVERYWHERE, "only in the 'score' step of a vote"},
+        {"${ .input }", 1u << EXPR_ROOT_OUTPUT, ".input cannot be used here"},
+        {"${ $state.x }", EVERYWHERE, "$state cannot be used here"},
+        {"${ .input[.index] }", EVERYWHERE, ".index exists only inside"},
+        {"${ .itme }", EVERYWHERE, "begin with .input, .steps, .run or .thread"},
+    };
+
+    for (size_t i = 0; i < PL_ARRAY_LEN(cases); i++) {
+        ck_assert_msg(!compile(cases[i].text, cases[i].roots), "%s compiles", cases[i].text);
+        ck_assert_uint_eq(problems.total, 1);
+        ck_assert_msg(strstr(problems.items[0].message, cases[i].message), "%s: %s", cases[i].text,
+                      problems.items[0].message);
+    }
+}
+END_TEST
+
+START_TEST(names_given_with_as_are_those_of_the_nearest_map)
+{
+    struct expr_as outermost = {.name = PL_STR("doc"), .map = outer_map};
+    struct expr_as inner = {.name = PL_STR("review"), .map = inner_map, .outer = &outermost};
+    struct expr *expr;
+
+    names_as = &inner;
+    expr = compile("${ .doc.pages[.review_index] }", EVERYWHERE);
+    ck_assert_str_eq(describe(expr), "as:doc/pages/[as#:review]");
+    ck_assert_uint_eq(expr->n_refs, 2);
+    ck_assert_ptr_eq(expr->refs[0].step, outer_map);
+    ck_assert_ptr_eq(expr->refs[1].step, inner_map);
+    outermost.name = inner.name; /* both maps give the same name */
+    ck_assert_ptr_eq(compile("${ .review.x }", EVERYWHERE)->refs[0].step, inner_map);
+    ck_assert_ptr_null(compile("${ .revew }", EVERYWHERE));
+    ck_assert_ptr_nonnull(strstr(problems.items[0].message, "did you mean .review?"));
+    ck_assert_ptr_null(compile("${ .bananas }", EVERYWHERE));
+    ck_assert_ptr_nonnull(strstr(problems.items[0].message, ".review or .review_index"));
+    ck_assert_ptr_null(compile("${ $review }", EVERYWHERE));
+    ck_assert_ptr_nonnull(strstr(problems.items[0].message, "did you mean .review?"));
+}
+END_TEST
+
+START_TEST(the_indexes_of_a_path_have_their_references_behind_its_own)
+{
+    struct expr *expr = compile("${ .steps.a.output[.index][.steps.b.output] }", ALL);
+
+    ck_assert_uint_eq(expr->n_refs, 3);
+    ck_assert(pl_str_is(expr->refs[0].name, "a"));
+    ck_assert_int_eq(expr->refs[1].root, EXPR_ROOT_INDEX);
+    ck_assert(pl_str_is(expr->refs[2].name, "b"));
+    /* the same memory, so that what check fills in is seen by the evaluation */
+    ck_assert_ptr_eq(expr->segments[0].dynamic->refs, &expr->refs[1]);
+    ck_assert_ptr_eq(expr->segments[1].dynamic->refs, &expr->refs[2]);
+    ck_assert_ptr_eq(sink.first, expr);
+    ck_assert_ptr_null(expr->next);
 }
 END_TEST
 
@@ -273,9 +338,26 @@ START_TEST(paths_give_what_jq_would)
         {"${ .steps.a.error.code }", "null"},
         {"${ .steps.a }", "{\"output\":1}"},
         {"${ .run.id }", "null"}, /* an absent value is null */
+        {"${ .input.o.k.x[.index] }", "2.50"},
+        {"${ .input.o.k.x[.turn] }", "{\"y\":null}"},
+        {"${ .input.o.k.x[.args.half] }", "1"},
+        {"${ .input.o.k.x[.args.below] }", "{\"y\":null}"},
+        {"${ .input.o.k.x[.args.far] }", "null"},
+        {"${ .input[.item] }", "\"t\\u00e9\""},
+        {"${ .input[.args.accent] }", "1"},
+        {"${ .input.o[.item].more }", "null"},
+        {"${ .input.o.k.x[.item]? }", "null"},
+        {"${ .input.o[.index]? }", "null"},
+        {"${ .input.o[.input.z]? }", "null"},
+        {"${ .input.z[.input.f] }", "null"},
     };
 
     values[EXPR_ROOT_INPUT] = pl_str(input);
+    values[EXPR_ROOT_INDEX] = PL_STR("1");
+    values[EXPR_ROOT_TURN] = PL_STR(" -1");
+    values[EXPR_ROOT_ITEM] = PL_STR(" \"s\" ");
+    values[EXPR_ROOT_ARGS] =
+        PL_STR("{\"half\":0.9,\"below\":-0.5,\"far\":1e300,\"accent\":\"caf\\u00e9\"}");
     for (size_t i = 0; i < PL_ARRAY_LEN(cases); i++) {
         struct expr *expr = compile(cases[i].text, ALL);
         struct pl_str json;
@@ -300,6 +382,13 @@ START_TEST(taking_what_a_value_cannot_have_fails_with_expression_and_reason)
         {"${ .input[0] }", "cannot take element 0 of an object"},
         {"${ .input.s[-1] }", "cannot take element -1 of a string"},
         {"${ .input.l[0]?.k }", "cannot take the member 'k' of a number"},
+        {"${ .input.l[.input.s] }", "cannot take the member 'x' of a list"},
+        {"${ .input[.input.n] }", "cannot take element 1 of an object"},
+        {"${ .input.l[.input.b] }",
+         "expression '.input.l[.input.b]': the index '.input.b' must be a number or a string, and "
+         "is a boolean"},
+        {"${ .input.l[.input.none] }", "must be a number or a string, and is null"},
+        {"${ .input.l[.input.l.k] }", "expression '.input.l.k': cannot take the member 'k' of"},
     };
 
     values[EXPR_ROOT_INPUT] = PL_STR("{\"l\":[1],\"n\":1,\"s\":\"x\",\"b\":true}");
@@ -337,8 +426,10 @@ int main(void)
 
     tcase_add_checked_fixture(tests, setup, teardown);
     tcase_add_test(tests, paths_compile_to_a_root_and_segments);
-    tcase_add_test(tests, what_is_no_plain_path_is_refused_in_words_for_its_author);
+    tcase_add_test(tests, a_path_that_leads_nowhere_is_refused_in_words_for_its_author);
     tcase_add_test(tests, a_root_that_does_not_exist_here_says_where_it_does);
+    tcase_add_test(tests, names_given_with_as_are_those_of_the_nearest_map);
+    tcase_add_test(tests, the_indexes_of_a_path_have_their_references_behind_its_own);
     tcase_add_test(tests, a_value_that_is_no_text_is_no_expression);
     tcase_add_test(tests, expressions_are_gathered_in_order);
     tcase_add_test(tests, paths_give_what_jq_would);

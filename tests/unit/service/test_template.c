@@ -54,8 +54,21 @@ static struct pl_str step_value(void *arg, const struct step_def *step, enum exp
     return field == EXPR_STEP_OUTPUT ? PL_STR("\"out\\tput\"") : (struct pl_str){0};
 }
 
+/* The value of a jq program: its own text as a JSON string, or nothing yet. */
+static bool pending;
+
+static enum pl_code jq_value(void *arg, const struct expr *expr, struct pl_str *ret_json,
+                             struct pl_err *err)
+{
+    (void)arg;
+    if (pl_str_is(expr->program, ".input | error"))
+        return pl_err_set(err, PL_ERR_EXPRESSION_LIMIT, "it ran for more than 1 s");
+    *ret_json = pending ? PL_STR("null") : PL_STR("{\"n\": [1, \"two\"]}");
+    return PL_OK;
+}
+
 static const struct expr_scope scope = {
-    .arg = (char *)(uintptr_t)input, .root = root_value, .step = step_value};
+    .arg = (char *)(uintptr_t)input, .root = root_value, .step = step_value, .jq = jq_value};
 
 static void expect(const char *yaml, enum template_kind kind, const char *json, const char *text)
 {
@@ -159,14 +172,14 @@ START_TEST(every_bad_expression_of_a_value_is_reported_at_its_place)
         const char *pointer, *message;
     } expected[] = {
         {1, 4, "/a", "did you mean .input?"},
-        {2, 4, "/b", "'|' at character"},
-        {2, 4, "/b", "not supported by this version"},
+        {2, 4, "/b", "'now' is not available"},
+        {2, 4, "/b", ".item exists only inside"},
         {4, 5, "/c/0", "has no end"},
         {5, 5, "/c/1/d", "an expression cannot stand in a key"},
     };
 
     ck_assert_ptr_null(compile("a: ${ .inptu }\n"
-                               "b: x ${ .input | y } ${ .item } ${ .input.ok }\n"
+                               "b: x ${ .input | now } ${ .item } ${ .input.ok }\n"
                                "c:\n"
                                "  - 'x ${ .input'\n"
                                "  - 'd${ .input }': 1\n"));
@@ -199,6 +212,47 @@ START_TEST(an_expression_that_fails_fails_the_template)
     ck_assert_int_eq(template_write_json(template, &scope, &out, &err), PL_ERR_EXPRESSION_ERROR);
     ck_assert_ptr_nonnull(strstr(err.message, "cannot take the member 'hours' of a number"));
     ck_assert_int_eq(template_write_text(template, &scope, &out, &err), PL_ERR_EXPRESSION_ERROR);
+    pl_buf_finish(&out);
+}
+END_TEST
+
+START_TEST(jq_programs_stand_wherever_paths_do)
+{
+    expect("${ .input | keys }", TEMPLATE_EXPR, "{\"n\":[1,\"two\"]}", "{\"n\":[1,\"two\"]}");
+    expect("'x ${ {a: .input.days} } y'", TEMPLATE_TEXT, "\"x {\\\"n\\\":[1,\\\"two\\\"]} y\"",
+           "x {\"n\":[1,\"two\"]} y");
+    expect("'${ .input | \"} \\(\"}\")\" }!'", TEMPLATE_TEXT, "\"{\\\"n\\\":[1,\\\"two\\\"]}!\"",
+           "{\"n\":[1,\"two\"]}!");
+    ck_assert(template_has_jq(compile("[1, {a: 'x ${ .input + 1 }'}]")));
+    ck_assert(template_has_jq(compile("${ .input + 1 }")));
+    ck_assert(
+        !template_has_jq(compile("[1, {a: 'x ${ .input }'}, \"${ .input }\", '$${ x | y }']")));
+}
+END_TEST
+
+START_TEST(a_jq_value_that_is_not_there_yet_is_null_and_no_error)
+{
+    pending = true;
+    expect("{a: \"${ .input + 1 }\", b: \"x${ .input + 1 }\", c: \"${ .input.days }\"}",
+           TEMPLATE_OBJECT, "{\"a\":null,\"b\":\"x\",\"c\":3.0}",
+           "{\"a\":null,\"b\":\"x\",\"c\":3.0}");
+    pending = false;
+}
+END_TEST
+
+START_TEST(a_jq_error_has_its_expression_in_front)
+{
+    struct template *template = compile("[\"${ .input | error }\"]");
+    struct expr_scope without = scope;
+    struct pl_err err;
+    struct pl_buf out;
+
+    pl_buf_init(&out, 4096);
+    ck_assert_int_eq(template_write_json(template, &scope, &out, &err), PL_ERR_EXPRESSION_LIMIT);
+    ck_assert_str_eq(err.message, "expression '.input | error': it ran for more than 1 s");
+    without.jq = NULL;
+    ck_assert_int_eq(template_write_json(template, &without, &out, &err), PL_ERR_EXPRESSION_ERROR);
+    ck_assert_ptr_nonnull(strstr(err.message, "none can run here"));
     pl_buf_finish(&out);
 }
 END_TEST
@@ -261,6 +315,9 @@ int main(void)
     tcase_add_test(tests, every_bad_expression_of_a_value_is_reported_at_its_place);
     tcase_add_test(tests, a_value_the_document_refused_is_not_reported_again);
     tcase_add_test(tests, an_expression_that_fails_fails_the_template);
+    tcase_add_test(tests, jq_programs_stand_wherever_paths_do);
+    tcase_add_test(tests, a_jq_value_that_is_not_there_yet_is_null_and_no_error);
+    tcase_add_test(tests, a_jq_error_has_its_expression_in_front);
     tcase_add_test(tests, a_value_past_the_cap_of_its_buffer_is_too_large);
     tcase_add_test(tests, a_template_that_does_not_fit_its_arena_has_no_problem_but_a_failed_arena);
     suite_add_tcase(suite, tests);

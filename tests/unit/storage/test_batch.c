@@ -22,8 +22,8 @@ START_TEST(strings_are_copied_and_values_referenced)
     pl_value_unref(&output);
     ck_assert(pl_str_is(batch->steps->row.path, "plan.hotel"));
     ck_assert(pl_str_is(pl_value_text(batch->steps->row.output), "[1]"));
-    ck_assert(pl_str_is(batch->definitions->hash, "sha"));
-    ck_assert(pl_str_is(batch->definitions->text, "plan.hotel"));
+    ck_assert(pl_str_is(batch->definitions.first->name, "sha"));
+    ck_assert(pl_str_is(batch->definitions.first->value, "plan.hotel"));
     ck_assert(pl_str_is(batch->events->row.type, "step.failed"));
     ck_assert_uint_eq(batch->rows, 3);
     store_batch_destroy(&batch);

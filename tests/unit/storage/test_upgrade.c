@@ -28,9 +28,54 @@ static void write_version_1(const char *path)
          "'{\"code\":\"timeout\"}','why','thr','{\"k\":\"v\"}','',10,11,12,1,2,3,4,0.5,2)");
     exec(db, "INSERT INTO runs VALUES ('t','run_2','h','',0,'running','running',0,0,NULL,NULL,NULL,"
              "'','','','',20,21,0,0,0,0,0,0,1)");
+    exec(db, "INSERT INTO steps VALUES ('t','run_1','plan','parallel','failed','over',1,1,0,1,'',"
+             "NULL,'{\"code\":\"timeout\"}','why','{}',1,2,3,4,0.5,10,11,12,0,11)");
+    exec(db, "INSERT INTO steps VALUES ('t','run_1','plan.a','llm','succeeded','over',2,1,1,0,'m',"
+             "'[1]',NULL,'','',1,2,3,4,NULL,10,11,12,13,14)");
+    exec(db, "INSERT INTO steps VALUES ('t','run_1','plan2','llm','skipped','over',0,0,0,0,'',"
+             "NULL,NULL,'','',0,0,0,0,0,0,0,0,0,0)");
     exec(db, "INSERT INTO events VALUES ('t','run_1',1,10,'run.started','',0,'')");
     exec(db, "COMMIT");
     sqlite3_close(db);
+}
+
+static void check_steps(struct store *store, struct pl_arena *arena)
+{
+    struct store_step *steps = NULL, step;
+    size_t count = 0;
+
+    ck_assert_int_eq(store_list_steps(store, arena, PL_STR("t"), PL_STR("run_1"), PL_STR("plan"),
+                                      10, &steps, &count, NULL),
+                     PL_OK);
+    ck_assert_uint_eq(count, 2);
+    ck_assert(pl_str_is(steps[0].path, "plan.a") && pl_str_is(steps[1].path, "plan2"));
+    ck_assert(steps[0].attempts == 2 && steps[0].tries == 1 && steps[0].handled);
+    ck_assert(pl_str_is(pl_value_text(steps[0].output), "[1]"));
+    ck_assert(steps[0].wake_at == 13 && steps[0].sent_at == 14 && steps[0].ended_at == 12);
+    ck_assert(!steps[0].memo && !steps[0].writes);
+    store_step_finish(&steps[0]);
+    ck_assert_int_eq(
+        store_get_step(store, arena, PL_STR("t"), PL_STR("run_1"), PL_STR("plan"), &step, NULL),
+        PL_OK);
+    ck_assert(pl_str_is(step.kind, "parallel") && pl_str_is(step.reason, "why"));
+    ck_assert(pl_str_is(step.join, "{}") && step.counted && step.usage.cost_usd == 0.5);
+    store_step_finish(&step);
+}
+
+/* An old row that is written anew, as a run that goes on does, is the same row still. */
+static void go_on(struct store *store, struct pl_arena *arena)
+{
+    struct store_batch *batch = store_batch_create(PL_STR("t"), PL_STR("run_1"));
+    struct store_step row = {.path = PL_STR("plan.a"), .attempts = 7}, *steps;
+    size_t count = 0;
+
+    store_batch_put_step(batch, &row);
+    ck_assert_int_eq(store_submit_wait(store, &batch, NULL), PL_OK);
+    ck_assert_int_eq(store_list_steps(store, arena, PL_STR("t"), PL_STR("run_1"), PL_STR("plan"),
+                                      10, &steps, &count, NULL),
+                     PL_OK);
+    ck_assert_uint_eq(count, 2);
+    ck_assert(steps[0].attempts == 7);
 }
 
 START_TEST(a_database_of_version_1_is_upgraded_with_its_runs)
@@ -48,7 +93,7 @@ START_TEST(a_database_of_version_1_is_upgraded_with_its_runs)
                                       .n_metadata = 1};
     size_t count = 0;
 
-    ck_assert_uint_ge(store_sqlite_migration_count, 2);
+    ck_assert_uint_ge(store_sqlite_migration_count, 3);
     store_fixture_init(&fixture, 0);
     write_version_1(fixture.path);
     for (int round = 0; round < 2; round++) { /* the second time there is nothing to do */
@@ -63,8 +108,12 @@ START_TEST(a_database_of_version_1_is_upgraded_with_its_runs)
             PL_OK);
         ck_assert_uint_eq(count, 1);
         ck_assert(pl_str_is(runs[0].id, "run_2"));
+        check_steps(store, arena);
         store_close(&store);
     }
+    store = store_fixture_open(&fixture, true);
+    go_on(store, arena);
+    store_close(&store);
     pl_arena_destroy(&arena);
     store_fixture_finish(&fixture);
 }

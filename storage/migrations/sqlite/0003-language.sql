@@ -1,0 +1,71 @@
+-- What the whole language needs: what a step found out on its way (memo), what it wrote to the state, the memory of
+-- threads, and paths with numbers in them in the order people count.
+
+-- Steps are now kept by `place`, which the program makes of the path (storage/step_path.c): its bytes are in the
+-- order of the steps. Paths of before had neither numbers nor characters it treats otherwise but the dot. A large memo
+-- is kept in step_memos, so that the row, which is rewritten as the step goes on, stays small.
+CREATE TABLE steps_by_place (
+    tenant              TEXT    NOT NULL,
+    run                 TEXT    NOT NULL,
+    place               TEXT    NOT NULL,
+    path                TEXT    NOT NULL,
+    kind                TEXT    NOT NULL,
+    status              TEXT    NOT NULL,
+    phase               TEXT    NOT NULL,
+    attempts            INTEGER NOT NULL,
+    tries               INTEGER NOT NULL,
+    handled             INTEGER NOT NULL,
+    counted             INTEGER NOT NULL,
+    model               TEXT    NOT NULL,
+    output              TEXT,
+    error               TEXT,
+    memo_apart          INTEGER NOT NULL,
+    memo                TEXT,
+    writes              TEXT,
+    reason              TEXT    NOT NULL,
+    join_state          TEXT    NOT NULL,
+    calls               INTEGER NOT NULL,
+    input_tokens        INTEGER NOT NULL,
+    cached_input_tokens INTEGER NOT NULL,
+    output_tokens       INTEGER NOT NULL,
+    cost_usd            REAL,
+    created_at          INTEGER NOT NULL,
+    started_at          INTEGER NOT NULL,
+    ended_at            INTEGER NOT NULL,
+    wake_at             INTEGER NOT NULL,
+    sent_at             INTEGER NOT NULL,
+    PRIMARY KEY (tenant, run, place)
+) STRICT, WITHOUT ROWID;
+
+INSERT INTO steps_by_place
+    SELECT tenant, run, replace(path, '.', '!'), path, kind, status, phase, attempts, tries, handled, counted, model,
+        output, error, 0, NULL, NULL, reason, join_state, calls, input_tokens, cached_input_tokens, output_tokens,
+        cost_usd, created_at, started_at, ended_at, wake_at, sent_at
+    FROM steps;
+
+DROP TABLE steps;
+ALTER TABLE steps_by_place RENAME TO steps;
+
+CREATE TABLE step_memos (
+    tenant TEXT NOT NULL,
+    run    TEXT NOT NULL,
+    place  TEXT NOT NULL,
+    memo   TEXT NOT NULL,
+    PRIMARY KEY (tenant, run, place)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE threads (
+    tenant     TEXT    NOT NULL,
+    id         TEXT    NOT NULL,
+    state      TEXT    NOT NULL,
+    updated_at INTEGER NOT NULL,
+    PRIMARY KEY (tenant, id)
+) STRICT, WITHOUT ROWID;
+
+-- Unfinished runs come back in the order of their ids, which is that of their threads' turns. Whether a thread has a
+-- turn going on is asked before its state is set from outside.
+DROP INDEX runs_unfinished;
+CREATE INDEX runs_unfinished ON runs (id, tenant) WHERE ended_at = 0;
+CREATE INDEX runs_turns ON runs (tenant, thread) WHERE ended_at = 0 AND thread <> '';
+
+PRAGMA user_version = 3;
