@@ -95,6 +95,14 @@ void run_core_effect(struct run_core *core, enum run_effect_type type, struct ru
     effects[core->n_effects++] = (struct run_effect){.type = type, .node = node, .what = what};
 }
 
+void run_core_effect_of(struct run_core *core, struct run_node *node, enum run_eval_what what,
+                        struct run_frame *frame)
+{
+    run_core_effect(core, RUN_FX_EVAL, node, what);
+    if (!core->out_of_memory)
+        core->effects[core->n_effects - 1].frame = frame;
+}
+
 void run_core_note(struct run_core *core, const char *type, struct run_node *node)
 {
     struct run_note *notes =

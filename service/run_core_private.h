@@ -60,6 +60,9 @@ struct run_core {
 struct run_core *run_core_new(struct workflow *workflow, uint64_t seed);
 void run_core_effect(struct run_core *core, enum run_effect_type type, struct run_node *node,
                      enum run_eval_what what);
+/* An evaluation about a frame of the node. */
+void run_core_effect_of(struct run_core *core, struct run_node *node, enum run_eval_what what,
+                        struct run_frame *frame);
 /* `node` NULL: of the run. */
 void run_core_note(struct run_core *core, const char *type, struct run_node *node);
 /* Carries the consequences of everything on the queue. */

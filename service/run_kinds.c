@@ -14,6 +14,9 @@ static const struct run_kind *const kinds[] = {
     [STEP_PARALLEL] = &run_kind_parallel,
     [STEP_MAP] = &run_kind_map,
     [STEP_VOTE] = &run_kind_vote,
+    [STEP_WORKFLOW] = &run_kind_workflow,
+    [STEP_REPEAT] = &run_kind_repeat,
+    [STEP_AGENT] = &run_kind_agent,
     [STEP_HUMAN] = &run_kind_human,
     [STEP_SLEEP] = &run_kind_sleep,
 };

@@ -80,6 +80,7 @@ struct run_frame {
                                  sub-workflow's input, the turn before of a repeat; NULL: none */
     struct pl_value *output;  /* several steps: the body's output, once it was made */
     unsigned open;            /* steps entered and not final */
+    unsigned telling;         /* steps that are final, and nobody was told yet */
     bool over;                /* everything in it is, and its owner was told */
     bool kept;                /* its owner still reads it */
     bool failed;              /* several steps: one failed unhandled; the rest is being stopped */
