@@ -38,7 +38,7 @@ static struct pl_str dashed_name(struct pl_str text, struct pl_str word)
         struct pl_str name = pl_str_n(start, (size_t)(p - start) + 1);
         const char *at = memmem(name.ptr, name.len, word.ptr, word.len);
 
-        if (at > start && start > text.ptr && start[-1] == '.' && at[-1] == '-')
+        if (at && at > start && start > text.ptr && start[-1] == '.' && at[-1] == '-')
             return name;
     }
     return (struct pl_str){0};
