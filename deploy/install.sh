@@ -9,6 +9,7 @@ missing=
 
 has_command() { command -v "$1" >/dev/null 2>&1; }
 has_library() { pkg-config --exists "$1" 2>/dev/null; }
+has_header() { test -e "/usr/include/$1" || test -e "/usr/local/include/$1"; }
 
 # want PACKAGE TEST...: remembers PACKAGE unless the command TEST says that what it brings is here already, be it from
 # another package or built by hand.
@@ -28,6 +29,8 @@ want_build() {
     want libcjson-dev has_library libcjson
     want libmicrohttpd-dev has_library libmicrohttpd
     want libyaml-dev has_library yaml-0.1
+    want libjq-dev has_header jq.h
+    want libseccomp-dev has_library libseccomp
     want libsqlite3-dev has_library sqlite3
     want libsodium-dev has_library libsodium
     want ca-certificates test -s /etc/ssl/certs/ca-certificates.crt

@@ -172,6 +172,11 @@ struct expr *expr_compile(struct pl_arena *arena, const struct doc_node *node,
                           struct expr_names names, struct expr_sink *sink,
                           struct doc_problems *problems);
 
+/* Reports that jq does not compile the program of `expr`, for the reason in `err` (see
+ * workflow_env.check_jq), at its place and with a hint where the mistake is a common one. */
+void expr_jq_problem(const struct expr *expr, const struct pl_err *err,
+                     struct doc_problems *problems);
+
 /* True when something in it is a jq expression. */
 bool template_has_jq(const struct template *template);
 

@@ -13,11 +13,11 @@
 #include "base/err.h"
 #include "base/list.h"
 #include "base/str.h"
+#include "service/loop.h"
 
 #include <stdatomic.h>
 
 struct jq_pool;
-struct loop;
 
 /* All jq expressions of one workflow as one unit: compiled once by each worker that needs it.
  * Immutable, lives in the workflow's arena. */
@@ -41,8 +41,8 @@ struct jq_job {
     uint64_t queue;    /* whose job it is: queues are served in turn (a hash of the run's id) */
     size_t max_output; /* bytes of one value; more: expression_limit */
 
-    /* Filled before done: one for each index, in `arena` (the caller's, used by no one meanwhile).
-     */
+    /* Filled before done: one for each index, in `arena` (the caller's, used by no one meanwhile);
+     * `answers` is NULL when the arena has no room for it. */
     struct pl_arena *arena;
     struct jq_answer {
         struct pl_str json; /* the one value, when err.code is OK */
@@ -54,8 +54,13 @@ struct jq_job {
     void (*done)(struct jq_job *job);
     struct loop *loop;
 
-    struct pl_list link; /* the pool's */
-    void *state;         /* the pool's */
+    /* the pool's */
+    struct pl_list link;
+    struct loop_mail mail;
+    void *state;      /* NULL; who waits for a check */
+    size_t answered;  /* indexes that have their answer */
+    bool alone;       /* compiling them together has cost a worker its life */
+    bool killed_once; /* somebody else has killed the worker that had it */
 };
 
 /* `workers` 0: as many as there are cores, at most 4. They are started when first needed. Errors:

@@ -1,7 +1,10 @@
 /* schema_fill.c - defaults for missing properties, spliced into the text: what was there stays byte
  * for byte. Not validation. Called by schema_apply, and at compile to try the defaults themselves.
- */
+ *
+ * More than one schema may speak of one value: by `$ref`, and by what each of those says of a
+ * member. They are carried along as layers; the first that has a default for a name gives it. */
 #include "base/json.h"
+#include "base/map.h"
 #include "service/schema_node.h"
 
 /* Text to put before the byte at `offset`. */
@@ -15,15 +18,53 @@ struct filler {
     struct pl_arena *arena;
     const char *start; /* of the whole text */
     struct splice *first, **last;
-    size_t added; /* bytes */
+    size_t added; /* bytes, here */
+    size_t *room; /* bytes that may still be added in all */
+    unsigned depth;
+    const char **why;
 };
+
+/* The schemas of one value, those behind `$ref` included. */
+struct layers {
+    const struct schema *few[8], **items;
+    size_t count, capacity;
+};
+
+static struct pl_str fill_text(const struct filler *outer, const struct layers *layers,
+                               struct pl_str json);
+
+static void add_layer(struct filler *filler, struct layers *layers, const struct schema *schema)
+{
+    for (; schema; schema = schema->ref) {
+        if (!layers->items) {
+            layers->items = layers->few;
+            layers->capacity = PL_ARRAY_LEN(layers->few);
+        }
+        if (layers->count == layers->capacity) {
+            const struct schema **more =
+                pl_arena_alloc_array(filler->arena, 2 * layers->capacity, sizeof(*more));
+
+            if (!more)
+                return;
+            memcpy(more, layers->items, layers->count * sizeof(*more));
+            layers->items = more;
+            layers->capacity *= 2;
+        }
+        layers->items[layers->count++] = schema;
+    }
+}
 
 static void add_splice(struct filler *filler, const char *at, struct pl_str text)
 {
     struct splice *splice = pl_arena_alloc(filler->arena, sizeof(*splice));
 
-    if (!splice)
+    if (!splice || *filler->why)
         return;
+    if (text.len > *filler->room) {
+        *filler->why = "with its defaults the value is more than 16 MiB larger";
+        return;
+    }
+    *filler->room -= text.len;
     splice->offset = (size_t)(at - filler->start);
     splice->text = text;
     *filler->last = splice;
@@ -31,67 +72,138 @@ static void add_splice(struct filler *filler, const char *at, struct pl_str text
     filler->added += text.len;
 }
 
-static void fill(struct filler *filler, const struct schema *schema, struct pl_str json);
+static void fill(struct filler *filler, const struct layers *layers, struct pl_str json);
+
+/* What the layers say of the member with this key. */
+static void layers_of(struct filler *filler, const struct layers *layers, struct pl_str key,
+                      struct layers *ret)
+{
+    *ret = (struct layers){0};
+    for (size_t i = 0; i < layers->count; i++) {
+        const struct schema_property *property = schema_property_of(layers->items[i], key);
+
+        if (property)
+            add_layer(filler, ret, property->schema);
+    }
+}
 
 /* `"name":default`, with a comma if something is before it. */
-static void add_member(struct filler *filler, const struct schema_property *property,
-                       const char *at, bool comma)
+static void add_member(struct filler *filler, const struct layers *layers, struct pl_str name,
+                       struct pl_str fallback, const char *at, bool comma)
 {
-    struct pl_str value = schema_fill(property->schema, filler->arena, property->schema->fallback);
-    struct doc_node name = {.type = DOC_STRING, .text = property->name};
+    struct doc_node node = {.type = DOC_STRING, .text = name};
+    struct layers inner;
+    struct pl_str value;
 
+    layers_of(filler, layers, name, &inner);
+    value = fill_text(filler, &inner, fallback);
     if (comma)
         add_splice(filler, at, PL_STR(","));
-    add_splice(filler, at, doc_json(filler->arena, &name));
+    add_splice(filler, at, doc_json(filler->arena, &node));
     add_splice(filler, at, PL_STR(":"));
     add_splice(filler, at, value);
 }
 
-static void fill_object(struct filler *filler, const struct schema *schema, struct pl_str json)
+/* The default that the layers have for a name: of its own schema, or of what that refers to. */
+static struct pl_str fallback_of(const struct schema *schema)
 {
-    bool few[64] = {false}, *seen = few, comma = false;
-    const char *at = NULL; /* behind the last member, else before the closing brace */
+    while (schema && !schema->fallback.ptr)
+        schema = schema->ref;
+    return schema ? schema->fallback : (struct pl_str){0};
+}
+
+static bool has_defaults(const struct layers *layers)
+{
+    for (size_t i = 0; i < layers->count; i++)
+        for (size_t p = 0; p < layers->items[i]->n_properties; p++)
+            if (fallback_of(layers->items[i]->properties[p]->schema).ptr)
+                return true;
+    return false;
+}
+
+/* The names that are there, of those that have defaults. NULL when the arena failed. */
+static struct pl_map *fill_members(struct filler *filler, const struct layers *layers,
+                                   struct pl_str json, bool defaults, const char **ret_end)
+{
+    struct pl_map *seen = defaults ? pl_map_create(filler->arena, 8) : NULL;
+    struct layers inner;
     struct json_iter it;
 
-    if (schema->n_properties > PL_ARRAY_LEN(few))
-        seen = pl_arena_alloc_array(filler->arena, schema->n_properties, sizeof(*seen));
-    if (!seen)
-        return;
-    for (json_iter_init(&it, json); json_iter_next(&it); comma = true) {
-        const struct schema_property *property = schema_property_of(schema, it.key, filler->arena);
+    for (json_iter_init(&it, json); json_iter_next(&it);) {
+        struct pl_str key = schema_text(it.key, filler->arena);
 
-        at = it.value.ptr + it.value.len;
-        if (!property)
+        *ret_end = it.value.ptr + it.value.len;
+        layers_of(filler, layers, key, &inner);
+        if (!inner.count)
             continue;
-        seen[property->index] = true;
-        if (property->schema)
-            fill(filler, property->schema, it.value);
+        if (seen)
+            (void)pl_map_put(seen, key, filler, NULL);
+        fill(filler, &inner, it.value);
     }
-    if (!comma)
-        at = it.json.ptr + it.json.len - 1;
-    for (size_t i = 0; i < schema->n_properties; i++) {
-        const struct schema_property *property = schema->properties[i];
+    if (!*ret_end)
+        *ret_end = it.json.ptr + it.json.len;
+    return seen;
+}
 
-        if (seen[i] || !property->schema || !property->schema->fallback.ptr)
-            continue;
-        add_member(filler, property, at, comma);
-        comma = true;
+static void fill_object(struct filler *filler, const struct layers *layers, struct pl_str json)
+{
+    const bool defaults = has_defaults(layers);
+    const char *at = NULL; /* behind the last member, else before the closing brace */
+    struct pl_map *seen = fill_members(filler, layers, json, defaults, &at);
+    bool comma = json_count(json) > 0;
+
+    if (!comma)
+        at--;
+    for (size_t i = 0; seen && i < layers->count; i++) {
+        for (size_t p = 0; p < layers->items[i]->n_properties; p++) {
+            const struct schema_property *property = layers->items[i]->properties[p];
+            struct pl_str fallback = fallback_of(property->schema);
+
+            if (!fallback.ptr || pl_map_get(seen, property->name) || pl_arena_failed(filler->arena))
+                continue;
+            (void)pl_map_put(seen, property->name, filler, NULL);
+            add_member(filler, layers, property->name, fallback, at, comma);
+            comma = true;
+        }
     }
 }
 
-static void fill(struct filler *filler, const struct schema *schema, struct pl_str json)
+static void fill_array(struct filler *filler, const struct layers *layers, struct pl_str json)
+{
+    size_t index = 0, longest = 0;
+    struct layers inner;
+    struct json_iter it;
+    bool items = false;
+
+    for (size_t i = 0; i < layers->count; i++) {
+        items |= layers->items[i]->items != NULL;
+        if (layers->items[i]->prefix.count > longest)
+            longest = layers->items[i]->prefix.count;
+    }
+    if (!items && !longest)
+        return;
+    for (json_iter_init(&it, json); json_iter_next(&it) && (items || index < longest); index++) {
+        inner = (struct layers){0};
+        for (size_t i = 0; i < layers->count; i++) {
+            const struct schema *layer = layers->items[i];
+
+            add_layer(filler, &inner,
+                      index < layer->prefix.count ? layer->prefix.items[index] : layer->items);
+        }
+        fill(filler, &inner, it.value);
+    }
+}
+
+static void fill(struct filler *filler, const struct layers *layers, struct pl_str json)
 {
     enum json_type type = json_type(json);
-    struct json_iter it;
 
-    if (!schema->fills || pl_arena_failed(filler->arena))
+    if (!layers->count || *filler->why || pl_arena_failed(filler->arena))
         return;
-    if (type == JSON_OBJECT && schema->n_properties)
-        fill_object(filler, schema, json);
-    if (type != JSON_ARRAY || !schema->items)
-        return;
-    for (json_iter_init(&it, json); json_iter_next(&it);)
-        fill(filler, schema->items, it.value);
+    if (type == JSON_OBJECT)
+        fill_object(filler, layers, json);
+    else if (type == JSON_ARRAY)
+        fill_array(filler, layers, json);
 }
 
 static struct pl_str splice_all(const struct filler *filler, struct pl_str json)
@@ -112,13 +224,35 @@ static struct pl_str splice_all(const struct filler *filler, struct pl_str json)
     return pl_str_n(out, json.len + filler->added);
 }
 
-struct pl_str schema_fill(const struct schema *schema, struct pl_arena *arena, struct pl_str json)
+/* A text filled on its own: the value, or a default on its way into it. */
+static struct pl_str fill_text(const struct filler *outer, const struct layers *layers,
+                               struct pl_str json)
 {
-    struct filler filler = {.arena = arena, .start = json.ptr};
+    struct filler filler = *outer;
 
+    filler.start = json.ptr;
+    filler.first = NULL;
     filler.last = &filler.first;
-    fill(&filler, schema, json);
-    if (pl_arena_failed(arena))
+    filler.added = 0;
+    if (filler.depth++ > SCHEMA_FILL_DEPTH) {
+        *filler.why = "it brings in another default, and so on without an end";
+        return json;
+    }
+    fill(&filler, layers, json);
+    if (pl_arena_failed(filler.arena))
         return (struct pl_str){0};
-    return filler.first ? splice_all(&filler, json) : json;
+    return filler.first && !*filler.why ? splice_all(&filler, json) : json;
+}
+
+struct pl_str schema_fill(const struct schema *schema, struct pl_arena *arena, struct pl_str json,
+                          const char **ret_why)
+{
+    size_t room = SCHEMA_FILLED;
+    struct filler filler = {.arena = arena, .room = &room, .why = ret_why};
+    struct layers layers = {0};
+
+    if (!schema->fills)
+        return json;
+    add_layer(&filler, &layers, schema);
+    return fill_text(&filler, &layers, json);
 }

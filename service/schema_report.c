@@ -37,31 +37,35 @@ static bool is_bare_name(struct pl_str key)
     return key.len > 0;
 }
 
-/* "a.b[0]": how people name a place; empty at the root. Long ones end in "...". */
-static void write_label(struct pl_arena *arena, const struct schema_place *place, char label[LABEL])
+/* "a.b[0]": how people name a place; empty at the root. Long ones end in "...". Gives the bytes
+ * that a label without an end would have so far. */
+static size_t write_label(struct pl_arena *arena, const struct schema_place *place,
+                          char label[LABEL])
 {
-    size_t count, used = 0;
-    const struct schema_place **way = way_to(arena, place, &count);
     char shown[DOC_EXCERPT];
+    struct pl_str key;
+    size_t used;
+    int wrote;
 
-    label[0] = '\0';
-    for (size_t i = 0; way && i < count && used < LABEL; i++) {
-        struct pl_str key = {0};
-        int wrote;
-
-        if (way[i]->key.ptr)
-            key = json_decode_string_arena(way[i]->key, arena);
+    if (!place)
+        return 0;
+    used = write_label(arena, place->up, label);
+    if (used >= LABEL)
+        return used;
+    if (!place->key.ptr) {
+        wrote = snprintf(label + used, LABEL - used, "[%zu]", place->index);
+    } else {
+        key = schema_text(place->key, arena);
         doc_excerpt(key, shown);
-        if (!way[i]->key.ptr)
-            wrote = snprintf(label + used, LABEL - used, "[%zu]", way[i]->index);
-        else if (is_bare_name(key))
-            wrote = snprintf(label + used, LABEL - used, "%s%s", i ? "." : "", shown);
+        if (is_bare_name(key))
+            wrote = snprintf(label + used, LABEL - used, "%s%s", place->up ? "." : "", shown);
         else
             wrote = snprintf(label + used, LABEL - used, "[\"%s\"]", shown);
-        used += wrote > 0 ? (size_t)wrote : 0;
     }
+    used += wrote > 0 ? (size_t)wrote : 0;
     if (used >= LABEL)
         memcpy(label + LABEL - 4, "...", 4);
+    return used;
 }
 
 /* The JSON Pointer of a place, as doc_pointer writes it: through nodes that stand for the places.
@@ -88,20 +92,24 @@ bool schema_report(struct schema_check *check, const struct schema_place *place,
                    ...)
 {
     struct doc_problems *problems = check->problems;
-    char label[LABEL], message[400];
+    char label[LABEL] = "", message[400];
     va_list args;
 
-    if (!problems)
+    if (!schema_wants_words(check))
         return false;
-    if (problems->count == PL_LIMIT_PROBLEMS) {
+    if (problems && problems->count == PL_LIMIT_PROBLEMS) {
         problems->total++;
         return false;
     }
     va_start(args, fmt);
     (void)vsnprintf(message, sizeof(message), fmt, args);
     va_end(args);
-    write_label(check->arena, place, label);
-    doc_problem_add(problems, 0, 0, pointer_of(check->arena, place), "%s%s%s", label,
-                    label[0] ? ": " : "", message);
+    (void)write_label(check->arena, place, label);
+    if (problems)
+        doc_problem_add(problems, 0, 0, pointer_of(check->arena, place), "%s%s%s", label,
+                        label[0] ? ": " : "", message);
+    else
+        (void)snprintf(check->reason, SCHEMA_REASON, "%s%s%s", label, label[0] ? ": " : "",
+                       message);
     return false;
 }

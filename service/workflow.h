@@ -165,7 +165,7 @@ struct vote_config {
 
 /* workflow: a sub-workflow. bodies[0] is the root of `child`, or the inline steps. */
 struct workflow_config {
-    struct pl_str name;     /* as written, "name" or "name@version"; empty: inline */
+    struct pl_str name;     /* as pinned, "name@version", or "name" of one without; empty: inline */
     struct workflow *child; /* by name: pinned; a reference of its own */
     struct template *input; /* NULL: {} by name, the enclosing input inline */
 };
@@ -257,6 +257,7 @@ struct step_body {
     enum body_role role;
     const struct workflow *workflow;
     const struct step_def *owner; /* the step it stands in; NULL: ROOT */
+    uint32_t index;               /* in workflow->bodies */
     unsigned number;              /* in owner->bodies */
     struct pl_str id; /* its part of a path where it has one (among, tool, "judge"); else empty */
     /* One step: its path is the instance's own ("reviews.17"), its end and output are the body's.
@@ -268,7 +269,7 @@ struct step_body {
     size_t n_top;
     bool settled;              /* ROOT: top-level join: settled */
     struct template *output;   /* NULL: the default */
-    struct expr *output_exprs; /* those of `output`, linked */
+    struct expr *output_exprs; /* those of `output`, and of `until` of a repeat, linked */
     struct step_def **sinks;   /* top steps nothing depends on: the default output */
     size_t n_sinks;
     struct schema_use output_schema;
@@ -334,8 +335,12 @@ struct workflow {
     atomic_uint refs;
     struct pl_arena *arena;          /* everything below lives in it, the document too */
     struct pl_str name, description; /* may be empty */
-    struct pl_str text;              /* the definition as compact JSON: what is pinned */
+    struct pl_str text;              /* the definition as compact JSON: what is pinned. With
+                                        children {"workflow": {...}, "children": {"name@3": ...}} */
     char hash[65];                   /* SHA-256 of text, hex */
+    struct pl_str source;            /* the document alone, names as written: what is stored under a
+                                        name; text itself without children */
+    char source_hash[65];            /* SHA-256 of source, hex */
     struct schema *input_schema;     /* NULL: anything */
     pl_ms timeout;                   /* running time of a run; 0: none */
     struct step_def **steps;         /* all, by index */

@@ -52,28 +52,31 @@ static bool waits_for(const struct walk *walk, uint32_t moment, size_t edge, uin
         *ret_moment = step->children[edge - 1]->index * 2 + 1;
         return true;
     }
-    if (edge == step->n_children + 1 && step->handler) {
+    edge -= step->n_children + 1;
+    if (step->handler && edge-- == 0) {
         *ret_moment = step->handler->index * 2 + 1;
         return true;
+    }
+    for (size_t i = 0; i < step->n_bodies; i++) {
+        const struct step_body *body = step->bodies[i];
+        size_t count = body && body->owner == step ? body->n_top : 0;
+
+        if (edge < count) {
+            *ret_moment = body->top[edge]->index * 2 + 1;
+            return true;
+        }
+        edge -= count;
     }
     return false;
 }
 
-/* Where `step` (or its handler, whose deps it took over) refers to `dep`; the step itself when
- * nowhere. */
+/* Where it was said that `step` waits for `dep`; the step itself when nowhere. */
 static const struct doc_node *reference(const struct walk *walk, const struct step_def *step,
                                         const struct step_def *dep)
 {
-    for (const struct step_def *at = step; at; at = at->handler) {
-        const struct doc_node *needs = walk->p->steps[at->index].needs;
-        for (const struct expr *expr = at->exprs; expr; expr = expr->next)
-            for (size_t i = 0; i < expr->n_refs; i++)
-                if (expr->refs[i].step == dep)
-                    return expr->node;
-        for (size_t i = 0; needs && i < needs->count; i++)
-            if (needs->items[i]->type == DOC_STRING && pl_str_eq(needs->items[i]->text, dep->id))
-                return needs->items[i];
-    }
+    for (size_t i = 0; i < step->n_deps; i++)
+        if (step->deps[i] == dep)
+            return walk->p->steps[step->index].reasons[i];
     return step->node;
 }
 
@@ -158,7 +161,7 @@ static void walk_from(struct walk *walk, uint32_t root)
     }
 }
 
-void wf_check_cycles(struct wf_parser *p)
+bool wf_check_cycles(struct wf_parser *p)
 {
     struct walk walk = {.p = p, .ctx = {.p = p}};
     size_t moments = p->n_steps * 2;
@@ -168,8 +171,9 @@ void wf_check_cycles(struct wf_parser *p)
     walk.stack = pl_arena_alloc_array(p->scratch, moments + 1, sizeof(*walk.stack));
     walk.circle = pl_arena_alloc_array(p->scratch, moments + 1, sizeof(*walk.circle));
     if (!walk.colour || !walk.next_edge || !walk.stack || !walk.circle)
-        return;
+        return false;
     for (size_t i = 0; i < p->n_steps; i++)
         if (walk.colour[i * 2 + 1] == UNSEEN)
             walk_from(&walk, (uint32_t)(i * 2 + 1));
+    return walk.said == 0;
 }

@@ -46,7 +46,7 @@ static const struct wf_field *find_field(const struct wf_object *object, struct 
     for (size_t i = 0; i < object->n_fields; i++)
         if (pl_str_is(key, object->fields[i].key))
             return &object->fields[i];
-    return NULL;
+    return object->also ? find_field(object->also, key) : NULL;
 }
 
 bool wf_has_field(const struct wf_object *object, struct pl_str key)
@@ -62,9 +62,10 @@ static void usable_names(const struct wf_object *object, const char *names[NAMES
     if (object->step_kinds)
         for (unsigned kind = 0; kind < STEP__KINDS; kind++)
             names[count++] = step_kind_name((enum step_kind)kind);
-    for (size_t i = 0; i < object->n_fields && count < NAMES_MAX; i++)
-        if (object->fields[i].parse)
-            names[count++] = object->fields[i].key;
+    for (const struct wf_object *at = object; at; at = at->also)
+        for (size_t i = 0; i < at->n_fields && count < NAMES_MAX; i++)
+            if (at->fields[i].parse)
+                names[count++] = at->fields[i].key;
     names[count] = NULL;
 }
 
@@ -229,7 +230,7 @@ bool wf_literal(struct wf_ctx *ctx, const struct doc_node *node)
     if (!memmem(node->text.ptr, node->text.len, "${", 2))
         return true;
     wf_problem(ctx, node, "'%s' is fixed when the workflow is checked; it takes no expression",
-               wf_show(ctx, node->key));
+               wf_show(ctx, node->key.len || !node->parent ? node->key : node->parent->key));
     return false;
 }
 

@@ -97,10 +97,13 @@ static void top_defaults(struct wf_ctx *ctx, const struct doc_node *node, void *
 static void top_steps(struct wf_ctx *ctx, const struct doc_node *node, void *target)
 {
     (void)target;
-    if (node->count == 0)
-        wf_problem(ctx, node, "'steps' is empty; a workflow has at least one step");
-    ctx->p->top = wf_scope_create(ctx->p, NULL, NULL, node->count);
-    wf_parse_steps(ctx, node, ctx->p->top, &ctx->body->top, &ctx->body->n_top);
+    wf_parse_several(ctx, node);
+}
+
+static void top_state(struct wf_ctx *ctx, const struct doc_node *node, void *target)
+{
+    (void)target;
+    wf_parse_state(ctx, node);
 }
 
 static void top_join(struct wf_ctx *ctx, const struct doc_node *node, void *target)
@@ -120,13 +123,8 @@ static void top_join(struct wf_ctx *ctx, const struct doc_node *node, void *targ
 
 static void top_output(struct wf_ctx *ctx, const struct doc_node *node, void *target)
 {
-    /* Its expressions belong to no step: a list of their own. */
-    struct wf_ctx output = {.p = ctx->p, .names = ctx->names};
-
     (void)target;
-    expr_sink_init(&output.sink);
-    ctx->body->output = wf_template(&output, node);
-    ctx->body->output_exprs = output.sink.first;
+    ctx->body->output = wf_template(ctx, node);
 }
 
 static void top_timeout(struct wf_ctx *ctx, const struct doc_node *node, void *target)
@@ -157,7 +155,10 @@ static const struct wf_field top_fields[] = {
     {.key = "output", .types = WF_ANY, .help = "a value", .parse = top_output},
     {.key = "timeout", .types = WF_DURATION, .help = DURATION_HELP, .parse = top_timeout},
     {.key = "schemas"},
-    {.key = "state"},
+    {.key = "state",
+     .types = WF_OBJECT,
+     .help = "an object of channels such as {notes: {reducer: append}}",
+     .parse = top_state},
     {.key = "budget"},
 };
 
@@ -186,7 +187,7 @@ void wf_parse_workflow(struct wf_parser *p)
     const struct doc_node *defaults = doc_get(p->root, "defaults");
 
     expr_sink_init(&ctx.sink);
-    ctx.body = p->workflow->root = wf_body_create(p, BODY_ROOT, NULL, NULL);
+    ctx.body = p->workflow->root = wf_body_create(p, BODY_ROOT, NULL, (struct pl_str){0});
     if (!ctx.body)
         return;
     wf_retry_init(&p->default_retry);
@@ -198,6 +199,7 @@ void wf_parse_workflow(struct wf_parser *p)
     if (defaults && defaults->type == DOC_OBJECT)
         wf_object(&ctx, defaults, &defaults_object, NULL);
     wf_object(&ctx, p->root, &top_object, p->workflow);
+    ctx.body->output_exprs = ctx.sink.first;
     if (!doc_get(p->root, "steps"))
         wf_problem(&ctx, p->root, "a workflow needs 'steps': {id: step}");
 }

@@ -292,8 +292,9 @@ void wf_parse_join(struct wf_ctx *ctx, const struct doc_node *node, void *target
 
     if (!ctx->kind_known)
         return;
-    if (step->kind != STEP_PARALLEL) {
-        wf_problem_key(ctx, node, "'join' goes beside 'parallel'; one %s has nothing to join",
+    if (!step_kind_joins(step->kind)) {
+        wf_problem_key(ctx, node,
+                       "'join' goes beside parallel, map or vote; one %s has nothing to join",
                        step_kind_name(step->kind));
         return;
     }
@@ -314,26 +315,55 @@ static const struct doc_node *join_get(const struct doc_node *join, const char *
     return node ? node : doc_get(doc_get(join, "policy"), key);
 }
 
+/* How many branches the step at hand has; false when only a run knows. */
+static bool count_branches(const struct step_def *step, size_t *ret_count)
+{
+    *ret_count = step->n_children;
+    if (step->kind == STEP_VOTE && step->config.vote)
+        *ret_count =
+            step->config.vote->n_among ? step->config.vote->n_among : step->config.vote->samples;
+    return step->kind == STEP_PARALLEL || (step->kind == STEP_VOTE && *ret_count > 0);
+}
+
+static void check_map_join(struct wf_ctx *ctx, const struct doc_node *join)
+{
+    const struct map_config *map = ctx->step->config.map;
+
+    if (!map || ctx->step->join.kind != JOIN_ANY)
+        return;
+    if (map->fan_in)
+        wf_problem(ctx, join,
+                   "a map that collapses puts all outputs together; the policy any takes one: "
+                   "remove one of them");
+    else if (map->batch)
+        wf_problem(ctx, join,
+                   "the policy any takes the output of one branch, which with 'batch' is a list; "
+                   "remove one of them");
+}
+
 void wf_check_join(struct wf_ctx *ctx, const struct doc_node *join)
 {
-    const struct step_def *step = ctx->step;
-    const struct join_policy *policy = &step->join;
+    const struct join_policy *policy = &ctx->step->join;
     const struct doc_node *quorum = join_get(join, "quorum");
     const struct doc_node *min = join_get(join, "min");
+    size_t branches;
+    bool known = count_branches(ctx->step, &branches);
 
-    if (policy->kind == JOIN_QUORUM && quorum && policy->quorum > step->n_children)
+    if (ctx->step->kind == STEP_MAP)
+        check_map_join(ctx, join);
+    if (known && policy->kind == JOIN_QUORUM && quorum && policy->quorum > branches)
         wf_problem(ctx, quorum, "a quorum of %u can never be met by %zu %s; lower it",
-                   policy->quorum, step->n_children, step->n_children == 1 ? "branch" : "branches");
+                   policy->quorum, branches, branches == 1 ? "branch" : "branches");
     if (!min)
         return;
     if (policy->kind != JOIN_ALL && policy->kind != JOIN_SETTLED)
         wf_problem_key(ctx, min, "'min' is for all and settled; %s already says how many it needs",
                        join_kind_name(policy->kind));
-    else if (policy->min > step->n_children)
+    else if (known && policy->min > branches)
         wf_problem(ctx, min, "'min' is %u, but there %s; lower it", policy->min,
-                   step->n_children == 1 ? "is only one branch"
-                                         : pl_arena_printf(ctx->p->scratch, "are only %zu branches",
-                                                           step->n_children));
+                   branches == 1
+                       ? "is only one branch"
+                       : pl_arena_printf(ctx->p->scratch, "are only %zu branches", branches));
 }
 
 /* ---- on_error ---- */
@@ -367,10 +397,12 @@ static const struct wf_field on_error_fields[] = {
 
 static const char *on_error_elsewhere(struct pl_str key)
 {
-    return wf_is_llm_key(key) || wf_is_http_key(key) || pl_str_is(key, "llm") ||
-                   pl_str_is(key, "http") || pl_str_is(key, "reduce") || pl_str_is(key, "parallel")
-               ? "the step that handles the error goes under 'step'"
-               : NULL;
+    static const char text[] = "the step that handles the error goes under 'step'";
+
+    for (unsigned kind = 0; kind < STEP__KINDS; kind++)
+        if (pl_str_is(key, step_kind_name((enum step_kind)kind)))
+            return text;
+    return wf_is_llm_key(key) || wf_is_http_key(key) ? text : NULL;
 }
 
 static const struct wf_object on_error_object = {

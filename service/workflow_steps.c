@@ -1,6 +1,6 @@
 /* workflow_steps.c - reads one step: which kind it is and the keys that stand on any step. Not what
  * stands under a kind (steps/<kind>_parse.c) and not references between steps (workflow_check.c).
- * Called by workflow_parse for the top level, by itself for branches and handlers.
+ * Called by workflow_bodies for every step and by workflow_policy for handlers.
  *
  * A new kind is an enum value in workflow.h, a row in `kinds` and a parse function. */
 #include "service/workflow_parse.h"
@@ -14,7 +14,6 @@
 struct kind_row {
     const char *key;
     enum step_kind kind;
-    /* NULL: a kind of the language that this version does not run. */
     void (*parse)(struct wf_ctx *ctx, const struct doc_node *node);
 };
 
@@ -23,13 +22,13 @@ static const struct kind_row kinds[] = {
     {.key = "http", .kind = STEP_HTTP, .parse = wf_parse_http},
     {.key = "parallel", .kind = STEP_PARALLEL, .parse = wf_parse_parallel},
     {.key = "reduce", .kind = STEP_REDUCE, .parse = wf_parse_reduce},
-    {.key = "map"},
-    {.key = "vote"},
-    {.key = "workflow"},
-    {.key = "agent"},
-    {.key = "human"},
-    {.key = "repeat"},
-    {.key = "sleep"},
+    {.key = "map", .kind = STEP_MAP, .parse = wf_parse_map},
+    {.key = "vote", .kind = STEP_VOTE, .parse = wf_parse_vote},
+    {.key = "workflow", .kind = STEP_WORKFLOW, .parse = wf_parse_subworkflow},
+    {.key = "agent", .kind = STEP_AGENT, .parse = wf_parse_agent},
+    {.key = "human", .kind = STEP_HUMAN, .parse = wf_parse_human},
+    {.key = "repeat", .kind = STEP_REPEAT, .parse = wf_parse_repeat},
+    {.key = "sleep", .kind = STEP_SLEEP, .parse = wf_parse_sleep},
 };
 
 static const struct kind_row *find_kind(struct pl_str key)
@@ -65,7 +64,13 @@ static void step_when(struct wf_ctx *ctx, const struct doc_node *node, void *tar
 
 static void step_timeout(struct wf_ctx *ctx, const struct doc_node *node, void *target)
 {
-    (void)wf_duration(ctx, node, false, &((struct step_def *)target)->timeout);
+    if (ctx->kind_known && (ctx->step->kind == STEP_HUMAN || ctx->step->kind == STEP_SLEEP))
+        wf_problem_key(ctx, node, "'timeout' is for calls; %s",
+                       ctx->step->kind == STEP_HUMAN
+                           ? "how long to wait for a person goes inside 'human'"
+                           : "a sleep ends by itself, and 'deadline' can end it before");
+    else
+        (void)wf_duration(ctx, node, false, &((struct step_def *)target)->timeout);
 }
 
 static void step_deadline(struct wf_ctx *ctx, const struct doc_node *node, void *target)
@@ -76,10 +81,17 @@ static void step_deadline(struct wf_ctx *ctx, const struct doc_node *node, void 
 /* True when the step makes calls of its own, or nobody knows; else a problem. */
 static bool makes_calls(struct wf_ctx *ctx, const struct doc_node *node)
 {
-    if (!ctx->kind_known || step_kind_is_leaf(ctx->step->kind))
+    enum step_kind kind = ctx->step->kind;
+
+    if (!ctx->kind_known || step_kind_is_leaf(kind) || kind == STEP_AGENT)
         return true;
-    wf_problem_key(ctx, node, "a %s makes no call of its own; put %s on the branches",
-                   step_kind_name(ctx->step->kind), node->key.ptr);
+    if (kind == STEP_HUMAN || kind == STEP_SLEEP)
+        wf_problem_key(ctx, node, "a %s makes no call; remove %s", step_kind_name(kind),
+                       node->key.ptr);
+    else
+        wf_problem_key(ctx, node, "a %s makes no call of its own; put %s on the %s",
+                       step_kind_name(kind), node->key.ptr,
+                       step_kind_joins(kind) ? "branches" : "steps inside");
     return false;
 }
 
@@ -127,7 +139,10 @@ static const struct wf_field step_fields[] = {
      .types = WF_STRING | WF_OBJECT,
      .help = "all, settled, any, {quorum: k}, {fraction: f} or an object with policy",
      .parse = wf_parse_join},
-    {.key = "writes"},
+    {.key = "writes",
+     .types = WF_OBJECT,
+     .help = "an object of channels and values such as {notes: \"${ .output }\"}",
+     .parse = wf_parse_writes},
     {.key = "budget"},
 };
 
@@ -139,6 +154,10 @@ static const char *step_elsewhere(struct pl_str key)
         return "it belongs inside 'http'";
     if (pl_str_is(key, "branches"))
         return "it belongs inside 'parallel'";
+    if (pl_str_is(key, "over") || pl_str_is(key, "do"))
+        return "it belongs inside 'map'";
+    if (pl_str_is(key, "steps"))
+        return "steps go inside 'workflow' or 'repeat'";
     return NULL;
 }
 
@@ -155,38 +174,9 @@ bool wf_is_step_key(struct pl_str key)
     return wf_has_field(&step_object, key);
 }
 
-/* ---- bodies ---- */
-
-struct step_body *wf_body_create(struct wf_parser *p, enum body_role role, struct step_def *owner,
-                                 const char *id)
-{
-    struct step_body *body = pl_arena_alloc(p->arena, sizeof(*body));
-
-    if (p->n_bodies == p->bodies_capacity) {
-        size_t capacity = p->bodies_capacity ? p->bodies_capacity * 2 : 16;
-        struct step_body **bodies = pl_arena_alloc_array(p->scratch, capacity, sizeof(*bodies));
-
-        if (!bodies)
-            return NULL;
-        if (p->n_bodies)
-            memcpy(bodies, p->bodies, p->n_bodies * sizeof(*bodies));
-        p->bodies = bodies;
-        p->bodies_capacity = capacity;
-    }
-    if (!body)
-        return NULL;
-    body->role = role;
-    body->workflow = p->workflow;
-    body->owner = owner;
-    body->id = id ? pl_str(id) : (struct pl_str){0};
-    p->bodies[p->n_bodies++] = body;
-    return body;
-}
-
 /* ---- one step ---- */
 
-/* Finds the kind; a problem when there is not exactly one. NULL when there is none that can be
- * read. */
+/* Finds the kind; a problem when there is not exactly one. NULL when there is none. */
 static const struct kind_row *kind_of(struct wf_ctx *ctx, const struct doc_node *node)
 {
     const struct kind_row *first = NULL;
@@ -203,30 +193,73 @@ static const struct kind_row *kind_of(struct wf_ctx *ctx, const struct doc_node 
             break;
         }
         first = row;
-        if (!row->parse)
-            wf_problem_key(ctx, node->items[i],
-                           "'%s' is not supported by this version; use llm, http, parallel or "
-                           "reduce",
-                           row->key);
     }
     if (!first)
-        wf_problem_key(ctx, node,
-                       "'%s' has no kind; give it exactly one of llm, http, parallel, reduce",
+        wf_problem_key(ctx, node, "'%s' has no kind; give it exactly one of " WF_KINDS,
                        wf_show(ctx, node->key));
-    return first && first->parse ? first : NULL;
+    return first;
 }
 
 static void set_defaults(struct wf_ctx *ctx)
 {
     struct step_def *step = ctx->step;
-    bool call = ctx->kind_known && (step->kind == STEP_LLM || step->kind == STEP_HTTP);
+    bool call = ctx->kind_known &&
+                (step->kind == STEP_LLM || step->kind == STEP_HTTP || step->kind == STEP_AGENT);
 
     wf_retry_init(&step->retry);
     step->join.min = 1;
+    if (ctx->kind_known && step->kind == STEP_VOTE)
+        step->join.kind = JOIN_SETTLED;
     if (call) {
         step->retry = ctx->p->default_retry;
         step->timeout = ctx->p->default_timeout;
     }
+}
+
+/* A step inside that would have the path of the handler. */
+static void refuse_handler_name(struct wf_ctx *ctx, const struct step_def *inside)
+{
+    if (inside && pl_str_eq(inside->id, ctx->step->handler->id))
+        wf_problem_key(ctx, inside->node,
+                       "a branch cannot be called 'on_error' beside an on_error step: both would "
+                       "have one path; rename it");
+}
+
+static void check_handler_name(struct wf_ctx *ctx)
+{
+    const struct step_def *step = ctx->step;
+
+    for (size_t i = 0; i < step->n_children; i++)
+        refuse_handler_name(ctx, step->children[i]);
+    for (size_t i = 0; i < step->n_bodies; i++) {
+        const struct step_body *body = step->bodies[i];
+
+        if (!body || body->role == BODY_TOOL || (body->role != BODY_BRANCH && body->single))
+            continue;
+        if (body->role == BODY_ROOT) {
+            for (size_t k = 0; k < body->n_top; k++)
+                if (pl_str_eq(body->top[k]->id, step->handler->id))
+                    wf_problem_key(ctx, step->node,
+                                   "the workflow '%s' has a step 'on_error', which would have the "
+                                   "path of this step's on_error step; wrap it in a parallel",
+                                   wf_show(ctx, step->config.workflow->name));
+        } else if (body->role != BODY_TURN) {
+            for (size_t k = 0; k < body->n_top; k++)
+                refuse_handler_name(ctx, body->top[k]);
+        }
+    }
+}
+
+/* The model's turn of an agent follows the agent's own policies. */
+static void finish_agent(struct step_def *step)
+{
+    struct step_body *body = step->n_bodies ? step->bodies[0] : NULL;
+
+    if (!body || body->n_top == 0)
+        return;
+    body->top[0]->retry = step->retry;
+    body->top[0]->timeout = step->timeout;
+    body->top[0]->on_ambiguous = step->on_ambiguous;
 }
 
 /* What depends on the whole step being read. */
@@ -242,20 +275,18 @@ static void finish_step(struct wf_ctx *ctx, const struct doc_node *node)
     if (step->kind == STEP_HTTP && !doc_get(node, "on_ambiguous") && step->config.http &&
         !pl_str_is(step->config.http->method, "GET"))
         step->on_ambiguous = ON_AMBIGUOUS_FAIL;
-    if (step->kind == STEP_PARALLEL && join)
+    if (step->kind == STEP_AGENT)
+        finish_agent(step);
+    if (step_kind_joins(step->kind) && join)
         wf_check_join(ctx, join);
     if (step->handler)
-        for (size_t i = 0; i < step->n_children; i++)
-            if (pl_str_eq(step->children[i]->id, step->handler->id))
-                wf_problem_key(ctx, step->children[i]->node,
-                               "a branch cannot be called 'on_error' beside an on_error step: both "
-                               "would have one path; rename it");
+        check_handler_name(ctx);
 }
 
 static void read_step(struct wf_ctx *ctx, const struct doc_node *node)
 {
     if (!wf_type(ctx, node, wf_show(ctx, node->key), WF_OBJECT,
-                 "a step: an object with one of llm, http, parallel, reduce"))
+                 "a step: an object with one of " WF_KINDS))
         return;
     const struct kind_row *kind = kind_of(ctx, node);
     if (kind) {
@@ -274,60 +305,16 @@ static void read_step(struct wf_ctx *ctx, const struct doc_node *node)
     finish_step(ctx, node);
 }
 
-/* A step that is numbered and has its path, nothing read yet. NULL when there are too many or
- * memory is out. */
-static struct step_def *new_step(struct wf_ctx *outer, const struct doc_node *node,
-                                 struct wf_scope *scope, bool is_handler)
-{
-    struct wf_parser *p = outer->p;
-
-    if (p->n_steps == p->steps_capacity) {
-        size_t capacity = p->steps_capacity ? p->steps_capacity * 2 : 64;
-        struct wf_step *steps = pl_arena_alloc_array(p->scratch, capacity, sizeof(*steps));
-        if (!steps)
-            return NULL;
-        if (p->n_steps)
-            memcpy(steps, p->steps, p->n_steps * sizeof(*steps));
-        p->steps = steps;
-        p->steps_capacity = capacity;
-    }
-    struct step_def *step = pl_arena_alloc(p->arena, sizeof(*step));
-    if (!step)
-        return NULL;
-    step->index = (uint32_t)p->n_steps;
-    step->body = outer->body;
-    step->slot = (uint32_t)outer->body->n_steps++;
-    step->id = is_handler ? PL_STR("on_error") : node->key;
-    step->parent = outer->step;
-    step->is_handler = is_handler;
-    step->node = node;
-    step->path = step->id;
-    if (outer->step) {
-        char *path = pl_arena_printf(p->arena, "%s.%s", outer->step->path.ptr, step->id.ptr);
-        step->path = pl_str_n(path, path ? outer->step->path.len + 1 + step->id.len : 0);
-    }
-    step->tail = step->path;
-    p->steps[p->n_steps++] = (struct wf_step){.def = step, .scope = scope};
-    return step->path.ptr ? step : NULL;
-}
-
 struct step_def *wf_parse_step(struct wf_ctx *outer, const struct doc_node *node,
                                struct wf_scope *scope, bool is_handler)
 {
-    struct wf_parser *p = outer->p;
+    struct step_def *step =
+        wf_step_create(outer, node, is_handler ? PL_STR("on_error") : node->key, scope, is_handler);
 
-    if (p->n_steps >= PL_LIMIT_STEPS) {
-        if (!p->too_many_steps)
-            wf_problem_key(outer, node, "a workflow has at most %d steps; make it smaller",
-                           PL_LIMIT_STEPS);
-        p->too_many_steps = true;
-        return NULL;
-    }
-    struct step_def *step = new_step(outer, node, scope, is_handler);
     if (!step)
         return NULL;
     struct wf_ctx ctx = {
-        .p = p,
+        .p = outer->p,
         .step = step,
         .scope = scope,
         .body = outer->body,
@@ -347,37 +334,4 @@ struct step_def *wf_parse_step(struct wf_ctx *outer, const struct doc_node *node
     else
         read_step(&ctx, node);
     return step;
-}
-
-struct wf_scope *wf_scope_create(struct wf_parser *p, struct wf_scope *outer,
-                                 const struct step_def *owner, size_t expect)
-{
-    struct wf_scope *scope = pl_arena_alloc(p->scratch, sizeof(*scope));
-
-    if (!scope)
-        return NULL;
-    scope->outer = outer;
-    scope->owner = owner;
-    scope->names = pl_map_create(p->scratch, expect);
-    return scope->names ? scope : NULL;
-}
-
-void wf_parse_steps(struct wf_ctx *outer, const struct doc_node *node, struct wf_scope *scope,
-                    struct step_def ***ret_steps, size_t *ret_count)
-{
-    struct step_def **steps = pl_arena_alloc_array(outer->p->arena, node->count ? node->count : 1,
-                                                   sizeof(struct step_def *));
-    size_t count = 0;
-
-    if (!steps || !scope)
-        return;
-    for (size_t i = 0; i < node->count; i++) {
-        struct step_def *step = wf_parse_step(outer, node->items[i], scope, false);
-        if (!step)
-            break;
-        (void)pl_map_put(scope->names, step->id, step, NULL);
-        steps[count++] = step;
-    }
-    *ret_steps = steps;
-    *ret_count = count;
 }

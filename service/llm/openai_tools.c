@@ -22,26 +22,28 @@ static bool is_text(struct pl_str json)
     return json.len > 2 && json_type(json) == JSON_STRING;
 }
 
-/* Does the buffer hold the text of this string token? */
-static bool holds(const struct pl_buf *buf, struct pl_str token)
+/* Is this string token another id than the call's? */
+static bool is_another_id(struct tool_calls *calls, const struct tool_call *call,
+                          struct pl_str token)
 {
     struct pl_buf text;
-    bool same;
+    bool another;
 
-    pl_buf_init(&text, buf->max);
+    pl_buf_init(&text, call->id.max);
     json_decode_string(token, &text);
-    same = pl_str_eq(pl_buf_view(&text), pl_buf_view(buf));
+    calls->no_memory |= pl_buf_failed(&text) && !text.too_large;
+    another = !pl_str_eq(pl_buf_view(&text), pl_buf_view(&call->id));
     pl_buf_finish(&text);
-    return same;
+    return another;
 }
 
-static bool begins_another(const struct tool_call *call, struct pl_str id, struct pl_str name,
-                           bool numbered)
+static bool begins_another(struct tool_calls *calls, const struct tool_call *call, struct pl_str id,
+                           struct pl_str name, bool numbered)
 {
     if (!is_text(name) || !call->name.len)
         return false;
     if (is_text(id))
-        return call->id.len && !holds(&call->id, id);
+        return call->id.len && is_another_id(calls, call, id);
     return !numbered;
 }
 
@@ -65,7 +67,7 @@ static void take_call(struct openai_parser *parser, struct pl_str item, bool pie
     if (index_text.len && (!json_int(index_text, &index) || index < 0))
         index = -1;
     call = piece ? tool_calls_find(&parser->calls, index) : NULL;
-    if (!call || begins_another(call, id, name, index >= 0))
+    if (!call || begins_another(&parser->calls, call, id, name, index >= 0))
         call = tool_calls_add(&parser->calls, index, parser->text.max);
     if (!call)
         return;

@@ -134,7 +134,7 @@ static void write_id(const struct tool_calls *calls, size_t i, struct pl_str ide
     }
     pl_buf_init(&id, WORD_MAX);
     pl_buf_text(&id, "call_");
-    if (turn.len <= TURN_DIGITS) {
+    if (turn.len && turn.len <= TURN_DIGITS) {
         pl_buf_str(&id, turn);
         pl_buf_char(&id, '_');
     }

@@ -79,10 +79,11 @@ static void write_problem(const struct doc_problem *problem, struct pl_buf *out)
     pl_buf_text(out, problem->message ? problem->message : "it does not fit");
 }
 
+/* Absent when out of memory. */
 static struct pl_str problems_text(const struct doc_problems *problems, struct pl_arena *arena)
 {
     struct pl_buf text;
-    struct pl_str kept;
+    struct pl_str kept = {0};
 
     pl_buf_init(&text, PL_LIMIT_PROMPT_BYTES);
     for (size_t i = 0; i < problems->count && i < PROBLEMS_TOLD; i++) {
@@ -92,7 +93,8 @@ static struct pl_str problems_text(const struct doc_problems *problems, struct p
     }
     if (problems->total > PROBLEMS_TOLD)
         pl_buf_printf(&text, "; and %zu more", (size_t)problems->total - PROBLEMS_TOLD);
-    kept = pl_arena_str(arena, pl_buf_view(&text));
+    if (!pl_buf_failed(&text) && !pl_arena_failed(arena))
+        kept = pl_arena_str(arena, pl_buf_view(&text));
     pl_buf_finish(&text);
     return kept;
 }
@@ -111,7 +113,7 @@ static enum pl_code refuse(const struct schema_use *schema, struct pl_arena *are
 
     ret_again[0] = pl_arena_str(arena, text);
     ret_again[1] = pl_str(again);
-    if (pl_arena_failed(arena))
+    if (!problem.len || pl_arena_failed(arena))
         return pl_err_set(err, PL_ERR_NO_MEMORY, "out of memory while an answer was read");
     return pl_err_set(err, PL_ERR_INVALID_OUTPUT,
                       "the answer does not fit the schema: %.*s; it begins: %.*s",
@@ -185,7 +187,7 @@ static enum pl_code fit_arguments(const struct agent_tool *tool, struct pl_arena
                                   struct pl_str *value, struct pl_str *ret_error)
 {
     struct doc_problems problems;
-    struct pl_str filled;
+    struct pl_str filled, problem;
     enum pl_code code;
 
     if (!tool->parameters.schema)
@@ -196,8 +198,11 @@ static enum pl_code fit_arguments(const struct agent_tool *tool, struct pl_arena
         *value = filled;
     if (code != PL_ERR_INVALID_INPUT)
         return code;
-    *ret_error = pl_str(pl_arena_printf(arena, "the arguments do not fit: %.*s",
-                                        PL_STR_ARG(problems_text(&problems, arena))));
+    problem = problems_text(&problems, arena);
+    if (!problem.len)
+        return PL_ERR_NO_MEMORY;
+    *ret_error =
+        pl_str(pl_arena_printf(arena, "the arguments do not fit: %.*s", PL_STR_ARG(problem)));
     return PL_OK;
 }
 

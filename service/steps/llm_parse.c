@@ -4,7 +4,12 @@
 
 #include "base/limits.h"
 
-enum { MAX_TOKENS_MAX = 1 << 30 };
+enum {
+    MAX_TOKENS_MAX = 1 << 30,
+    REPAIR = 1,
+    REPAIR_MAX = 100,
+    FALLBACK_MAX = 16,
+};
 
 static void llm_model(struct wf_ctx *ctx, const struct doc_node *node, void *target)
 {
@@ -175,6 +180,39 @@ static void llm_extra(struct wf_ctx *ctx, const struct doc_node *node, void *tar
         wf_problem(ctx, node, "'extra' is an object of further parameters for the provider");
 }
 
+static void llm_schema(struct wf_ctx *ctx, const struct doc_node *node, void *target)
+{
+    wf_parse_schema(ctx, node, &((struct llm_config *)target)->schema);
+}
+
+static void llm_repair(struct wf_ctx *ctx, const struct doc_node *node, void *target)
+{
+    int64_t count;
+
+    if (!wf_count(ctx, node, 0, REPAIR_MAX, &count))
+        return;
+    ((struct llm_config *)target)->repair = (unsigned)count;
+    if (!doc_get(node->parent, "schema"))
+        wf_problem_key(ctx, node,
+                       "'repair' asks again when an answer does not fit 'schema'; add a schema");
+}
+
+static void llm_fallback(struct wf_ctx *ctx, const struct doc_node *node, void *target)
+{
+    struct llm_config *llm = target;
+
+    if (node->count > FALLBACK_MAX) {
+        wf_problem(ctx, node, "at most %d models can follow each other", FALLBACK_MAX);
+        return;
+    }
+    llm->fallback = pl_arena_alloc_array(ctx->p->arena, node->count + 1, sizeof(*llm->fallback));
+    for (size_t i = 0; llm->fallback && i < node->count; i++)
+        if (wf_type(ctx, node->items[i], "fallback", WF_TEXT, "a list of models") &&
+            wf_literal(ctx, node->items[i]))
+            llm->fallback[llm->n_fallback++] = node->items[i]->text;
+    ctx->p->steps[ctx->step->index].fallback = node;
+}
+
 static const struct wf_field llm_fields[] = {
     {.key = "model",
      .types = WF_TEXT,
@@ -203,9 +241,18 @@ static const struct wf_field llm_fields[] = {
      .types = WF_OBJECT | WF_STRING,
      .help = "an object of further parameters for the provider",
      .parse = llm_extra},
-    {.key = "schema"},
-    {.key = "repair"},
-    {.key = "fallback", .help = "on_error: {step: ...} can call another model"},
+    {.key = "schema",
+     .types = WF_OBJECT | WF_BOOL | WF_STRING,
+     .help = "a JSON Schema or the name of one under 'schemas'",
+     .parse = llm_schema},
+    {.key = "repair",
+     .types = WF_NUMBER,
+     .help = "how often the model is asked again when its answer does not fit",
+     .parse = llm_repair},
+    {.key = "fallback",
+     .types = WF_LIST,
+     .help = "a list of models, such as [openai/gpt-4o-mini]",
+     .parse = llm_fallback},
     {.key = "hedge"},
     {.key = "cache"},
 };
@@ -215,7 +262,7 @@ static const char *llm_elsewhere(struct pl_str key)
     return wf_is_step_key(key) ? "it belongs on the step, beside 'llm'" : NULL;
 }
 
-static const struct wf_object llm_object = {
+const struct wf_object wf_llm_object = {
     .what = "llm",
     .fields = llm_fields,
     .n_fields = PL_ARRAY_LEN(llm_fields),
@@ -224,7 +271,24 @@ static const struct wf_object llm_object = {
 
 bool wf_is_llm_key(struct pl_str key)
 {
-    return wf_has_field(&llm_object, key);
+    return wf_has_field(&wf_llm_object, key);
+}
+
+void wf_read_llm(struct wf_ctx *ctx, const struct doc_node *node, const struct wf_object *object,
+                 struct llm_config *llm)
+{
+    struct wf_step *step;
+
+    llm->repair = REPAIR;
+    wf_object(ctx, node, object, llm);
+    if (node->type != DOC_OBJECT)
+        return;
+    step = &ctx->p->steps[ctx->step->index];
+    step->llm = node;
+    step->config = llm;
+    if (!doc_get(node, "prompt") && !doc_get(node, "messages"))
+        wf_problem_key(ctx, node, "%s asks nothing; add 'prompt' or 'messages'",
+                       object == &wf_llm_object ? "an llm step" : "an agent");
 }
 
 void wf_parse_llm(struct wf_ctx *ctx, const struct doc_node *node)
@@ -234,10 +298,5 @@ void wf_parse_llm(struct wf_ctx *ctx, const struct doc_node *node)
     if (!llm)
         return;
     ctx->step->config.llm = llm;
-    wf_object(ctx, node, &llm_object, llm);
-    if (node->type != DOC_OBJECT)
-        return;
-    ctx->p->steps[ctx->step->index].llm = node;
-    if (!doc_get(node, "prompt") && !doc_get(node, "messages"))
-        wf_problem_key(ctx, node, "an llm step asks nothing; add 'prompt' or 'messages'");
+    wf_read_llm(ctx, node, &wf_llm_object, llm);
 }

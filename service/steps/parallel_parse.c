@@ -5,9 +5,13 @@
 static void parallel_branches(struct wf_ctx *ctx, const struct doc_node *node, void *target)
 {
     struct step_def *step = target;
-    struct wf_scope *scope = wf_scope_create(ctx->p, ctx->scope, step, node->count);
+    struct wf_scope *scope = wf_scope_create(ctx->p, ctx->scope, step, true, node->count);
 
-    wf_parse_steps(ctx, node, scope, &step->children, &step->n_children);
+    if (!scope)
+        return;
+    wf_parse_steps(ctx, node, scope);
+    step->children = scope->steps;
+    step->n_children = scope->n_steps;
 }
 
 static const struct wf_field parallel_fields[] = {

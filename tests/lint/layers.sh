@@ -13,6 +13,7 @@ service/config.h       to load the configuration
 service/bus.h          to watch a run
 service/event_stream.h to read the events of a run, stored and live
 service/schema.h       to check an input before it is sent
+service/jq_pool.h      main is also the main of its workers
 service/llm/provider.h to ask whether a model can be called, for check and run
 '
 # Libraries that belong to one layer, and who else may name them.
@@ -20,6 +21,9 @@ owners='
 sqlite3.h        storage/sqlite/
 curl/curl.h      service/
 yaml.h           service/
+jq.h             service/
+jv.h             service/
+seccomp.h        service/
 cjson/cJSON.h    base/
 '
 # Files that may name any library, and why.

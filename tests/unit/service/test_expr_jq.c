@@ -283,6 +283,38 @@ START_TEST(what_is_surely_wrong_is_refused_in_words_for_its_author)
 }
 END_TEST
 
+START_TEST(what_jq_does_not_compile_is_said_with_a_hint)
+{
+    static const struct {
+        const char *program, *jq, *message;
+    } cases[] = {
+        {".input.user-id", "id/0 is not defined",
+         "expression '.input.user-id' is no sound jq program: id/0 is not defined; a name with '-' "
+         "in it is written [\"user-id\"]"},
+        {".input.a - b + .input.x-y-z", "z/0 is not defined", "is written [\"x-y-z\"]"},
+        {"[.input.a, steps]", "steps/0 is not defined", "not defined; did you mean .steps?"},
+        {".input | lenght", "lenght/0 is not defined", "program: lenght/0 is not defined"},
+        {".input == 'x'", "syntax error, unexpected INVALID_CHARACTER", "double quotes"},
+        {".input && .item", "syntax error", "jq writes 'and' and 'or'"},
+        {".input === 1", "syntax error", "jq writes '=='"},
+    };
+
+    for (size_t i = 0; i < PL_ARRAY_LEN(cases); i++) {
+        struct expr *expr = compile(cases[i].program);
+        struct pl_err err;
+
+        ck_assert_msg(expr, "%s: %s", cases[i].program,
+                      problems.count ? problems.items[0].message : "");
+        (void)pl_err_set(&err, PL_ERR_EXPRESSION_ERROR, "%s", cases[i].jq);
+        expr_jq_problem(expr, &err, &problems);
+        ck_assert_uint_eq(problems.total, 1);
+        ck_assert_uint_eq(problems.items[0].line, 7);
+        ck_assert_msg(strstr(problems.items[0].message, cases[i].message), "%s",
+                      problems.items[0].message);
+    }
+}
+END_TEST
+
 START_TEST(a_reducer_sees_left_and_right_and_is_always_a_program)
 {
     static const struct mention_case good[] = {
@@ -440,6 +472,7 @@ int main(void)
     tcase_add_test(tests, keys_of_objects_are_no_mentions_unless_they_stand_for_their_value);
     tcase_add_test(tests, what_may_be_a_member_of_a_value_is_left_to_jq);
     tcase_add_test(tests, what_is_surely_wrong_is_refused_in_words_for_its_author);
+    tcase_add_test(tests, what_jq_does_not_compile_is_said_with_a_hint);
     tcase_add_test(tests, a_reducer_sees_left_and_right_and_is_always_a_program);
     tcase_add_test(tests, a_program_with_very_many_mentions_is_read_quickly);
     tcase_add_test(tests, a_document_holds_what_is_mentioned_and_nothing_else);
