@@ -35,13 +35,17 @@ static bool make_inner(struct run_node *node)
     return node->inner != NULL;
 }
 
+/* `value` and `state` are taken. */
 static void begin_frame(struct run_core *core, struct run_node *node, uint32_t number,
-                        struct pl_value *value)
+                        struct pl_value *value, struct pl_value *state)
 {
     struct run_frame *frame = run_frame_create(core, node->def->bodies[0], node, 0, number, value);
 
-    if (!frame)
+    if (!frame) {
+        pl_value_unref(&state);
         return;
+    }
+    frame->state = state;
     frame->kept = true;
     run_frame_begin(core, frame);
 }
@@ -54,7 +58,7 @@ static void start(struct run_core *core, struct run_node *node, struct pl_value 
         return;
     }
     run_inside_begin(core, node);
-    begin_frame(core, node, 0, value);
+    begin_frame(core, node, 0, value, NULL);
 }
 
 static void begin(struct run_core *core, struct run_node *node)
@@ -152,7 +156,8 @@ static struct pl_value *previous_of(const struct run_frame *frame)
 }
 
 /* The next turn's number and what it sees, for after a crash. */
-static bool remember(struct run_node *node, uint32_t turn, const struct pl_value *previous)
+static bool remember(struct run_node *node, uint32_t turn, const struct pl_value *previous,
+                     const struct pl_value *state)
 {
     struct pl_buf out;
 
@@ -160,6 +165,8 @@ static bool remember(struct run_node *node, uint32_t turn, const struct pl_value
     json_object_begin(&out);
     json_add_int(&out, "turn", turn);
     json_add_raw(&out, "previous", pl_value_text(previous));
+    if (state)
+        json_add_raw(&out, "state", pl_value_text(state));
     json_object_end(&out);
     pl_value_unref(&node->memo);
     node->memo = pl_value_take(&out);
@@ -173,14 +180,17 @@ static void next_turn(struct run_core *core, struct run_node *node)
     struct pl_value *previous = previous_of(frame);
     uint32_t turn = frame->number + 1;
 
-    if (!previous || !remember(node, turn, previous)) {
+    struct pl_value *state = pl_value_ref(frame->state_after);
+
+    if (!previous || !remember(node, turn, previous, state)) {
         pl_value_unref(&previous);
+        pl_value_unref(&state);
         core->out_of_memory = true;
         return;
     }
     run_frame_release(core, frame);
     run_node_move(core, node, NODE_JOINING);
-    begin_frame(core, node, turn, previous);
+    begin_frame(core, node, turn, previous, state);
 }
 
 static void turn_over(struct run_core *core, struct run_node *node, bool enough)
@@ -207,6 +217,9 @@ static void body_made(struct run_core *core, struct run_node *node, struct run_e
 
     frame->output = event->value ? event->value : pl_value_null();
     event->value = NULL;
+    pl_value_unref(&frame->state_after);
+    frame->state_after = event->state;
+    event->state = NULL;
     if (!is_repeat(node)) {
         run_frame_release(core, frame);
         run_node_succeed(core, node, pl_value_ref(frame->output));
@@ -276,11 +289,17 @@ static bool fits(const struct run_node *node, const struct step_body *body, uint
 static enum pl_code derive(struct run_core *core, struct run_node *node, struct pl_err *err)
 {
     struct run_frame *last = current(node);
+    struct pl_str state;
 
     (void)core;
-    (void)err;
     if (!last)
         return PL_OK;
+    if (is_repeat(node) && node->memo &&
+        json_get(pl_value_text(node->memo), PL_STR("state"), &state)) {
+        last->state = pl_value_new(state);
+        if (!last->state)
+            return pl_err_set(err, PL_ERR_NO_MEMORY, "out of memory");
+    }
     if (node->state == NODE_JOINING || node->state == NODE_FINISHING || node->state == NODE_CLOSING)
         last->kept = true;
     return PL_OK;

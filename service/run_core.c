@@ -269,6 +269,7 @@ static void evaluated(struct run_core *core, struct run_event *event)
     if (event->node && asked)
         event->node->evals--;
     pl_value_unref(&event->value);
+    pl_value_unref(&event->state);
 }
 
 static void result(struct run_core *core, struct run_event *event)
@@ -368,6 +369,16 @@ struct run_node *run_core_node(const struct run_core *core, const struct step_de
 {
     assert(def->body == core->root->body);
     return run_node_at(core->root, def);
+}
+
+struct pl_value *run_core_final_state(const struct run_core *core)
+{
+    return core->root->state_after;
+}
+
+struct run_frame *run_core_root(const struct run_core *core)
+{
+    return core->root;
 }
 
 unsigned run_core_in_flight(const struct run_core *core)

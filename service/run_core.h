@@ -128,6 +128,9 @@ struct run_event {
     enum run_eval_what what;    /* EVALUATED */
     bool truth;                 /* EVALUATED: WHEN, ACCEPT */
     struct pl_value *value;     /* EVALUATED: DEFAULT, OUTPUT; a reference the core takes */
+    /* EVALUATED BODY, OUTPUT where the body has a state: what it came to, an object by channel; a
+     * reference the core takes */
+    struct pl_value *state;
     struct pl_err err;          /* EVALUATED: code not OK means it failed */
     struct step_result *result; /* RESULT: the core takes its references out of it */
     pl_ms until;                /* DEFERRED */
@@ -200,6 +203,10 @@ struct run_node *run_core_node(const struct run_core *core, const struct step_de
 /* The node at a concrete path ("reviews.17.summary"); NULL when there is none now. */
 struct run_node *run_core_find(const struct run_core *core, struct pl_str path);
 /* Calls in flight (CALLING, STOPPING). */
+/* What the run's state came to, once its output is made; NULL: it has none. Borrowed. */
+struct pl_value *run_core_final_state(const struct run_core *core);
+/* The frame of the top level. */
+struct run_frame *run_core_root(const struct run_core *core);
 unsigned run_core_in_flight(const struct run_core *core);
 /* Answers that were not awaited; 0 unless an executor is wrong. */
 unsigned run_core_dropped(const struct run_core *core);

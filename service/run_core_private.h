@@ -89,6 +89,11 @@ void run_frames_reap(struct run_core *core);
 void run_frames_destroy(struct run_core *core);
 /* Every live frame, owners before what they own: the one behind `frame`; NULL begins, and ends. */
 struct run_frame *run_frame_next(const struct run_core *core, const struct run_frame *frame);
+/* Which of two frames of one step comes first: by item, turn, level and number. */
+int run_frame_compare(const struct run_frame *a, const struct run_frame *b);
+/* The live frames of a step in that order, in `arena`; NULL: no memory. */
+struct run_frame **run_frames_in_order(const struct run_node *node, struct pl_arena *arena,
+                                       size_t *ret_count);
 /* Which of two nodes comes first: by item, turn and place in the document. Below, at, above 0. */
 int run_node_compare(const struct run_node *a, const struct run_node *b);
 /* The path of an instance, in `out`: of `body` owned by `owner`, numbers as in run_frame. */
@@ -139,11 +144,32 @@ const struct run_kind *run_kind_of(enum step_kind kind);
 extern const struct run_kind run_kind_parallel, run_kind_map, run_kind_vote, run_kind_workflow,
     run_kind_agent, run_kind_human, run_kind_repeat, run_kind_sleep;
 
+/* What a frame that is gone had written to state outside it, in order. */
+struct run_left {
+    struct run_left *next; /* in the order of the frames */
+    const struct step_body *body;
+    uint32_t level, number;
+    size_t n;
+    struct {
+        const struct state_channel *channel;
+        struct pl_value *value;
+    } entries[];
+};
+
 /* What kinds with bodies have beside the node; they embed it first. */
 struct run_inner {
     struct pl_list frames; /* live ones, in the order made */
     unsigned open;         /* frames that are not over */
+    struct run_left *left, *left_last;
 };
+
+/* ---- run_left.c ---- */
+/* The frame is about to be freed: keeps what it wrote. False: no memory. */
+bool run_left_keep(struct run_frame *frame);
+void run_left_free(struct run_left **list);
+bool run_left_is_before(const struct run_left *left, const struct run_frame *frame);
+/* The turn it belongs to, of an agent or a repeat. */
+uint32_t run_left_turn(const struct run_left *left);
 
 /* ---- run_problem.c ---- */
 struct run_problem {

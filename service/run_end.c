@@ -154,6 +154,9 @@ bool run_end_evaluated(struct run_core *core, struct run_event *event)
     if (event->err.code == PL_OK) {
         core->output = event->value ? event->value : pl_value_null();
         event->value = NULL;
+        pl_value_unref(&core->root->state_after);
+        core->root->state_after = event->state;
+        event->state = NULL;
         run_end_move(core, RUN_SUCCEEDED);
         return true;
     }

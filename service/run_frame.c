@@ -204,6 +204,8 @@ static void node_free(struct run_node *node)
     pl_value_unref(&node->writes);
     if (node->inner && kind->destroy)
         kind->destroy(node);
+    if (node->inner)
+        run_left_free(&node->inner->left);
     free(node->inner);
     free(node->join);
 }
@@ -214,6 +216,8 @@ static void frame_free(struct run_core *core, struct run_frame *frame)
         node_free(&frame->nodes[i]);
     pl_value_unref(&frame->value);
     pl_value_unref(&frame->output);
+    pl_value_unref(&frame->state);
+    pl_value_unref(&frame->state_after);
     if (pl_list_linked(&frame->link))
         pl_list_remove(&frame->link);
     core->n_live -= frame->n_nodes;
@@ -275,6 +279,8 @@ void run_frames_reap(struct run_core *core)
         if (frame_is_needed(frame))
             continue;
         pl_list_remove(link);
+        if (!run_left_keep(frame))
+            core->out_of_memory = true;
         run_progress_add(&core->gone, frame);
         frame_free(core, frame);
     }
@@ -325,13 +331,23 @@ static int compare_numbers(uint32_t a, uint32_t b)
     return (a > b) - (a < b);
 }
 
-static int compare_frames(const struct run_frame *a, const struct run_frame *b)
+static uint32_t turn_of(const struct run_frame *frame)
 {
-    int order = compare_numbers(a->level, b->level);
+    return frame->body->role == BODY_TOOL ? frame->level : frame->number;
+}
 
-    if (a->body->role == BODY_BRANCH && b->body->role == BODY_BRANCH && order == 0)
-        order = compare_numbers(a->number, b->number);
-    if (order == 0)
+int run_frame_compare(const struct run_frame *a, const struct run_frame *b)
+{
+    bool turns = a->body->role == BODY_TURN || a->body->role == BODY_TOOL;
+    int order;
+
+    if (turns) /* an agent's: the model's own call comes before those of its tools */
+        order = compare_numbers(turn_of(a), turn_of(b));
+    else if (a->body->role == b->body->role)
+        order = compare_numbers(a->level, b->level);
+    else
+        order = 0;
+    if (order == 0 && !(a->body->role == BODY_BRANCH && b->body->role == BODY_BRANCH))
         order = compare_numbers(a->body->number, b->body->number);
     return order ? order : compare_numbers(a->number, b->number);
 }
@@ -353,6 +369,33 @@ int run_node_compare(const struct run_node *a, const struct run_node *b)
     if (a != b)
         return compare_numbers(a->def->slot, b->def->slot);
     if (last_a && last_b)
-        return compare_frames(last_a, last_b);
+        return run_frame_compare(last_a, last_b);
     return (last_a != NULL) - (last_b != NULL);
+}
+
+static int by_place(const void *a, const void *b)
+{
+    struct run_frame *const *x = a, *const *y = b;
+
+    return run_frame_compare(*x, *y);
+}
+
+struct run_frame **run_frames_in_order(const struct run_node *node, struct pl_arena *arena,
+                                       size_t *ret_count)
+{
+    struct run_inner *inner = node->inner;
+    struct run_frame **frames;
+    size_t n = 0;
+
+    for (struct pl_list *link = inner->frames.next; link != &inner->frames; link = link->next)
+        n++;
+    frames = pl_arena_alloc_array(arena, n + 1, sizeof(struct run_frame *));
+    n = 0;
+    for (struct pl_list *link = inner->frames.next; frames && link != &inner->frames;
+         link = link->next)
+        frames[n++] = pl_container_of(link, struct run_frame, link);
+    if (frames)
+        qsort(frames, n, sizeof(struct run_frame *), by_place);
+    *ret_count = n;
+    return frames;
 }

@@ -78,6 +78,8 @@ struct run_frame {
     struct pl_str path;       /* "reviews.17"; empty: the run; NUL behind */
     struct pl_value *value;   /* what its names are bound to: the item(s), args, candidate(s), a
                                  sub-workflow's input, the turn before of a repeat; NULL: none */
+    struct pl_value *state;   /* what its own state begins with, by channel; NULL: the defaults */
+    struct pl_value *state_after; /* what it came to, once the frame is over and that was made */
     struct pl_value *output;  /* several steps: the body's output, once it was made */
     unsigned open;            /* steps entered and not final */
     unsigned telling;         /* steps that are final, and nobody was told yet */
