@@ -193,4 +193,5 @@ void wf_check(struct wf_parser *p)
     wf_resolve_state(p);
     check_time(p);
     wf_find_dependents(p);
+    wf_collect_jq(p);
 }
