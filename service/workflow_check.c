@@ -165,14 +165,14 @@ static void check_time(struct wf_parser *p)
     if (!wf_find_deps(p, &deps))
         return;
     wf_close_deps(p, &deps);
-    if (!wf_check_cycles(p))
+    if (!wf_check_cycles(p, false))
         return;
     count = deps.count;
     if (!wf_add_state_deps(p, &deps))
         return;
     if (deps.count > count) {
         wf_close_deps(p, &deps);
-        if (!wf_check_cycles(p))
+        if (!wf_check_cycles(p, true))
             return;
     }
     wf_check_races(p);
