@@ -11,7 +11,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { BUCKETS = 512 };
+enum {
+    BUCKETS = 512,
+    COMPILED_TIMES = 10, /* a document's length: about what it takes compiled */
+};
 
 struct entry {
     struct pl_list bucket, use; /* guarded by the cache's lock */
@@ -110,14 +113,25 @@ struct workflow *workflow_cache_get(struct workflow_cache *cache, struct pl_str 
     return workflow;
 }
 
+/* The workflows it calls by name are counted by their documents, which its text has: one of them
+ * may be called by many. */
+static size_t bytes_of(const struct workflow *workflow)
+{
+    size_t bytes = pl_arena_bytes(workflow->arena);
+
+    return workflow->n_children ? bytes + COMPILED_TIMES * workflow->text.len : bytes;
+}
+
 void workflow_cache_put(struct workflow_cache *cache, struct pl_str key, struct workflow *workflow)
 {
-    struct entry *entry = key.len < WORKFLOW_CACHE_KEY ? calloc(1, sizeof *entry) : NULL;
+    /* A text that calls others by name may mean newer ones the next time. */
+    bool fixed = workflow->n_children == 0 || pl_str_is(key, workflow->hash);
+    struct entry *entry = fixed && key.len < WORKFLOW_CACHE_KEY ? calloc(1, sizeof *entry) : NULL;
 
     if (!entry)
         return;
     memcpy(entry->key, key.ptr, key.len);
-    entry->bytes = pl_arena_bytes(workflow->arena);
+    entry->bytes = bytes_of(workflow);
     pl_mutex_lock(&cache->lock);
     if (find_locked(cache, key)) {
         free(entry); /* another thread compiled it at the same time */

@@ -25,7 +25,8 @@ const char *workflow_cache_key(struct pl_str text, enum doc_format format,
 /* What was put under a key (of a text, or a content hash); one reference is the caller's. NULL:
  * not there. */
 struct workflow *workflow_cache_get(struct workflow_cache *cache, struct pl_str key);
-/* References the workflow. Without memory nothing is kept. */
+/* References the workflow. Without memory nothing is kept, nor is one that calls others by name
+ * under another key than its hash: what its text means changes with them. */
 void workflow_cache_put(struct workflow_cache *cache, struct pl_str key, struct workflow *workflow);
 
 #endif

@@ -67,11 +67,14 @@ static struct known_model *ask_model(struct checker *c, struct pl_map *asked, st
 static void check_fallback(struct checker *c, struct pl_map *asked, const struct doc_node *list)
 {
     for (size_t i = 0; list && i < list->count; i++) {
-        const struct known_model *known =
-            list->items[i]->type == DOC_STRING ? ask_model(c, asked, list->items[i]->text) : NULL;
+        const struct doc_node *node = list->items[i];
+        const struct known_model *known;
 
+        if (node->type != DOC_STRING || memmem(node->text.ptr, node->text.len, "${", 2))
+            continue; /* refused already */
+        known = ask_model(c, asked, node->text);
         if (known && !known->ok)
-            wf_problem(&c->ctx, list->items[i], "%s", known->why);
+            wf_problem(&c->ctx, node, "%s", known->why);
     }
 }
 
@@ -165,14 +168,14 @@ static void check_time(struct wf_parser *p)
     if (!wf_find_deps(p, &deps))
         return;
     wf_close_deps(p, &deps);
-    if (!wf_check_cycles(p))
+    if (!wf_check_cycles(p, false))
         return;
     count = deps.count;
     if (!wf_add_state_deps(p, &deps))
         return;
     if (deps.count > count) {
         wf_close_deps(p, &deps);
-        if (!wf_check_cycles(p))
+        if (!wf_check_cycles(p, true))
             return;
     }
     wf_check_races(p);
@@ -193,4 +196,5 @@ void wf_check(struct wf_parser *p)
     wf_resolve_state(p);
     check_time(p);
     wf_find_dependents(p);
+    wf_collect_jq(p);
 }

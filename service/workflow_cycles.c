@@ -26,6 +26,7 @@ struct walk {
     size_t depth;
     uint32_t *circle; /* step indexes of the loop at hand */
     unsigned said;
+    bool through_state;
 };
 
 static struct step_def *step_of(const struct walk *walk, uint32_t moment)
@@ -112,8 +113,11 @@ static void say_circle(struct walk *walk, size_t count)
     const struct step_def *next = walk->p->steps[walk->circle[(first + 1) % count]].def;
     const struct doc_node *node = reference(walk, step, next);
     doc_problem_at(walk->p->problems, node, node == step->node,
-                   "steps wait for each other in a circle: %s%s; remove one of these references",
-                   text, wf_show(&walk->ctx, step->path));
+                   "steps wait for each other in a circle%s: %s%s; %s",
+                   walk->through_state ? " through the state they read and write" : "", text,
+                   wf_show(&walk->ctx, step->path),
+                   walk->through_state ? "let one of them need the other, or remove a reference"
+                                       : "remove one of these references");
 }
 
 /* The open moments from `moment` up are a loop: its steps, each once. */
@@ -161,9 +165,9 @@ static void walk_from(struct walk *walk, uint32_t root)
     }
 }
 
-bool wf_check_cycles(struct wf_parser *p)
+bool wf_check_cycles(struct wf_parser *p, bool through_state)
 {
-    struct walk walk = {.p = p, .ctx = {.p = p}};
+    struct walk walk = {.p = p, .ctx = {.p = p}, .through_state = through_state};
     size_t moments = p->n_steps * 2;
 
     walk.colour = pl_arena_alloc_array(p->scratch, moments + 1, sizeof(*walk.colour));

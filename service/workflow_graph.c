@@ -2,22 +2,39 @@
  * graph`; any thread.
  *
  * Steps come in the order written and are named by their index (n0, n1, ...), so the same workflow
- * gives the same bytes. An edge goes from a step to one that waits for it; a handler hangs on its
- * step by a dashed edge. */
+ * gives the same bytes. What runs many times (`do` of a map) is drawn once, inside its step; a
+ * workflow called by name is one node. An edge goes from a step to one that waits for it; a handler
+ * hangs on its step by a dashed edge. */
 #include "service/workflow.h"
 
 #include "base/json.h"
 
 enum { LABEL_BYTES = 256 };
 
-/* How a step is called in a picture: id and kind, a parallel with its policy. */
-static void label(const struct step_def *step, struct pl_buf *out)
+/* The one step of a body is called by what the body is for. */
+static struct pl_str name_of(const struct step_def *step)
 {
-    pl_buf_str(out, step->id);
-    pl_buf_text(out, ": ");
-    pl_buf_text(out, step_kind_name(step->kind));
-    if (step->kind != STEP_PARALLEL)
-        return;
+    if (step->body->single && step->parent == step->body->owner && !step->is_handler) {
+        if (step->body->role == BODY_COLLAPSE)
+            return PL_STR("collapse");
+        if (step->body->role == BODY_TOOL)
+            return step->body->id;
+    }
+    return step->id;
+}
+
+static const char *method_name(enum vote_method method)
+{
+    static const char *const names[] = {
+        [VOTE_MAJORITY] = "majority", [VOTE_WEIGHTED] = "weighted", [VOTE_MEDIAN] = "median",
+        [VOTE_UNION] = "union",       [VOTE_JUDGE] = "judge",       [VOTE_BEST_OF] = "best_of",
+    };
+
+    return names[method];
+}
+
+static void join_label(const struct step_def *step, struct pl_buf *out)
+{
     pl_buf_text(out, ", ");
     pl_buf_text(out, join_kind_name(step->join.kind));
     if (step->join.kind == JOIN_QUORUM)
@@ -28,16 +45,62 @@ static void label(const struct step_def *step, struct pl_buf *out)
     }
 }
 
+/* How a step is called in a picture: id and kind, one that joins with how. */
+static void label(const struct step_def *step, struct pl_buf *out)
+{
+    pl_buf_str(out, name_of(step));
+    pl_buf_text(out, ": ");
+    pl_buf_text(out, step_kind_name(step->kind));
+    if (step->kind == STEP_VOTE) {
+        const struct vote_config *vote = step->config.vote;
+
+        pl_buf_printf(out, ", %s, %u branches", method_name(vote->method),
+                      vote->n_among ? vote->n_among : vote->samples);
+    } else if (step_kind_joins(step->kind)) {
+        join_label(step, out);
+    } else if (step->kind == STEP_REPEAT) {
+        pl_buf_printf(out, ", at most %u", step->config.repeat->max);
+    } else if (step->kind == STEP_WORKFLOW && step->config.workflow->child) {
+        pl_buf_char(out, ' ');
+        pl_buf_str(out, step->config.workflow->name);
+    }
+}
+
 static void indent(struct pl_buf *out, unsigned depth)
 {
     for (unsigned i = 0; i <= depth; i++)
         pl_buf_text(out, "  ");
 }
 
-/* A parallel with nothing in it is drawn as a node: an empty frame is none. */
+/* The body of a step that is drawn inside it; NULL: it is another workflow's, drawn by its name
+ * only. */
+static const struct step_body *inner_body(const struct step_def *step, size_t number)
+{
+    const struct step_body *body = step->bodies[number];
+
+    return body->owner == step ? body : NULL;
+}
+
+/* A step with nothing in it is drawn as a node: an empty frame is none. */
 static bool is_frame(const struct step_def *step)
 {
-    return step->n_children > 0;
+    return step->n_children > 0 || (step->n_bodies > 0 && inner_body(step, 0));
+}
+
+/* Draws what stands inside a step. */
+typedef void (*draw_fn)(const struct step_def *step, unsigned depth, struct pl_buf *out);
+
+static void draw_inside(const struct step_def *step, unsigned depth, struct pl_buf *out,
+                        draw_fn draw)
+{
+    for (size_t i = 0; i < step->n_children; i++)
+        draw(step->children[i], depth, out);
+    for (size_t i = 0; i < step->n_bodies; i++) {
+        const struct step_body *body = inner_body(step, i);
+
+        for (size_t k = 0; body && k < body->n_top; k++)
+            draw(body->top[k], depth, out);
+    }
 }
 
 /* ---- Mermaid ---- */
@@ -72,8 +135,7 @@ static void mermaid_node(const struct step_def *step, unsigned depth, struct pl_
         pl_buf_printf(out, "subgraph n%u[\"", (unsigned)step->index);
         mermaid_label(step, out);
         pl_buf_text(out, "\"]\n");
-        for (size_t i = 0; i < step->n_children; i++)
-            mermaid_node(step->children[i], depth + 1, out);
+        draw_inside(step, depth + 1, out, mermaid_node);
         indent(out, depth);
         pl_buf_text(out, "end\n");
     } else {
@@ -139,8 +201,7 @@ static void dot_node(const struct step_def *step, unsigned depth, struct pl_buf 
         pl_buf_text(out, ";\n");
         indent(out, depth + 1);
         pl_buf_printf(out, "n%u [shape=point, style=invis];\n", index);
-        for (size_t i = 0; i < step->n_children; i++)
-            dot_node(step->children[i], depth + 1, out);
+        draw_inside(step, depth + 1, out, dot_node);
         indent(out, depth);
         pl_buf_text(out, "}\n");
     } else {
@@ -191,6 +252,18 @@ static void write_dot(const struct workflow *workflow, struct pl_buf *out)
 
 /* ---- JSON ---- */
 
+/* What the body a step stands in is to the step around it. */
+static const char *role_name(enum body_role role)
+{
+    static const char *const names[] = {
+        [BODY_ROOT] = "root",   [BODY_BRANCH] = "branch", [BODY_COLLAPSE] = "collapse",
+        [BODY_JUDGE] = "judge", [BODY_SCORE] = "score",   [BODY_TURN] = "turn",
+        [BODY_TOOL] = "tool",   [BODY_INLINE] = "steps",
+    };
+
+    return names[role];
+}
+
 static void json_node(const struct step_def *step, struct pl_buf *out)
 {
     json_comma(out);
@@ -199,8 +272,12 @@ static void json_node(const struct step_def *step, struct pl_buf *out)
     json_add_string(out, "kind", pl_str(step_kind_name(step->kind)));
     if (step->parent)
         json_add_string(out, step->is_handler ? "handles" : "parent", step->parent->path);
-    if (step->kind == STEP_PARALLEL)
+    if (!step->is_handler && step->parent && step->parent == step->body->owner)
+        json_add_string(out, "body", pl_str(role_name(step->body->role)));
+    if (step_kind_joins(step->kind))
         json_add_string(out, "join", pl_str(join_kind_name(step->join.kind)));
+    if (step->kind == STEP_WORKFLOW && step->config.workflow->child)
+        json_add_string(out, "workflow", step->config.workflow->name);
     json_object_end(out);
 }
 

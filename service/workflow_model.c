@@ -51,6 +51,21 @@ static struct doc_node *member_object(const struct doc_node *object, const char 
     return NULL;
 }
 
+/* A model step: the one model, and none to fall back on. */
+static bool set_call(struct pl_arena *arena, struct doc_node *call, struct pl_str model)
+{
+    struct doc_node *fallback = NULL;
+
+    if (!call)
+        return true;
+    for (size_t i = 0; i < call->count; i++)
+        if (pl_str_is(call->items[i]->key, "fallback"))
+            fallback = call->items[i];
+    if (fallback && fallback->type == DOC_LIST)
+        fallback->count = 0;
+    return set_model(arena, call, model, false);
+}
+
 static bool set_step(struct pl_arena *arena, struct doc_node *step, struct pl_str model);
 
 static bool set_steps(struct pl_arena *arena, struct doc_node *steps, struct pl_str model)
@@ -61,17 +76,39 @@ static bool set_steps(struct pl_arena *arena, struct doc_node *steps, struct pl_
     return true;
 }
 
+static bool set_one(struct pl_arena *arena, struct doc_node *object, const char *key,
+                    struct pl_str model)
+{
+    struct doc_node *step = member_object(object, key);
+
+    return !step || set_step(arena, step, model);
+}
+
+static bool set_tools(struct pl_arena *arena, struct doc_node *tools, struct pl_str model)
+{
+    for (size_t i = 0; tools && i < tools->count; i++)
+        if (!set_one(arena, tools->items[i], "do", model))
+            return false;
+    return true;
+}
+
 /* The document's depth is capped, so this recursion is too. */
 static bool set_step(struct pl_arena *arena, struct doc_node *step, struct pl_str model)
 {
-    struct doc_node *llm = member_object(step, "llm"),
-                    *handler = member_object(member_object(step, "on_error"), "step");
+    struct doc_node *agent = member_object(step, "agent"), *map = member_object(step, "map"),
+                    *vote = member_object(step, "vote");
 
-    if (llm && !set_model(arena, llm, model, false))
-        return false;
-    if (handler && !set_step(arena, handler, model))
-        return false;
-    return set_steps(arena, member_object(member_object(step, "parallel"), "branches"), model);
+    return set_call(arena, member_object(step, "llm"), model) && set_call(arena, agent, model) &&
+           set_tools(arena, member_object(agent, "tools"), model) &&
+           set_one(arena, member_object(step, "on_error"), "step", model) &&
+           set_steps(arena, member_object(member_object(step, "parallel"), "branches"), model) &&
+           set_one(arena, map, "do", model) &&
+           set_one(arena, member_object(map, "collapse"), "do", model) &&
+           set_one(arena, vote, "of", model) && set_one(arena, vote, "judge", model) &&
+           set_one(arena, vote, "score", model) &&
+           set_steps(arena, member_object(vote, "among"), model) &&
+           set_steps(arena, member_object(member_object(step, "workflow"), "steps"), model) &&
+           set_steps(arena, member_object(member_object(step, "repeat"), "steps"), model);
 }
 
 bool wf_override_model(struct pl_arena *arena, struct doc_node *root, struct pl_str model)

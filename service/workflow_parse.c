@@ -76,18 +76,20 @@ static void top_description(struct wf_ctx *ctx, const struct doc_node *node, voi
 
 static void top_input(struct wf_ctx *ctx, const struct doc_node *node, void *target)
 {
-    ((struct workflow *)target)->input_schema =
-        schema_compile(ctx->p->arena, node, ctx->p->problems);
+    struct schema_use input = {0};
+
+    wf_parse_schema(ctx, node, &input);
+    ((struct workflow *)target)->input_schema = input.schema;
 }
 
 static void top_output_schema(struct wf_ctx *ctx, const struct doc_node *node, void *target)
 {
     (void)target;
-    ctx->body->output_schema.schema = schema_compile(ctx->p->arena, node, ctx->p->problems);
+    wf_parse_schema(ctx, node, &ctx->body->output_schema);
 }
 
-/* Read before everything else, because steps take from it: see wf_parse_workflow. */
-static void top_defaults(struct wf_ctx *ctx, const struct doc_node *node, void *target)
+/* Read before everything else, because steps take from them: see wf_parse_workflow. */
+static void read_already(struct wf_ctx *ctx, const struct doc_node *node, void *target)
 {
     (void)ctx;
     (void)node;
@@ -146,7 +148,7 @@ static const struct wf_field top_fields[] = {
     {.key = "defaults",
      .types = WF_OBJECT,
      .help = "an object with model, timeout, retry",
-     .parse = top_defaults},
+     .parse = read_already},
     {.key = "steps", .types = WF_OBJECT, .help = "an object of ids and steps", .parse = top_steps},
     {.key = "join",
      .types = WF_STRING,
@@ -154,7 +156,10 @@ static const struct wf_field top_fields[] = {
      .parse = top_join},
     {.key = "output", .types = WF_ANY, .help = "a value", .parse = top_output},
     {.key = "timeout", .types = WF_DURATION, .help = DURATION_HELP, .parse = top_timeout},
-    {.key = "schemas"},
+    {.key = "schemas",
+     .types = WF_OBJECT,
+     .help = "an object of names and JSON Schemas",
+     .parse = read_already},
     {.key = "state",
      .types = WF_OBJECT,
      .help = "an object of channels such as {notes: {reducer: append}}",
@@ -184,7 +189,8 @@ static const struct wf_object top_object = {
 void wf_parse_workflow(struct wf_parser *p)
 {
     struct wf_ctx ctx = {.p = p, .names = {.roots = WF_ROOTS}};
-    const struct doc_node *defaults = doc_get(p->root, "defaults");
+    const struct doc_node *defaults = doc_get(p->root, "defaults"),
+                          *schemas = doc_get(p->root, "schemas");
 
     expr_sink_init(&ctx.sink);
     ctx.body = p->workflow->root = wf_body_create(p, BODY_ROOT, NULL, (struct pl_str){0});
@@ -198,6 +204,9 @@ void wf_parse_workflow(struct wf_parser *p)
     }
     if (defaults && defaults->type == DOC_OBJECT)
         wf_object(&ctx, defaults, &defaults_object, NULL);
+    if (schemas && schemas->type != DOC_OBJECT)
+        schemas = NULL; /* refused below */
+    p->schemas = schema_library_create(p->arena, schemas, p->problems);
     wf_object(&ctx, p->root, &top_object, p->workflow);
     ctx.body->output_exprs = ctx.sink.first;
     if (!doc_get(p->root, "steps"))

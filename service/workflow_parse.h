@@ -315,8 +315,9 @@ void wf_order_mark(struct wf_order *order, const uint32_t *targets, size_t count
 void wf_parse_workflow(struct wf_parser *p);
 /* Names, models, references; fills deps, dependents, sinks and the look-up by path. */
 void wf_check(struct wf_parser *p);
-/* Reports every loop of steps that wait for each other; true: there is none. Needs deps. */
-bool wf_check_cycles(struct wf_parser *p);
+/* Reports every loop of steps that wait for each other; true: there is none. Needs deps.
+ * `through_state`: without those of state there was none. */
+bool wf_check_cycles(struct wf_parser *p, bool through_state);
 /* Numbers the jq programs and asks whether they are sound. */
 void wf_collect_jq(struct wf_parser *p);
 

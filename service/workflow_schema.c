@@ -5,6 +5,13 @@
 
 void wf_parse_schema(struct wf_ctx *ctx, const struct doc_node *node, struct schema_use *ret_use)
 {
-    ret_use->schema = schema_compile(ctx->p->arena, node, ctx->p->problems);
-    ret_use->json = doc_json(ctx->p->arena, node);
+    struct wf_parser *p = ctx->p;
+    struct schema *schema = schema_compile_in(p->arena, node, p->schemas, p->problems);
+
+    if (!schema)
+        return;
+    ret_use->schema = schema;
+    ret_use->json = schema_json(schema, p->arena);
+    if (node->type == DOC_STRING)
+        ret_use->name = node->text;
 }

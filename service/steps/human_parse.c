@@ -42,13 +42,12 @@ static const struct wf_object on_timeout_object = {
 
 static void human_on_timeout(struct wf_ctx *ctx, const struct doc_node *node, void *target)
 {
-    static const char *const words[] = {"fail", NULL};
-    size_t index;
-
     if (node->type == DOC_STRING && pl_str_is(node->text, "default")) {
         wf_problem(ctx, node, "'default' needs a value; write {default: ...}");
     } else if (node->type == DOC_STRING) {
-        (void)wf_word(ctx, node, words, &index);
+        if (!pl_str_is(node->text, "fail"))
+            wf_problem(ctx, node, "'%s' is not known here; write fail or {default: value}",
+                       wf_show(ctx, node->text));
     } else {
         wf_object(ctx, node, &on_timeout_object, target);
         if (node->count == 0)
