@@ -124,10 +124,10 @@ enum run_eval_what {
 struct run_event {
     enum run_event_type type;
     pl_ms now;
-    struct run_node *node;      /* EVALUATED (NULL for OUTPUT), RESULT, DEFERRED, CANCEL_STEP */
-    enum run_eval_what what;    /* EVALUATED */
-    bool truth;                 /* EVALUATED: WHEN, ACCEPT */
-    struct pl_value *value;     /* EVALUATED: DEFAULT, OUTPUT; a reference the core takes */
+    struct run_node *node;   /* EVALUATED (NULL for OUTPUT), RESULT, DEFERRED, CANCEL_STEP */
+    enum run_eval_what what; /* EVALUATED */
+    bool truth;              /* EVALUATED: WHEN, ACCEPT */
+    struct pl_value *value;  /* EVALUATED: DEFAULT, OUTPUT; a reference the core takes */
     /* EVALUATED BODY, OUTPUT where the body has a state: what it came to, an object by channel; a
      * reference the core takes */
     struct pl_value *state;

@@ -21,7 +21,7 @@ struct exec_eval {
     struct run_effect effect; /* unless it is of a call */
     struct exec_call *call;   /* NULL: of an effect, or not wanted any more */
     bool of_call;
-    struct pl_arena *arena; /* job, answers */
+    struct pl_arena *arena;    /* job, answers */
     const struct expr **exprs; /* of the job, by position */
     struct known *known;
     size_t n_known;
@@ -139,7 +139,8 @@ static bool fill_job(struct exec_eval *eval, struct value_asker *asker, struct p
         code = pl_err_set(err, PL_ERR_TOO_LARGE, "what an expression looks at is over %d bytes",
                           PL_LIMIT_RUN_OUTPUT_BYTES);
     eval->job = (struct jq_job){
-        .program = fold ? asker->fold.channel->body->workflow->jq : asker->frame->body->workflow->jq,
+        .program =
+            fold ? asker->fold.channel->body->workflow->jq : asker->frame->body->workflow->jq,
         .indexes = indexes,
         .n_indexes = n,
         .document = pl_arena_str(eval->arena, pl_buf_view(&buf)),
@@ -179,8 +180,7 @@ static bool submit(struct exec_eval *eval, struct value_asker *asker, struct pl_
 static bool learn(struct exec_eval *eval)
 {
     size_t n = eval->job.n_indexes;
-    struct known *known =
-        pl_arena_alloc_array(eval->arena, eval->n_known + n, sizeof(*known));
+    struct known *known = pl_arena_alloc_array(eval->arena, eval->n_known + n, sizeof(*known));
 
     if (!known || !eval->job.answers)
         return false;

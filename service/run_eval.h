@@ -1,6 +1,6 @@
 /* run_eval.h - evaluations of a run that may have to wait for jq: what its core asks for, and the
- * templates of its calls. Not what expressions see (run_values) nor the workers (jq_pool). Shared by
- * run_exec.c, run_calls.c, run_values.c and run_eval*.c; the run's home loop only.
+ * templates of its calls. Not what expressions see (run_values) nor the workers (jq_pool). Shared
+ * by run_exec.c, run_calls.c, run_values.c and run_eval*.c; the run's home loop only.
  *
  * An evaluation is done with what is known. Expressions of jq that are not known yet are noted and
  * count as null; if there were any, what was made is thrown away, one job asks for all of them, and
@@ -19,11 +19,12 @@ struct exec_eval;
 /* Who asks: the argument of a scope. */
 struct value_asker {
     struct run_exec *exec;
-    struct run_node *node;        /* whose expression it is; NULL: of the frame as a whole */
+    struct run_node *node;         /* whose expression it is; NULL: of the frame as a whole */
     const struct run_frame *frame; /* where it stands */
-    const struct run_frame *of_frame; /* the output and state of this frame, which is over; or NULL */
-    const struct exec_eval *known;  /* answers of jq so far; NULL: none */
-    const struct expr **missing;          /* noted: in scratch */
+    const struct run_frame
+        *of_frame;                 /* the output and state of this frame, which is over; or NULL */
+    const struct exec_eval *known; /* answers of jq so far; NULL: none */
+    const struct expr **missing;   /* noted: in scratch */
     size_t n_missing, missing_capacity;
     struct run_writes fold; /* noted: a channel to fold first; channel NULL: none */
     struct pl_err err;      /* of a root: a state that cannot be folded */

@@ -18,8 +18,7 @@ static enum pl_code make_truth(const struct expr *expr, const struct expr_scope 
     return code;
 }
 
-static enum pl_code take(struct pl_buf *buf, size_t max, enum pl_code code,
-                         struct run_event *event)
+static enum pl_code take(struct pl_buf *buf, size_t max, enum pl_code code, struct run_event *event)
 {
     if (code == PL_OK && buf->too_large)
         code = pl_err_set(&event->err, PL_ERR_TOO_LARGE, "it is over %zu bytes", max);
@@ -56,8 +55,8 @@ static enum pl_code make_expr(const struct expr *expr, const struct expr_scope *
 
 /* ---- the output of a body ---- */
 
-/* The output a body without `output` has: that of the step nothing depends on; of several, an object
- * by id. */
+/* The output a body without `output` has: that of the step nothing depends on; of several, an
+ * object by id. */
 static enum pl_code make_default_output(const struct run_frame *frame, struct run_event *event)
 {
     const struct step_body *body = frame->body;
@@ -214,9 +213,8 @@ static enum pl_code make_wake(const struct step_def *def, struct value_asker *as
         return write_until(event, event->now + config->duration);
     pl_buf_init(&text, 256);
     code = template_write_text(config->until, &scope, &text, &event->err);
-    ok = !pl_buf_failed(&text) &&
-         (config->for_duration ? pl_duration_parse(pl_buf_view(&text), &at)
-                               : pl_time_parse(pl_buf_view(&text), &at));
+    ok = !pl_buf_failed(&text) && (config->for_duration ? pl_duration_parse(pl_buf_view(&text), &at)
+                                                        : pl_time_parse(pl_buf_view(&text), &at));
     if (code == PL_OK && !ok && !run_eval_is_pending(asker))
         code = pl_err_set(&event->err, PL_ERR_EXPRESSION_ERROR, "'%.*s' is no %s",
                           (int)(text.len < 100 ? text.len : 100), text.len ? text.data : "",
@@ -318,8 +316,8 @@ void run_eval_make(struct run_exec *exec, const struct run_effect *effect,
         code = make_truth(run_node_up(node)->def->join.accept, &scope, event);
         break;
     case RUN_EVAL_DEFAULT:
-        code = make_template(node->def->on_error_default, &scope, exec->env->steps.max_output,
-                             event);
+        code =
+            make_template(node->def->on_error_default, &scope, exec->env->steps.max_output, event);
         break;
     case RUN_EVAL_BEGIN:
         code = make_begin(exec, asker, event);

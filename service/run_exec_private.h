@@ -22,15 +22,15 @@ struct exec_call {
     struct loop_mail abort_mail;
     struct exec_eval *eval; /* what jq gave for its templates; NULL: nothing was asked */
     bool resolving;         /* it waits for jq: on no list */
-    uint64_t batch;     /* set once before it starts: the batch that holds its intent */
-    bool finished;      /* the loop it runs on: complete has been called */
-    bool promised;      /* its loop was picked by load and counts it until it begins */
-    bool started;       /* it has been handed to its loop */
-    bool aborting;      /* an abort is on its way to the other loop and not back */
-    bool home;          /* its result has come back */
-    size_t told;        /* the loop it runs on: bytes of deltas so far */
-    struct pl_buf held; /* the same: deltas before the batch is durable */
-    bool muted;         /* the same: memory was out for them */
+    uint64_t batch;         /* set once before it starts: the batch that holds its intent */
+    bool finished;          /* the loop it runs on: complete has been called */
+    bool promised;          /* its loop was picked by load and counts it until it begins */
+    bool started;           /* it has been handed to its loop */
+    bool aborting;          /* an abort is on its way to the other loop and not back */
+    bool home;              /* its result has come back */
+    size_t told;            /* the loop it runs on: bytes of deltas so far */
+    struct pl_buf held;     /* the same: deltas before the batch is durable */
+    bool muted;             /* the same: memory was out for them */
 };
 
 /* An event that waits for its batch to be durable before readers see it. */

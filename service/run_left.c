@@ -1,6 +1,6 @@
-/* run_left.c - what frames that are gone had written to the state outside them, kept in order by the
- * step they belonged to. Not the fold (run_state). Called by run_frame.c when a frame is freed and by
- * run_state.c. */
+/* run_left.c - what frames that are gone had written to the state outside them, kept in order by
+ * the step they belonged to. Not the fold (run_state). Called by run_frame.c when a frame is freed
+ * and by run_state.c. */
 #include "base/json.h"
 #include "service/run_core_private.h"
 
@@ -38,8 +38,7 @@ uint32_t run_left_turn(const struct run_left *left)
 
 static int compare(const struct run_left *left, const struct run_frame *frame)
 {
-    struct run_frame other = {
-        .body = left->body, .level = left->level, .number = left->number};
+    struct run_frame other = {.body = left->body, .level = left->level, .number = left->number};
 
     return run_frame_compare(&other, frame);
 }
@@ -51,8 +50,7 @@ bool run_left_is_before(const struct run_left *left, const struct run_frame *fra
 
 static void run_left_insert(struct run_inner *inner, struct run_left *left)
 {
-    struct run_frame probe = {
-        .body = left->body, .level = left->level, .number = left->number};
+    struct run_frame probe = {.body = left->body, .level = left->level, .number = left->number};
     struct run_left **at = &inner->left;
 
     /* most come in order: the last one is remembered */

@@ -72,19 +72,19 @@ struct run_node {
  * nothing outside needs it any more. */
 struct run_frame {
     const struct step_body *body;
-    struct run_node *owner;   /* the step it is an instance for; NULL: the run */
-    uint32_t number;          /* item, sample, turn, group of collapse, call of a turn */
-    uint32_t level;           /* collapse: level; tools: turn */
-    struct pl_str path;       /* "reviews.17"; empty: the run; NUL behind */
-    struct pl_value *value;   /* what its names are bound to: the item(s), args, candidate(s), a
-                                 sub-workflow's input, the turn before of a repeat; NULL: none */
-    struct pl_value *state;   /* what its own state begins with, by channel; NULL: the defaults */
+    struct run_node *owner; /* the step it is an instance for; NULL: the run */
+    uint32_t number;        /* item, sample, turn, group of collapse, call of a turn */
+    uint32_t level;         /* collapse: level; tools: turn */
+    struct pl_str path;     /* "reviews.17"; empty: the run; NUL behind */
+    struct pl_value *value; /* what its names are bound to: the item(s), args, candidate(s), a
+                               sub-workflow's input, the turn before of a repeat; NULL: none */
+    struct pl_value *state; /* what its own state begins with, by channel; NULL: the defaults */
     struct pl_value *state_after; /* what it came to, once the frame is over and that was made */
-    struct pl_value *output;  /* several steps: the body's output, once it was made */
-    unsigned open;            /* steps entered and not final */
-    unsigned telling;         /* steps that are final, and nobody was told yet */
-    bool over;                /* everything in it is, and its owner was told */
-    bool kept;                /* its owner still reads it */
+    struct pl_value *output;      /* several steps: the body's output, once it was made */
+    unsigned open;                /* steps entered and not final */
+    unsigned telling;             /* steps that are final, and nobody was told yet */
+    bool over;                    /* everything in it is, and its owner was told */
+    bool kept;                    /* its owner still reads it */
     bool failed;              /* several steps: one failed unhandled; the rest is being stopped */
     struct pl_list link;      /* in its owner's inner->frames */
     struct pl_list over_link; /* private: over, to be freed */

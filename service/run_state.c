@@ -52,8 +52,7 @@ static void add_own(struct gatherer *g, const struct run_node *node)
 {
     struct pl_str value;
 
-    if (node->state == NODE_SUCCEEDED && node->writes &&
-        writes_to(node->def, g->writes->channel) &&
+    if (node->state == NODE_SUCCEEDED && node->writes && writes_to(node->def, g->writes->channel) &&
         json_get(pl_value_text(node->writes), g->writes->channel->name, &value))
         add(g, value);
 }
@@ -147,8 +146,7 @@ static void add_before(struct gatherer *g, const struct run_node *node)
         g->failed = true;
         return;
     }
-    for (const struct step_def *def = node->def; def && def->body == frame->body;
-         def = def->parent)
+    for (const struct step_def *def = node->def; def && def->body == frame->body; def = def->parent)
         mark(def, before);
     for (size_t i = 0; i < frame->n_nodes; i++)
         if (before[i] && !run_node_at(frame, frame->body->steps[i])->def->is_handler)
@@ -372,8 +370,7 @@ static enum pl_code fold_lists(const struct run_writes *writes, enum reduce_with
     return code;
 }
 
-enum pl_code run_state_fold(const struct run_writes *writes, struct pl_buf *out,
-                            struct pl_err *err)
+enum pl_code run_state_fold(const struct run_writes *writes, struct pl_buf *out, struct pl_err *err)
 {
     switch (writes->channel->reducer) {
     case REDUCER_NONE:

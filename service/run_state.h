@@ -1,12 +1,13 @@
 /* run_state.h - the state of a run as one step of it sees it: which writes came before it, in which
- * order, and their fold. Pure. Not the recording of writes (run_node) and not jq reducers, which the
- * executor folds from what is gathered here. Called by run_values on the run's loop, by the
+ * order, and their fold. Pure. Not the recording of writes (run_node) and not jq reducers, which
+ * the executor folds from what is gathered here. Called by run_values on the run's loop, by the
  * scenarios and by the simulator.
  *
- * A step sees the writes of its ancestors: of every step that was over before it could begin because
- * it, or a step it stands in, waits for it; and of the turns before its own. They are folded in the
- * order of the document, of items and of turns, so what it sees does not depend on what ended
- * first. Only steps that succeeded write, and of a join's branches only those it counted. */
+ * A step sees the writes of its ancestors: of every step that was over before it could begin
+ * because it, or a step it stands in, waits for it; and of the turns before its own. They are
+ * folded in the order of the document, of items and of turns, so what it sees does not depend on
+ * what ended first. Only steps that succeeded write, and of a join's branches only those it
+ * counted. */
 #ifndef PLAIT_SERVICE_RUN_STATE_H
 #define PLAIT_SERVICE_RUN_STATE_H
 

@@ -1,6 +1,6 @@
-/* run_values.c - what expressions of a run see: its input, steps, state, and what the frames around a
- * step bind. Not the expressions themselves (expr, template) nor the evaluations (run_eval). Called
- * through scopes on the home loop; what is made lives in the activation's scratch. */
+/* run_values.c - what expressions of a run see: its input, steps, state, and what the frames around
+ * a step bind. Not the expressions themselves (expr, template) nor the evaluations (run_eval).
+ * Called through scopes on the home loop; what is made lives in the activation's scratch. */
 #include "base/id.h"
 #include "base/json.h"
 #include "base/limits.h"
@@ -169,8 +169,8 @@ static bool is_hidden(const struct value_asker *asker, const struct run_frame *h
     return false;
 }
 
-/* Every channel that can be seen, an inner one before an outer one of the same name. A workflow that
- * was called by name sees its own alone. */
+/* Every channel that can be seen, an inner one before an outer one of the same name. A workflow
+ * that was called by name sees its own alone. */
 struct pl_str run_values_state(struct value_asker *asker, bool own)
 {
     struct pl_buf buf;
