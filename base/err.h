@@ -85,6 +85,10 @@ enum pl_retry_class {
     X(BRANCH_FAILED, "branch_failed", "A branch failed", 500, NEVER)                               \
     X(NOT_ACCEPTED, "not_accepted", "The result was not accepted", 500, NEVER)                     \
     X(QUORUM_UNREACHABLE, "quorum_unreachable", "The join can no longer be met", 500, NEVER)       \
+    X(NO_MAJORITY, "no_majority", "No answer has the majority", 500, NEVER)                        \
+    X(NO_DECISION, "no_decision", "The vote has no winner", 500, NEVER)                            \
+    X(MAX_TURNS, "max_turns", "All turns were used up", 500, NEVER)                                \
+    X(REJECTED, "rejected", "A person said no", 500, NEVER)                                        \
     X(JOIN_DEADLINE, "join_deadline", "The join was not met in time", 504, NEVER)                  \
     X(DEADLINE, "deadline_exceeded", "The step's deadline passed", 504, NEVER)                     \
     X(RUN_TIMEOUT, "run_timeout", "The run's timeout passed", 504, NEVER)                          \

@@ -216,6 +216,7 @@ static void engine_init_env(struct engine *engine, const struct engine_options *
         .store = engine->store,
         .pool = engine->pool,
         .bus = engine->bus,
+        .jq = engine->jq,
         .clock = clock,
         .gone = engine_gone,
         .steps =
@@ -249,6 +250,8 @@ enum pl_code engine_create(const struct engine_options *options, struct engine *
         code = store_open(&store, &engine->store, err);
     if (code == PL_OK)
         code = pool_create(options->loops, clock, &engine->pool, err);
+    if (code == PL_OK)
+        code = jq_pool_create(0, &engine->jq, err);
     if (code == PL_OK) {
         engine_init_env(engine, options, clock);
         if (options->adopt)
@@ -311,6 +314,7 @@ void engine_destroy(struct engine **ret_engine, pl_ms drain)
         return;
     if (engine->pool)
         engine_drain(engine, drain);
+    jq_pool_destroy(&engine->jq);
     pool_destroy(&engine->pool);
     store_close(&engine->store);
     bus_destroy(&engine->bus);

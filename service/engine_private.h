@@ -6,6 +6,7 @@
 #include "base/list.h"
 #include "base/sync.h"
 #include "service/engine.h"
+#include "service/jq_pool.h"
 #include "service/run_exec.h"
 
 enum { ENGINE_BUCKETS = 4096, ENGINE_MAX_RUNS = 10000 /* when the options name none */ };
@@ -15,6 +16,7 @@ struct engine {
     struct store *store;            /* set once */
     struct pool *pool;              /* set once */
     struct bus *bus;                /* set once */
+    struct jq_pool *jq;             /* set once */
     struct workflow_cache *cache;   /* set once */
     struct engine_watches *watches; /* set once */
     struct engine_keys *keys;       /* set once */

@@ -115,7 +115,7 @@ struct expr_scope {
 
 /* Appends the document the jq programs `exprs` see: the members they mention, nothing else.
  * Errors: TOO_LARGE (the buffer's cap); NO_MEMORY. */
-enum pl_code expr_write_document(struct expr *const *exprs, size_t n_exprs,
+enum pl_code expr_write_document(const struct expr *const *exprs, size_t n_exprs,
                                  const struct expr_scope *scope, struct pl_buf *out,
                                  struct pl_err *err) PL_MUST_CHECK;
 

@@ -46,7 +46,7 @@ static int compare(const void *left, const void *right)
     return order ? order : (int)a->field - (int)b->field;
 }
 
-static size_t count_refs(struct expr *const *exprs, size_t n_exprs)
+static size_t count_refs(const struct expr *const *exprs, size_t n_exprs)
 {
     size_t count = 0;
 
@@ -56,7 +56,7 @@ static size_t count_refs(struct expr *const *exprs, size_t n_exprs)
 }
 
 /* All mentions in order; *ret_count of them. NULL when memory is out. */
-static const struct expr_ref **sorted_refs(struct expr *const *exprs, size_t n_exprs,
+static const struct expr_ref **sorted_refs(const struct expr *const *exprs, size_t n_exprs,
                                            size_t *ret_count)
 {
     const struct expr_ref **refs =
@@ -180,7 +180,7 @@ static void write_root(struct writer *writer)
         writer->refs++;
 }
 
-enum pl_code expr_write_document(struct expr *const *exprs, size_t n_exprs,
+enum pl_code expr_write_document(const struct expr *const *exprs, size_t n_exprs,
                                  const struct expr_scope *scope, struct pl_buf *out,
                                  struct pl_err *err)
 {

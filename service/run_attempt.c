@@ -49,12 +49,25 @@ static uint64_t mix(uint64_t x)
     return x ^ (x >> 31);
 }
 
+/* What tells it from other steps of the run: at the top its number in the workflow, inside a body
+ * its path. */
+static uint64_t run_node_key(const struct run_node *node)
+{
+    uint64_t key = 14695981039346656037u;
+
+    if (!node->frame->owner)
+        return node->def->index;
+    for (size_t i = 0; i < node->path.len; i++)
+        key = (key ^ (unsigned char)node->path.ptr[i]) * 1099511628211u;
+    return key;
+}
+
 /* In [0, 1): the same for the same run, step and attempt. */
 static double chance(const struct run_core *core, const struct run_node *node)
 {
     uint64_t x = mix(core->seed + 0x9e3779b97f4a7c15u);
 
-    x = mix(x ^ (node->def->index + 0x9e3779b97f4a7c15u));
+    x = mix(x ^ (run_node_key(node) + 0x9e3779b97f4a7c15u));
     x = mix(x ^ (node->attempts + 0x9e3779b97f4a7c15u));
     return (double)(x >> 11) * 0x1p-53;
 }

@@ -9,7 +9,8 @@
 #include "base/log.h"
 #include "service/bus.h"
 #include "service/pool.h"
-#include "service/run_exec_private.h"
+#include "service/run_agent.h"
+#include "service/run_eval.h"
 
 #include "base/limits.h"
 
@@ -31,13 +32,15 @@ void run_calls_put(struct exec_call *call)
         call->call.ops->cleanup(&call->call);
     step_result_finish(&call->call.result);
     pl_arena_destroy(&call->call.arena);
+    run_eval_destroy(call->eval);
     pl_buf_finish(&call->held);
     exec->calls--;
+    pl_list_remove(&call->flying);
     free(call);
 }
 
 /* Nobody wants its result. */
-static void call_discard(struct exec_call *call)
+void run_calls_discard(struct exec_call *call)
 {
     call->home = true;
     call->node->exec = NULL;
@@ -79,7 +82,7 @@ static void call_came_home(struct exec_call *call)
     if (call->call.stream)
         bus_text_end(exec->env->bus, exec->row.id, call->call.path);
     if (exec->dropped) {
-        call_discard(call);
+        run_calls_discard(call);
     } else {
         pl_list_append(&exec->inbox, &call->link);
     }
@@ -168,13 +171,14 @@ static struct exec_call *call_create(struct run_exec *exec, struct run_node *nod
     call->call.env = &exec->env->steps;
     call->call.def = node->def;
     call->call.run_id = exec->row.id;
-    call->call.path = node->def->path;
+    call->call.path = node->path;
     call->call.attempt = node->attempts;
     call->call.stream = exec->deltas || bus_watched(exec->env->bus, exec->row.id, true);
     call->call.delta = call->call.stream ? call_delta : NULL;
     call->call.complete = call_complete;
     step_result_init(&call->call.result);
     node->exec = call;
+    pl_list_append(&exec->flying, &call->flying);
     exec->calls++;
     return call;
 }
@@ -197,31 +201,88 @@ static bool call_deferred(struct exec_call *call, struct run_event *ret_event)
            call->call.ops->deferred(&call->call, now, &ret_event->until, &ret_event->reason);
 }
 
-void run_calls_make(struct run_exec *exec, struct run_node *node)
+/* Which sample of a vote it is part of; -1: of none. */
+static int sample_of(const struct run_node *node)
 {
-    struct exec_call *call = call_create(exec, node);
-    struct expr_scope scope;
+    for (const struct run_frame *frame = node->frame; frame->owner; frame = frame->owner->frame)
+        if (frame->owner->def->kind == STEP_VOTE && frame->body->role == BODY_BRANCH)
+            return (int)frame->number;
+    return -1;
+}
+
+/* What the run tells a model's call beside its templates. */
+static void call_describe(struct exec_call *call)
+{
+    const struct run_node *node = call->node;
+    const struct run_node *owner = node->parent ? NULL : node->frame->owner;
+
+    call->call.sample = sample_of(node);
+    if (node->fallback)
+        call->call.model = node->def->config.llm->fallback[node->fallback - 1];
+    if (owner && owner->def->kind == STEP_AGENT && node->frame->body->role == BODY_TURN) {
+        call->call.agent = owner->def->config.agent;
+        call->call.messages_override = run_agent_messages(node);
+    }
+}
+
+/* Forgets a half-prepared request: it is made anew. */
+static bool call_begin_again(struct exec_call *call)
+{
+    if (call->call.ops->cleanup)
+        call->call.ops->cleanup(&call->call);
+    call->call.request = call->call.state = NULL;
+    pl_arena_destroy(&call->call.arena);
+    call->call.arena = pl_arena_create(0);
+    return call->call.arena != NULL;
+}
+
+void run_calls_prepare(struct run_exec *exec, struct exec_call *call)
+{
+    struct value_asker asker = {
+        .exec = exec, .node = call->node, .frame = call->node->frame, .known = call->eval};
+    struct expr_scope scope = run_values_scope(&asker);
     struct run_event event;
     struct pl_err err = {0};
-    enum pl_code code;
+    enum pl_code code = call->call.ops->prepare(&call->call, &scope, &err);
 
-    if (!call) {
-        run_exec_no_memory(exec);
-        return;
+    call->resolving = false;
+    if (code == PL_OK && asker.err.code != PL_OK) {
+        err = asker.err;
+        code = err.code;
     }
-    scope = run_values_scope(exec, node);
-    code = call->call.ops->prepare(&call->call, &scope, &err);
     if (exec->dropped) { /* memory ran out under an expression */
-        call_discard(call);
+        run_calls_discard(call);
+    } else if (run_eval_is_pending(&asker)) {
+        call->resolving = true;
+        if (!call_begin_again(call) || !run_eval_for_call(exec, call, &asker))
+            run_exec_no_memory(exec);
     } else if (code != PL_OK) {
         call_feed_error(call, code, err.message);
     } else if (call_deferred(call, &event)) {
-        call_discard(call);
+        run_calls_discard(call);
         if (!run_exec_feed(exec, &event))
             run_exec_no_memory(exec);
     } else {
         pl_list_append(&exec->to_start, &call->link);
     }
+}
+
+void run_calls_make(struct run_exec *exec, struct run_node *node)
+{
+    struct exec_call *call = call_create(exec, node);
+
+    if (!call) {
+        run_exec_no_memory(exec);
+        return;
+    }
+    call_describe(call);
+    run_calls_prepare(exec, call);
+}
+
+void run_calls_fail(struct exec_call *call, const struct pl_err *err)
+{
+    call->resolving = false;
+    call_feed_error(call, err->code, err->message);
 }
 
 /* ---- starting ---- */
@@ -345,6 +406,14 @@ static void call_abort_started(struct exec_call *call)
     }
 }
 
+/* jq still works for it: what comes back is thrown away. */
+static void call_stop_resolving(struct exec_call *call)
+{
+    run_eval_forget_call(call->eval);
+    call->eval = NULL;
+    call->resolving = false;
+}
+
 void run_calls_abort(struct run_exec *exec, struct run_node *node)
 {
     struct exec_call *call = node->exec;
@@ -356,6 +425,11 @@ void run_calls_abort(struct run_exec *exec, struct run_node *node)
         call_abort_started(call);
         return;
     }
+    if (call->resolving) {
+        call_stop_resolving(call);
+        call_feed_error(call, PL_ERR_CANCELLED, "it was cancelled before it was sent");
+        return;
+    }
     pl_list_remove(&call->link);
     call_feed_error(call, PL_ERR_CANCELLED, "it was cancelled before it was sent");
 }
@@ -363,20 +437,24 @@ void run_calls_abort(struct run_exec *exec, struct run_node *node)
 static void call_drop_list(struct pl_list *list)
 {
     for (struct pl_list *link; (link = pl_list_pop(list));)
-        call_discard(pl_container_of(link, struct exec_call, link));
+        run_calls_discard(pl_container_of(link, struct exec_call, link));
 }
 
 void run_calls_drop_all(struct run_exec *exec)
 {
-    const struct workflow *workflow = exec->workflow;
-
     call_drop_list(&exec->to_start);
     call_drop_list(&exec->waiting);
     call_drop_list(&exec->inbox);
-    for (size_t i = 0; i < workflow->n_steps; i++) {
-        struct exec_call *call = run_core_node(exec->core, workflow->steps[i])->exec;
+    for (struct pl_list *link = exec->flying.next, *next; link != &exec->flying; link = next) {
+        struct exec_call *call = pl_container_of(link, struct exec_call, flying);
 
-        if (call && call->started && !call->home)
+        next = link->next; /* one that completes at once is freed */
+        if (call->resolving) {
+            call_stop_resolving(call);
+            run_calls_discard(call);
+            continue;
+        }
+        if (call->started && !call->home)
             call_abort_started(call);
     }
 }

@@ -11,7 +11,7 @@ static _Thread_local char breach_text[320];
 
 static const char *breach(const struct run_node *node, const char *what)
 {
-    snprintf(breach_text, sizeof(breach_text), "step %.*s (%s): %s", PL_STR_ARG(node->def->path),
+    snprintf(breach_text, sizeof(breach_text), "step %.*s (%s): %s", PL_STR_ARG(node->path),
              node_state_phase(node->state), what);
     return breach_text;
 }
@@ -38,14 +38,19 @@ static bool has_begun(const struct run_node *node)
 
 static const char *check_kind(const struct run_node *node)
 {
-    bool parallel = node->def->kind == STEP_PARALLEL;
+    enum step_kind kind = node->def->kind;
 
-    CHECK(!parallel || (!in_flight(node) && node->state != NODE_HELD &&
-                        node->state != NODE_BACKOFF && node->attempts == 0),
-          "a parallel makes no calls");
-    CHECK(parallel || (node->state != NODE_JOINING && !node->join), "only a parallel joins");
-    CHECK(!parallel || !node->started_at == !node->join, "a parallel has a join once it started");
+    CHECK(step_kind_is_leaf(kind) || (!in_flight(node) && node->state != NODE_HELD &&
+                                      node->state != NODE_BACKOFF && node->attempts == 0),
+          "a step of its kind makes no calls");
+    CHECK(step_kind_has_inside(kind) || (node->state != NODE_JOINING && !node->inner),
+          "there is nothing inside a step of its kind");
+    CHECK(step_kind_joins(kind) || !node->join, "a step of its kind does not join");
+    CHECK(!step_kind_joins(kind) || !node->started_at == !node->join,
+          "it has a join once it started");
     CHECK(node->state != NODE_JOINING || node->started_at > 0, "it joins and has not started");
+    CHECK((node->state == NODE_ASKING) <= (kind == STEP_HUMAN), "only a human step asks");
+    CHECK((node->state == NODE_SLEEPING) <= (kind == STEP_SLEEP), "only a sleep sleeps");
     return NULL;
 }
 
@@ -59,8 +64,9 @@ static const char *check_attempts(const struct run_node *node)
     CHECK(node->attempts == 0 || (node->sent_at > 0 && node->started_at > 0),
           "it was attempted and not sent");
     CHECK(!flying || node->attempts > 0, "a call without an attempt");
-    CHECK((node->state == NODE_HELD || node->state == NODE_BACKOFF) == (node->wake_at > 0),
-          "a time to go on belongs to HELD and BACKOFF");
+    CHECK(node->state == NODE_ASKING || (node->state == NODE_HELD || node->state == NODE_BACKOFF ||
+                                         node->state == NODE_SLEEPING) == (node->wake_at > 0),
+          "a time to go on belongs to what waits for one");
     CHECK((node->state == NODE_HELD) == (node->held_reason != NULL),
           "a lane's reason belongs to HELD");
     CHECK(node->state != NODE_BACKOFF || node->error, "it waits to retry and nothing failed");
@@ -95,7 +101,8 @@ static const char *check_waiting_error(const struct run_node *node)
     bool stopping = node->state == NODE_STOPPING || node->state == NODE_CLOSING;
     bool on_error = node->state == NODE_DEFAULTING || node->state == NODE_HANDLING;
     bool satisfied = node->join && node->join->satisfied;
-    bool waits = on_error || (stopping && node->reason == CANCEL_NONE && !satisfied);
+    bool waits = on_error || (stopping && node->reason == CANCEL_NONE &&
+                              (!satisfied || node->failure != PL_OK));
 
     CHECK(!waits || node->error, "the error it waits with is lost");
     CHECK(waits || node->failure == PL_OK, "an error waits where none can");
@@ -106,13 +113,19 @@ static const char *check_waiting_error(const struct run_node *node)
 
 /* ---- a step among others ---- */
 
+static bool is_being_stopped(const struct run_node *node)
+{
+    return (node->state == NODE_STOPPING || node->state == NODE_CLOSING) &&
+           node->reason != CANCEL_NONE;
+}
+
 static const char *check_dependencies(const struct run_core *core, const struct run_node *node)
 {
     unsigned open = 0, skipped = 0;
     bool let_down = false;
 
     for (size_t i = 0; i < node->def->n_deps; i++) {
-        const struct run_node *dep = run_node_of(core, node->def->deps[i]);
+        const struct run_node *dep = run_node_at(node->frame, node->def->deps[i]);
         bool final = run_node_is_final(dep) && !dep->silent;
 
         open += !final;
@@ -128,7 +141,8 @@ static const char *check_dependencies(const struct run_core *core, const struct 
           "it was skipped before a step it depends on was over");
     if (node->state == NODE_WAITING && node->entered) {
         CHECK(open > 0, "nothing keeps it from beginning");
-        CHECK(core->state == RUN_RUNNING, "it waits to begin in a run that ends");
+        CHECK(core->state == RUN_RUNNING && !node->frame->failed,
+              "it waits to begin in a run that ends");
     }
     return NULL;
 }
@@ -138,7 +152,7 @@ static bool parent_has_started(const struct run_core *core, const struct run_nod
     const struct run_node *parent = node->parent;
 
     if (!parent)
-        return core->started_at > 0;
+        return node->frame->owner || core->started_at > 0;
     if (!node->def->is_handler)
         return parent->started_at > 0 && parent->def->kind == STEP_PARALLEL;
     return parent->state == NODE_HANDLING || parent->state == NODE_CLOSING ||
@@ -165,17 +179,17 @@ static const char *check_entered(const struct run_core *core, const struct run_n
 
 /* ---- joins ---- */
 
-static const char *check_join_counts(const struct run_core *core, const struct run_node *node)
+static const char *check_join_counts(const struct run_node *node)
 {
     struct node_join join = {.total = (unsigned)node->def->n_children};
     unsigned open = 0;
 
     for (size_t i = 0; i < node->def->n_children; i++) {
-        const struct run_node *branch = run_node_of(core, node->def->children[i]);
+        const struct run_node *branch = run_node_at(node->frame, node->def->children[i]);
 
         CHECK(branch->entered, "a branch of it was forgotten");
         if (run_node_is_final(branch))
-            run_parallel_count(&join, branch);
+            run_branches_count(&join, branch);
         else
             open++;
         CHECK(node->join->winner != (int)i || branch->counted, "the winner is not counted");
@@ -188,7 +202,7 @@ static const char *check_join_counts(const struct run_core *core, const struct r
     return NULL;
 }
 
-static const char *check_join(const struct run_core *core, const struct run_node *node)
+static const char *check_join(const struct run_node *node)
 {
     struct node_join copy;
     struct run_node probe;
@@ -196,7 +210,7 @@ static const char *check_join(const struct run_core *core, const struct run_node
 
     if (!node->join)
         return NULL;
-    wrong = check_join_counts(core, node);
+    wrong = node->def->kind == STEP_PARALLEL ? check_join_counts(node) : NULL;
     if (wrong)
         return wrong;
     if (node->state == NODE_JOINING) {
@@ -212,28 +226,58 @@ static const char *check_join(const struct run_core *core, const struct run_node
     return NULL;
 }
 
-static bool is_being_stopped(const struct run_node *node)
+static const char *check_closing(const struct run_node *node)
 {
-    return (node->state == NODE_STOPPING || node->state == NODE_CLOSING) &&
-           node->reason != CANCEL_NONE;
-}
-
-static const char *check_closing(const struct run_core *core, const struct run_node *node)
-{
-    const struct run_node *handler = run_node_of(core, node->def->handler);
+    const struct run_node *handler = run_node_at(node->frame, node->def->handler);
     bool handling = handler && handler->entered && !run_node_is_final(handler);
 
     if (node->state == NODE_HANDLING)
         CHECK(handling, "its handler is over and it is not");
     if (node->state != NODE_CLOSING)
         return NULL;
-    CHECK(handling || node->open_children > 0, "nothing inside it is open and it is");
+    CHECK(run_node_is_open_inside(node), "nothing inside it is open and it is");
     CHECK(!handling || is_being_stopped(handler), "its handler is not being stopped");
     for (size_t i = 0; i < node->def->n_children; i++) {
-        const struct run_node *branch = run_node_of(core, node->def->children[i]);
+        const struct run_node *branch = run_node_at(node->frame, node->def->children[i]);
 
         CHECK(run_node_is_final(branch) || !branch->entered || is_being_stopped(branch),
               "a branch of it is not being stopped");
+    }
+    return NULL;
+}
+
+/* ---- frames ---- */
+
+/* A top step of it is not final: more than what an inner join left to drain. */
+static bool is_running(const struct run_frame *frame)
+{
+    for (size_t i = 0; i < frame->body->n_top; i++)
+        if (!run_node_is_final(run_node_at(frame, frame->body->top[i])))
+            return true;
+    return false;
+}
+
+static const char *check_inner(const struct run_node *node)
+{
+    unsigned open = 0;
+
+    if (!node->inner)
+        return NULL;
+    for (struct pl_list *link = node->inner->frames.next; link != &node->inner->frames;
+         link = link->next) {
+        const struct run_frame *frame = pl_container_of(link, struct run_frame, link);
+
+        CHECK(frame->owner == node, "a frame of it is another's");
+        CHECK(frame->over == (frame->open == 0), "a frame of it is over, or not, and nobody knows");
+        open += !frame->over;
+    }
+    CHECK(node->inner->open == open, "its open frames are counted wrongly");
+    for (struct pl_list *link = node->inner->frames.next; link != &node->inner->frames;
+         link = link->next) {
+        const struct run_frame *frame = pl_container_of(link, struct run_frame, link);
+
+        CHECK(!run_node_is_final(node) || node->def->join.drain || !is_running(frame),
+              "it is over and a frame of it is not");
     }
     return NULL;
 }
@@ -262,9 +306,12 @@ static const char *check_node(const struct run_core *core, const struct run_node
     wrong = wrong ? wrong : check_waiting_error(node);
     wrong = wrong ? wrong : check_dependencies(core, node);
     wrong = wrong ? wrong : check_entered(core, node);
-    wrong = wrong ? wrong : check_join(core, node);
-    wrong = wrong ? wrong : check_closing(core, node);
+    wrong = wrong ? wrong : check_join(node);
+    wrong = wrong ? wrong : check_closing(node);
+    wrong = wrong ? wrong : check_inner(node);
     wrong = wrong ? wrong : check_timer(core, node);
+    if (!wrong && run_kind_of(node->def->kind)->check)
+        wrong = run_kind_of(node->def->kind)->check(core, node);
     if (!wrong && core->state == RUN_ENDING && node->entered && !run_node_is_final(node) &&
         !is_being_stopped(node))
         wrong = breach(node, "the run ends and it is not being stopped");
@@ -306,15 +353,22 @@ const char *run_core_check(const struct run_core *core)
     unsigned open = 0, flying = 0;
     size_t timers = 0;
 
-    for (size_t i = 0; i < core->n_nodes; i++) {
-        const struct run_node *node = &core->nodes[i];
-        const char *wrong = check_node(core, node);
+    for (struct run_frame *frame = core->root; frame; frame = run_frame_next(core, frame)) {
+        unsigned inside = 0;
 
-        if (wrong)
-            return wrong;
-        open += node->entered && !run_node_is_final(node);
-        flying += in_flight(node);
-        timers += node->timer_slot > 0;
+        for (size_t i = 0; i < frame->n_nodes; i++) {
+            const struct run_node *node = &frame->nodes[i];
+            const char *wrong = check_node(core, node);
+
+            if (wrong)
+                return wrong;
+            inside += node->entered && !run_node_is_final(node);
+            flying += in_flight(node);
+            timers += node->timer_slot > 0;
+        }
+        if (frame->open != inside)
+            return "a frame of the run counts its open steps wrongly";
+        open += inside;
     }
     return check_run(core, open, flying, timers);
 }

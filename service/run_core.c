@@ -10,55 +10,24 @@
 
 /* ---- life ---- */
 
-/* Steps inside a step follow it, so that one range holds everything below it. */
-static void set_ends(struct run_core *core)
-{
-    for (size_t i = core->n_nodes; i-- > 0;) {
-        struct run_node *node = &core->nodes[i];
-
-        if (node->end < i + 1)
-            node->end = (uint32_t)i + 1;
-        if (node->parent && node->parent->end < node->end)
-            node->parent->end = node->end;
-    }
-}
-
-static void init_nodes(struct run_core *core)
-{
-    for (size_t i = 0; i < core->n_nodes; i++) {
-        const struct step_def *def = core->workflow->steps[i];
-        struct run_node *node = &core->nodes[i];
-
-        assert(def->index == i);
-        node->def = def;
-        node->parent = run_node_of(core, def->parent);
-        node->open_deps = (unsigned)def->n_deps;
-    }
-    set_ends(core);
-}
-
 struct run_core *run_core_new(struct workflow *workflow, uint64_t seed)
 {
     struct run_core *core = calloc(1, sizeof(*core));
 
     if (!core)
         return NULL;
-    core->n_nodes = workflow->n_steps;
-    core->nodes = calloc(core->n_nodes + 1, sizeof(*core->nodes));
-    core->timers = calloc(core->n_nodes + 2, sizeof(*core->timers));
-    if (!core->nodes || !core->timers) {
-        free(core->nodes);
-        free(core->timers);
-        free(core);
+    core->workflow = workflow_ref(workflow);
+    pl_list_init(&core->over_frames);
+    core->root = run_frame_create(core, workflow->root, NULL, 0, 0, NULL);
+    if (!core->root) {
+        run_core_destroy(&core);
         return NULL;
     }
-    core->workflow = workflow_ref(workflow);
     core->seed = seed;
     core->timeout = workflow->timeout;
     core->ended_last = &core->ended_first;
     core->dirty = true;
     pl_list_init(&core->dirty_nodes);
-    init_nodes(core);
     return core;
 }
 
@@ -83,11 +52,7 @@ void run_core_destroy(struct run_core **core_ptr)
     if (!core)
         return;
     *core_ptr = NULL;
-    for (size_t i = 0; i < core->n_nodes; i++) {
-        pl_value_unref(&core->nodes[i].output);
-        pl_value_unref(&core->nodes[i].error);
-        free(core->nodes[i].join);
-    }
+    run_frames_destroy(core);
     pl_value_unref(&core->output);
     pl_value_unref(&core->error);
     pl_arena_destroy(&core->texts);
@@ -95,7 +60,6 @@ void run_core_destroy(struct run_core **core_ptr)
     free(core->effects);
     free(core->notes);
     free(core->timers);
-    free(core->nodes);
     free(core);
 }
 
@@ -126,7 +90,17 @@ void run_core_effect(struct run_core *core, enum run_effect_type type, struct ru
         return;
     }
     core->effects = effects;
+    if (type == RUN_FX_EVAL && node)
+        node->evals++;
     effects[core->n_effects++] = (struct run_effect){.type = type, .node = node, .what = what};
+}
+
+void run_core_effect_of(struct run_core *core, struct run_node *node, enum run_eval_what what,
+                        struct run_frame *frame)
+{
+    run_core_effect(core, RUN_FX_EVAL, node, what);
+    if (!core->out_of_memory)
+        core->effects[core->n_effects - 1].frame = frame;
 }
 
 void run_core_note(struct run_core *core, const char *type, struct run_node *node)
@@ -148,7 +122,7 @@ void run_core_note(struct run_core *core, const char *type, struct run_node *nod
 static void release_dependents(struct run_core *core, const struct run_node *node)
 {
     for (size_t i = 0; i < node->def->n_dependents; i++) {
-        struct run_node *dependent = run_node_of(core, node->def->dependents[i]);
+        struct run_node *dependent = run_node_at(node->frame, node->def->dependents[i]);
 
         dependent->open_deps--;
         if (node->state == NODE_SKIPPED)
@@ -159,16 +133,37 @@ static void release_dependents(struct run_core *core, const struct run_node *nod
     }
 }
 
+/* Is nothing in its frame open any more, and this was the last end to be told? Then the frame is
+ * over, before its owner decides about that. */
+static bool ends_frame(struct run_core *core, struct run_frame *frame)
+{
+    frame->telling--;
+    if (frame->open > 0 || frame->telling > 0 || frame->over || !frame->owner)
+        return false;
+    frame->over = true;
+    frame->owner->inner->open--;
+    if (!frame->kept)
+        pl_list_append(&core->over_frames, &frame->over_link);
+    return true;
+}
+
 /* The step around it (or the run) decides first: what it stops must not begin. */
 static void node_ended(struct run_core *core, struct run_node *node)
 {
-    if (!node->parent)
-        run_end_top_step(core, node);
-    else if (node->def->is_handler)
+    struct run_frame *frame = node->frame;
+    bool over = ends_frame(core, frame);
+
+    if (node->def->is_handler)
         run_node_handled(core, node->parent, node);
-    else
+    else if (node->parent)
         run_parallel_branch_ended(core, node->parent, node);
+    else if (frame->owner)
+        run_kind_of(frame->owner->def->kind)->step_ended(core, frame, node);
+    else
+        run_end_top_step(core, node);
     release_dependents(core, node);
+    if (over)
+        run_kind_of(frame->owner->def->kind)->frame_over(core, frame);
 }
 
 void run_core_settle(struct run_core *core)
@@ -191,20 +186,20 @@ void run_core_settle(struct run_core *core)
 
 static void start(struct run_core *core)
 {
-    const struct workflow *workflow = core->workflow;
+    const struct step_body *root = core->root->body;
 
     core->started_at = core->now;
     run_end_move(core, RUN_RUNNING);
     if (core->timeout > 0)
         core->timeout_at = core->now + core->timeout;
     run_core_note(core, "run.started", NULL);
-    for (size_t i = 0; i < workflow->root->n_top; i++)
-        run_node_enter(core, run_node_of(core, workflow->root->top[i]));
+    for (size_t i = 0; i < root->n_top; i++)
+        run_node_enter(core, run_node_at(core->root, root->top[i]));
     /* one that a user cancelled before the run began ends it before anything else does */
-    for (size_t i = 0; i < workflow->root->n_top; i++)
-        run_end_top_step(core, run_node_of(core, workflow->root->top[i]));
-    for (size_t i = 0; i < workflow->root->n_top; i++)
-        run_node_try(core, run_node_of(core, workflow->root->top[i]));
+    for (size_t i = 0; i < root->n_top; i++)
+        run_end_top_step(core, run_node_at(core->root, root->top[i]));
+    for (size_t i = 0; i < root->n_top; i++)
+        run_node_try(core, run_node_at(core->root, root->top[i]));
 }
 
 /* Goes on with what the process was waiting for when it died. */
@@ -218,12 +213,28 @@ static void recover_node(struct run_core *core, struct run_node *node)
         run_core_effect(core, RUN_FX_EVAL, node, RUN_EVAL_ACCEPT);
     else if (node->state == NODE_DEFAULTING)
         run_core_effect(core, RUN_FX_EVAL, node, RUN_EVAL_DEFAULT);
+    else if (node->state == NODE_PREPARING)
+        run_core_effect(core, RUN_FX_EVAL, node, RUN_EVAL_BEGIN);
+    else if (node->state == NODE_FINISHING && node->output)
+        run_node_recover_finishing(core, node);
+    else if (run_kind_of(node->def->kind)->recover)
+        run_kind_of(node->def->kind)->recover(core, node);
 }
 
 static bool waits_for_answer(enum node_state state)
 {
     return state == NODE_CALLING || state == NODE_STOPPING || state == NODE_DECIDING ||
-           state == NODE_ACCEPTING || state == NODE_DEFAULTING;
+           state == NODE_ACCEPTING || state == NODE_DEFAULTING || state == NODE_PREPARING ||
+           state == NODE_FINISHING;
+}
+
+static void recover_lost(struct run_core *core, struct run_node *node)
+{
+    bool lost = node->lost;
+
+    node->lost = false;
+    if (lost)
+        recover_node(core, node);
 }
 
 /* What came due while nobody looked comes first: nothing is called again for which it is too late.
@@ -236,27 +247,29 @@ static void recover(struct run_core *core)
         start(core);
         return;
     }
-    for (size_t i = 0; i < core->n_nodes; i++)
-        core->nodes[i].lost = waits_for_answer(core->nodes[i].state);
+    for (struct run_frame *frame = core->root; frame; frame = run_frame_next(core, frame))
+        for (size_t i = 0; i < frame->n_nodes; i++)
+            frame->nodes[i].lost = waits_for_answer(frame->nodes[i].state);
     run_timers_fire(core);
-    for (size_t i = 0; i < core->n_nodes; i++) {
-        bool lost = core->nodes[i].lost;
-
-        core->nodes[i].lost = false;
-        if (lost)
-            recover_node(core, &core->nodes[i]);
-    }
+    for (struct run_frame *frame = core->root; frame; frame = run_frame_next(core, frame))
+        for (size_t i = 0; i < frame->n_nodes; i++)
+            recover_lost(core, &frame->nodes[i]);
     if (output)
         run_core_effect(core, RUN_FX_EVAL, NULL, RUN_EVAL_OUTPUT);
 }
 
 static void evaluated(struct run_core *core, struct run_event *event)
 {
+    bool asked = !event->node || event->node->evals > 0;
     bool awaited =
         event->node ? run_node_evaluated(core, event->node, event) : run_end_evaluated(core, event);
 
-    core->dropped += !awaited;
+    /* one that came after the step was stopped was asked for and is not wanted any more */
+    core->dropped += !awaited && (!event->node || !asked);
+    if (event->node && asked)
+        event->node->evals--;
     pl_value_unref(&event->value);
+    pl_value_unref(&event->state);
 }
 
 static void result(struct run_core *core, struct run_event *event)
@@ -268,6 +281,12 @@ static void result(struct run_core *core, struct run_event *event)
 static void deferred(struct run_core *core, struct run_event *event)
 {
     core->dropped += !run_attempt_deferred(core, event->node, event->until, event->reason);
+}
+
+static void answered(struct run_core *core, struct run_event *event)
+{
+    core->dropped += !run_human_answer(core, event->node, event);
+    pl_value_unref(&event->value);
 }
 
 static void take(struct run_core *core, struct run_event *event)
@@ -292,6 +311,9 @@ static void take(struct run_core *core, struct run_event *event)
     case RUN_EV_DEFERRED:
         deferred(core, event);
         break;
+    case RUN_EV_ANSWER:
+        answered(core, event);
+        break;
     case RUN_EV_CANCEL:
         run_end_cancel(core);
         break;
@@ -309,6 +331,7 @@ enum pl_code run_core_step(struct run_core *core, struct run_event *event,
     core->now = event->now > 0 ? event->now : 1; /* 0 means "has not happened" */
     core->n_effects = core->n_notes = 0;
     if (!core->out_of_memory) {
+        run_frames_reap(core);
         take(core, event);
         run_core_settle(core);
     }
@@ -344,7 +367,18 @@ struct workflow *run_core_workflow(const struct run_core *core)
 
 struct run_node *run_core_node(const struct run_core *core, const struct step_def *def)
 {
-    return run_node_of(core, def);
+    assert(def->body == core->root->body);
+    return run_node_at(core->root, def);
+}
+
+struct pl_value *run_core_final_state(const struct run_core *core)
+{
+    return core->root->state_after;
+}
+
+struct run_frame *run_core_root(const struct run_core *core)
+{
+    return core->root;
 }
 
 unsigned run_core_in_flight(const struct run_core *core)
@@ -386,19 +420,25 @@ static void count_progress(struct run_progress *progress, const struct run_node 
         progress->running++;
 }
 
-struct run_progress run_core_progress(const struct run_core *core)
+void run_progress_add(struct run_progress *progress, const struct run_frame *frame)
 {
-    struct run_progress progress = {0};
-
-    for (size_t i = 0; i < core->n_nodes;) {
-        const struct run_node *node = &core->nodes[i];
+    for (size_t i = 0; i < frame->n_nodes;) {
+        const struct run_node *node = &frame->nodes[i];
 
         if (is_needless(node)) {
             i = node->end;
             continue;
         }
-        count_progress(&progress, node);
+        count_progress(progress, node);
         i++;
     }
+}
+
+struct run_progress run_core_progress(const struct run_core *core)
+{
+    struct run_progress progress = core->gone;
+
+    for (const struct run_frame *frame = core->root; frame; frame = run_frame_next(core, frame))
+        run_progress_add(&progress, frame);
     return progress;
 }

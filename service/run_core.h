@@ -101,6 +101,7 @@ enum run_event_type {
     RUN_EV_EVALUATED, /* answers RUN_FX_EVAL */
     RUN_EV_RESULT,    /* answers RUN_FX_CALL (also after RUN_FX_ABORT), once each */
     RUN_EV_DEFERRED,  /* answers RUN_FX_CALL: not sent, lane paused until `until` */
+    RUN_EV_ANSWER,    /* a person answers a step that is ASKING: value, or err REJECTED */
     RUN_EV_CANCEL,    /* the user cancels the run */
     RUN_EV_CANCEL_STEP,
 };
@@ -110,15 +111,26 @@ enum run_eval_what {
     RUN_EVAL_ACCEPT,  /* the parent's join.accept over node->output: truth */
     RUN_EVAL_DEFAULT, /* node's on_error default: value */
     RUN_EVAL_OUTPUT,  /* the run's output (node NULL): value */
+    RUN_EVAL_BEGIN,   /* what a step begins with: value. map: `over`, a list; workflow: its input,
+                         checked and filled; human: {"ask","schema","data"}; sleep: {"until": ms};
+                         agent: {"messages": [...]}, what the conversation begins with */
+    RUN_EVAL_KEY,     /* the key (or score) of a vote's branch over node->output: value */
+    RUN_EVAL_WRITES,  /* the state writes of a step over node->output: value, object by channel */
+    RUN_EVAL_BODY,    /* the output of the frame of a workflow or repeat that is over: value */
+    RUN_EVAL_TIMEOUT, /* the answer of a human step that nobody gave in time: value */
+    RUN_EVAL_UNTIL,   /* repeat: `until` over the output of the frame that is over: truth */
 };
 
 struct run_event {
     enum run_event_type type;
     pl_ms now;
-    struct run_node *node;      /* EVALUATED (NULL for OUTPUT), RESULT, DEFERRED, CANCEL_STEP */
-    enum run_eval_what what;    /* EVALUATED */
-    bool truth;                 /* EVALUATED: WHEN, ACCEPT */
-    struct pl_value *value;     /* EVALUATED: DEFAULT, OUTPUT; a reference the core takes */
+    struct run_node *node;   /* EVALUATED (NULL for OUTPUT), RESULT, DEFERRED, CANCEL_STEP */
+    enum run_eval_what what; /* EVALUATED */
+    bool truth;              /* EVALUATED: WHEN, ACCEPT */
+    struct pl_value *value;  /* EVALUATED: DEFAULT, OUTPUT; a reference the core takes */
+    /* EVALUATED BODY, OUTPUT where the body has a state: what it came to, an object by channel; a
+     * reference the core takes */
+    struct pl_value *state;
     struct pl_err err;          /* EVALUATED: code not OK means it failed */
     struct step_result *result; /* RESULT: the core takes its references out of it */
     pl_ms until;                /* DEFERRED */
@@ -139,6 +151,7 @@ struct run_effect {
     enum run_effect_type type;
     struct run_node *node;
     enum run_eval_what what;
+    struct run_frame *frame; /* EVAL of BODY and UNTIL: whose */
 };
 
 /* Something a reader of the run sees, in order. Rendered by the caller before the next
@@ -185,9 +198,15 @@ enum run_state run_core_state(const struct run_core *core);
 /* When the next TICK is due; 0: no timer runs. */
 pl_ms run_core_next_wake(const struct run_core *core);
 struct workflow *run_core_workflow(const struct run_core *core);
-/* The node of a step; never NULL. */
+/* The node of a step of the top level (branches included, not steps inside bodies); never NULL. */
 struct run_node *run_core_node(const struct run_core *core, const struct step_def *def);
+/* The node at a concrete path ("reviews.17.summary"); NULL when there is none now. */
+struct run_node *run_core_find(const struct run_core *core, struct pl_str path);
 /* Calls in flight (CALLING, STOPPING). */
+/* What the run's state came to, once its output is made; NULL: it has none. Borrowed. */
+struct pl_value *run_core_final_state(const struct run_core *core);
+/* The frame of the top level. */
+struct run_frame *run_core_root(const struct run_core *core);
 unsigned run_core_in_flight(const struct run_core *core);
 /* Answers that were not awaited; 0 unless an executor is wrong. */
 unsigned run_core_dropped(const struct run_core *core);

@@ -31,16 +31,19 @@ struct run_core {
     struct store_usage usage;
     int64_t seq; /* of the last note */
 
-    struct run_node *nodes; /* by index */
-    size_t n_nodes;
-    unsigned open;      /* nodes that are entered and not final: the run goes on for them */
-    unsigned in_flight; /* CALLING, STOPPING */
+    struct run_frame *root;
+    size_t n_live;              /* nodes of all frames: the timers have room for them */
+    size_t n_frames;            /* frames made so far and not freed */
+    struct pl_list over_frames; /* of run_frame.over_link: to be freed */
+    struct run_progress gone;   /* how the steps of freed frames ended */
+    unsigned open;              /* nodes that are entered and not final: the run goes on for them */
+    unsigned in_flight;         /* CALLING, STOPPING */
     unsigned dropped;
 
     struct run_node *ended_first, **ended_last; /* the queue of steps that have just ended */
     struct pl_list dirty_nodes;
     struct run_timer *timers; /* a binary heap with room for all nodes; [1..n_timers] */
-    size_t n_timers;
+    size_t n_timers, timers_capacity;
 
     struct run_effect *effects;
     size_t n_effects, effects_capacity;
@@ -57,15 +60,116 @@ struct run_core {
 struct run_core *run_core_new(struct workflow *workflow, uint64_t seed);
 void run_core_effect(struct run_core *core, enum run_effect_type type, struct run_node *node,
                      enum run_eval_what what);
+/* An evaluation about a frame of the node. */
+void run_core_effect_of(struct run_core *core, struct run_node *node, enum run_eval_what what,
+                        struct run_frame *frame);
 /* `node` NULL: of the run. */
 void run_core_note(struct run_core *core, const char *type, struct run_node *node);
 /* Carries the consequences of everything on the queue. */
 void run_core_settle(struct run_core *core);
 
-static inline struct run_node *run_node_of(const struct run_core *core, const struct step_def *def)
-{
-    return def ? &core->nodes[def->index] : NULL;
-}
+/* Adds how the steps of a frame stand. (run_core.c) */
+void run_progress_add(struct run_progress *progress, const struct run_frame *frame);
+
+/* ---- run_frame.c ---- */
+/* A new frame, its nodes WAITING; in its owner's list. The value is taken. NULL: memory is out,
+ * which is noted. Nothing of it is entered. */
+struct run_frame *run_frame_create(struct run_core *core, const struct step_body *body,
+                                   struct run_node *owner, uint32_t level, uint32_t number,
+                                   struct pl_value *value);
+/* Enters and begins its top steps. */
+void run_frame_begin(struct run_core *core, struct run_frame *frame);
+/* Stops what is open in it. */
+void run_frame_cancel(struct run_core *core, struct run_frame *frame, enum cancel_reason reason);
+/* Its owner does not read it any more. */
+void run_frame_release(struct run_core *core, struct run_frame *frame);
+/* Frees the frames that are over, recorded and not kept. Between two events. */
+void run_frames_reap(struct run_core *core);
+/* All of them, at the end. */
+void run_frames_destroy(struct run_core *core);
+/* Every live frame, owners before what they own: the one behind `frame`; NULL begins, and ends. */
+struct run_frame *run_frame_next(const struct run_core *core, const struct run_frame *frame);
+/* Which of two frames of one step comes first: by item, turn, level and number. */
+int run_frame_compare(const struct run_frame *a, const struct run_frame *b);
+/* The live frames of a step in that order, in `arena`; NULL: no memory. */
+struct run_frame **run_frames_in_order(const struct run_node *node, struct pl_arena *arena,
+                                       size_t *ret_count);
+/* Which of two nodes comes first: by item, turn and place in the document. Below, at, above 0. */
+int run_node_compare(const struct run_node *a, const struct run_node *b);
+/* The path of an instance, in `out`: of `body` owned by `owner`, numbers as in run_frame. */
+void run_frame_write_path(const struct step_body *body, const struct run_node *owner,
+                          uint32_t level, uint32_t number, struct pl_buf *out);
+/* The frame of a concrete path's leading part, and the step in it; false when the workflow has no
+ * such step or the run no such frame (then *ret_body, level, number say which one is missing under
+ * *ret_owner). For loading and finding. */
+struct run_place {
+    struct run_node *node;        /* found */
+    struct run_node *owner;       /* not found: whose frame is missing */
+    const struct step_body *body; /* the same: of which body */
+    uint32_t level, number;
+};
+bool run_frame_find(const struct run_core *core, struct pl_str path, struct run_place *ret_place);
+
+/* ---- run_kinds.c ---- */
+/* What a kind with bodies (or a wait of its own) does in the core; NULL slots: nothing. */
+struct run_kind {
+    void (*begin)(struct run_core *core, struct run_node *node);
+    /* Its own evaluations (over, key, until, ...); false when it does not wait for that. */
+    bool (*evaluated)(struct run_core *core, struct run_node *node, struct run_event *event);
+    /* A top step of one of its frames is final. */
+    void (*step_ended)(struct run_core *core, struct run_frame *frame, struct run_node *node);
+    /* Everything in one of its frames is over. */
+    void (*frame_over)(struct run_core *core, struct run_frame *frame);
+    /* It is CLOSING and nothing inside it is open. */
+    void (*closed)(struct run_core *core, struct run_node *node);
+    /* Its join is decided: stops the branches that are open. */
+    void (*stop)(struct run_core *core, struct run_node *node, enum cancel_reason reason);
+    /* Its timer by its state. */
+    void (*timer)(struct run_core *core, struct run_node *node);
+    /* Frees what is its own in node->inner. */
+    void (*destroy)(struct run_node *node);
+    /* Loading: may it have had this instance? Then what its names are bound to (NULL: nothing). */
+    bool (*fits)(const struct run_node *node, const struct step_body *body, uint32_t level,
+                 uint32_t number, struct pl_value **ret_value);
+    /* Loading: its row was read (memo, state); the frames of its rows follow. */
+    enum pl_code (*load)(struct run_core *core, struct run_node *node, struct pl_err *err);
+    /* Loading: all rows were read. Counts again what follows from them. */
+    enum pl_code (*derive)(struct run_core *core, struct run_node *node, struct pl_err *err);
+    /* The first breach of what must hold of it, NULL: none. See run_check. */
+    const char *(*check)(const struct run_core *core, const struct run_node *node);
+    /* After a crash: goes on with what it waited for, when `lost`. */
+    void (*recover)(struct run_core *core, struct run_node *node);
+};
+const struct run_kind *run_kind_of(enum step_kind kind);
+extern const struct run_kind run_kind_parallel, run_kind_map, run_kind_vote, run_kind_workflow,
+    run_kind_agent, run_kind_human, run_kind_repeat, run_kind_sleep;
+
+/* What a frame that is gone had written to state outside it, in order. */
+struct run_left {
+    struct run_left *next; /* in the order of the frames */
+    const struct step_body *body;
+    uint32_t level, number;
+    size_t n;
+    struct {
+        const struct state_channel *channel;
+        struct pl_value *value;
+    } entries[];
+};
+
+/* What kinds with bodies have beside the node; they embed it first. */
+struct run_inner {
+    struct pl_list frames; /* live ones, in the order made */
+    unsigned open;         /* frames that are not over */
+    struct run_left *left, *left_last;
+};
+
+/* ---- run_left.c ---- */
+/* The frame is about to be freed: keeps what it wrote. False: no memory. */
+bool run_left_keep(struct run_frame *frame);
+void run_left_free(struct run_left **list);
+bool run_left_is_before(const struct run_left *left, const struct run_frame *frame);
+/* The turn it belongs to, of an agent or a repeat. */
+uint32_t run_left_turn(const struct run_left *left);
 
 /* ---- run_problem.c ---- */
 struct run_problem {
@@ -81,6 +185,9 @@ struct pl_value *run_problem_make(const struct run_problem *problem);
 struct pl_value *run_problem_of_run(const struct pl_value *error, struct pl_str path);
 /* `error` with "after": the one that was being handled when it came up. NULL: no memory. */
 struct pl_value *run_problem_after(const struct pl_value *error, const struct pl_value *first);
+/* That a step inside (a group of collapse, a judge, a turn) failed: its error is the cause. NULL:
+ * no memory. */
+struct pl_value *run_problem_of_branch(const struct run_node *step);
 /* Its detail as text, cut to fit. */
 void run_problem_detail(const struct pl_value *error, char *out, size_t size);
 /* Its code; INTERNAL when it has none. */
@@ -102,15 +209,26 @@ void run_node_fail(struct run_core *core, struct run_node *node, struct pl_value
 void run_node_fail_with(struct run_core *core, struct run_node *node, enum pl_code code,
                         const char *detail);
 void run_node_set_error(struct run_core *core, struct run_node *node, struct pl_value *error);
-/* Stops every step of [from, to) that is entered and not final. */
-void run_node_cancel_range(struct run_core *core, uint32_t from, uint32_t to,
-                           enum cancel_reason reason);
+/* Stops every step of the frame in [from, to) that is entered and not final, and what is inside. */
+void run_node_cancel_range(struct run_core *core, struct run_frame *frame, uint32_t from,
+                           uint32_t to, enum cancel_reason reason);
+/* Stops what is open inside a step, not the step; what an inner join left to drain goes on. */
+void run_node_cancel_inside(struct run_core *core, struct run_node *node,
+                            enum cancel_reason reason);
+/* Ends a CLOSING node when nothing inside it is open. */
+void run_node_try_close(struct run_core *core, struct run_node *node);
+/* Is anything open inside it: branches, frames, its handler? */
+bool run_node_is_open_inside(const struct run_node *node);
 /* A user's cancel of one step. */
 void run_node_cancel_by_user(struct run_core *core, struct run_node *node);
 /* An evaluation came back; false when the node does not wait for it. */
 bool run_node_evaluated(struct run_core *core, struct run_node *node, struct run_event *event);
+/* After a crash, FINISHING with an output: what follows from it is asked for again. */
+void run_node_recover_finishing(struct run_core *core, struct run_node *node);
 /* Its handler is over. */
 void run_node_handled(struct run_core *core, struct run_node *node, struct run_node *handler);
+/* Is it a branch of a join: of a parallel, map or vote? */
+bool run_node_is_branch(const struct run_node *node);
 /* Does a join's `accept` look at what this node gives? */
 bool run_node_is_judged(const struct run_node *node);
 static inline bool run_node_is_final(const struct run_node *node)
@@ -135,16 +253,36 @@ void run_attempt_abort(struct run_core *core, struct run_node *node);
 void run_attempt_recover(struct run_core *core, struct run_node *node);
 
 /* ---- run_parallel.c ---- */
-void run_parallel_start(struct run_core *core, struct run_node *node);
-/* A branch is over. */
+/* A branch of a parallel is over. */
 void run_parallel_branch_ended(struct run_core *core, struct run_node *node,
                                struct run_node *branch);
-/* Ends a CLOSING node when nothing inside it is open. */
-void run_parallel_try_close(struct run_core *core, struct run_node *node);
-/* The timer of a JOINING node: its join's deadline, its timeout or its deadline. */
-void run_parallel_timer(struct run_core *core, struct run_node *node);
+
+/* ---- run_human.c ---- */
+/* A person has answered; false when it does not wait for that. */
+bool run_human_answer(struct run_core *core, struct run_node *node, struct run_event *event);
+
+/* ---- run_branches.c ---- */
+/* Makes the join and starts the step: JOINING. False when memory is out. */
+bool run_branches_begin(struct run_core *core, struct run_node *node, size_t total);
+/* The same for kinds without a join. */
+void run_inside_begin(struct run_core *core, struct run_node *node);
 /* Adds a final branch to the counts. */
-void run_parallel_count(struct node_join *join, const struct run_node *branch);
+void run_branches_count(struct node_join *join, const struct run_node *branch);
+/* Counts a branch that has ended and, while JOINING, asks for a decision and carries it out. */
+void run_branches_ended(struct run_core *core, struct run_node *node, struct run_node *branch,
+                        size_t position);
+/* The join is decided. `branch` is the one whose end decided, NULL: none. `drain`: those still open
+ * may go on. */
+void run_branches_decided(struct run_core *core, struct run_node *node,
+                          const struct run_node *branch, bool drain);
+/* Succeeds with the joined value, which is taken; NULL: it was too large, or memory is out. */
+void run_branches_succeed(struct run_core *core, struct run_node *node, struct pl_value *value,
+                          bool too_large);
+/* It fails with `error`, which is taken, once what is inside it has stopped. */
+void run_inside_fail(struct run_core *core, struct run_node *node, struct pl_value *error,
+                     enum cancel_reason reason);
+/* The timer of a JOINING node: its join's deadline, its timeout or its deadline. */
+void run_inside_timer(struct run_core *core, struct run_node *node);
 
 /* ---- run_timers.c ---- */
 /* When the node's next timer fires by its state; 0: none. */

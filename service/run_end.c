@@ -39,8 +39,7 @@ static void set_error(struct run_core *core, struct pl_value *error, const struc
     core->error = error;
     run_problem_detail(error, detail, sizeof(detail));
     if (step)
-        pl_err_set(&text, PL_ERR_INTERNAL, "step %.*s failed: %s", PL_STR_ARG(step->def->path),
-                   detail);
+        pl_err_set(&text, PL_ERR_INTERNAL, "step %.*s failed: %s", PL_STR_ARG(step->path), detail);
     else
         pl_err_set(&text, PL_ERR_INTERNAL, "%s", detail);
     snprintf(core->reason, sizeof(core->reason), "%s", text.message);
@@ -50,7 +49,7 @@ static void set_error(struct run_core *core, struct pl_value *error, const struc
 static void end_run(struct run_core *core, enum cancel_reason reason)
 {
     run_end_move(core, RUN_ENDING);
-    run_node_cancel_range(core, 0, (uint32_t)core->n_nodes, reason);
+    run_frame_cancel(core, core->root, reason);
 }
 
 void run_end_timeout(struct run_core *core)
@@ -81,7 +80,7 @@ static struct pl_value *error_of_step(const struct run_node *node)
         own = run_problem_make(&(struct run_problem){.code = PL_ERR_CANCELLED,
                                                      .detail = "it was cancelled by a user",
                                                      .attempts = node->attempts});
-    error = own ? run_problem_of_run(own, node->def->path) : NULL;
+    error = own ? run_problem_of_run(own, node->path) : NULL;
     pl_value_unref(&own);
     return error;
 }
@@ -100,7 +99,7 @@ static const struct run_node *first_failure(const struct run_core *core)
     const struct run_node *first = NULL;
 
     for (size_t i = 0; i < core->workflow->root->n_top; i++) {
-        const struct run_node *node = run_node_of(core, core->workflow->root->top[i]);
+        const struct run_node *node = run_node_at(core->root, core->workflow->root->top[i]);
 
         if (fails_run(node) && (!first || node->ended_at < first->ended_at))
             first = node;
@@ -135,8 +134,8 @@ void run_end_cancel(struct run_core *core)
         end_run(core, CANCEL_USER);
         return;
     }
-    for (size_t i = 0; core->state == RUN_QUEUED && i < core->n_nodes; i++) {
-        struct run_node *node = &core->nodes[i];
+    for (size_t i = 0; core->state == RUN_QUEUED && i < core->root->n_nodes; i++) {
+        struct run_node *node = &core->root->nodes[i];
 
         if (run_node_is_final(node))
             continue;
@@ -155,6 +154,9 @@ bool run_end_evaluated(struct run_core *core, struct run_event *event)
     if (event->err.code == PL_OK) {
         core->output = event->value ? event->value : pl_value_null();
         event->value = NULL;
+        pl_value_unref(&core->root->state_after);
+        core->root->state_after = event->state;
+        event->state = NULL;
         run_end_move(core, RUN_SUCCEEDED);
         return true;
     }

@@ -9,7 +9,7 @@
 #include "base/log.h"
 #include "service/bus.h"
 #include "service/pool.h"
-#include "service/run_exec_private.h"
+#include "service/run_eval.h"
 
 #include <stdlib.h>
 
@@ -83,6 +83,7 @@ struct run_exec *run_exec_create(const struct run_exec_options *options)
     pl_list_init(&exec->commit.notices);
     exec->timer.fire = exec_fire;
     pl_list_init(&exec->inbox);
+    pl_list_init(&exec->flying);
     pl_list_init(&exec->to_start);
     pl_list_init(&exec->waiting);
     pl_list_init(&exec->notices);
@@ -95,6 +96,8 @@ struct run_exec *run_exec_create(const struct run_exec_options *options)
         return NULL;
     }
     exec->core = options->core;
+    for (size_t i = 0; i < exec->row.id.len; i++)
+        exec->queue_key = exec->queue_key * 31 + (unsigned char)exec->row.id.ptr[i];
     return exec;
 }
 
@@ -141,9 +144,11 @@ static void exec_effect(struct run_exec *exec, const struct run_effect *effect)
 
     switch (effect->type) {
     case RUN_FX_EVAL:
-        run_values_evaluate(exec, effect, &answer);
+        if (!run_eval_effect(exec, effect, &answer))
+            break;
         if (!run_exec_feed(exec, &answer)) {
             pl_value_unref(&answer.value);
+            pl_value_unref(&answer.state);
             run_exec_no_memory(exec);
         }
         break;
@@ -181,6 +186,7 @@ static void exec_drain_queue(struct run_exec *exec)
 
         if (exec->dropped) {
             pl_value_unref(&event.value);
+            pl_value_unref(&event.state);
         } else if (!exec_step(exec, &event)) {
             run_exec_no_memory(exec);
         }
@@ -373,16 +379,14 @@ static void exec_deliver_start(struct loop *loop, struct loop_mail *mail)
 
 void run_exec_cancel(struct run_exec *exec, struct pl_str path)
 {
-    const struct step_def *def;
     struct run_event event = {.type = RUN_EV_CANCEL_STEP, .now = loop_now(exec->home)};
 
     if (path.len == 0) {
         exec->cancel = true;
     } else {
-        def = workflow_find(exec->workflow, path);
-        if (!def)
+        event.node = run_core_find(exec->core, path);
+        if (!event.node)
             return;
-        event.node = run_core_node(exec->core, def);
         if (!run_exec_feed(exec, &event))
             run_exec_no_memory(exec);
     }
@@ -441,7 +445,7 @@ void run_exec_drop(struct run_exec *exec)
 static bool exec_is_drained(const struct run_exec *exec)
 {
     return exec->draining && !exec->dropped && !exec->final_submitted && exec->calls == 0 &&
-           exec->commits_open == 0 && !exec->turn_queued;
+           exec->evals == 0 && exec->commits_open == 0 && !exec->turn_queued;
 }
 
 static void exec_maybe_free(struct run_exec *exec)
@@ -450,8 +454,8 @@ static void exec_maybe_free(struct run_exec *exec)
 
     if (exec_is_drained(exec))
         run_exec_drop(exec);
-    if (!(exec->final_durable || exec->dropped) || exec->calls || exec->commits_open ||
-        exec->turn_queued)
+    if (!(exec->final_durable || exec->dropped) || exec->calls || exec->evals ||
+        exec->commits_open || exec->turn_queued)
         return;
     loop_timer_clear(home, &exec->timer);
     /* gone first: whoever is told of the end does not find the run among those going on */

@@ -24,6 +24,7 @@ struct run_env {
     struct store *store;
     struct pool *pool;
     struct bus *bus;
+    struct jq_pool *jq; /* NULL: expressions that need it fail */
     struct step_env steps;
     const struct pl_clock *clock;
     /* Any loop thread: the run is over or was dropped; the exec is freed after this. */

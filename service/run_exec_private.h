@@ -17,17 +17,20 @@ struct exec_call {
     struct run_exec *exec;
     struct run_node *node;
     struct pl_list link;   /* on to_start, waiting or inbox */
+    struct pl_list flying; /* on exec->flying, as long as it lives */
     struct loop_mail mail; /* carries it to its loop and home again */
     struct loop_mail abort_mail;
-    uint64_t batch;     /* set once before it starts: the batch that holds its intent */
-    bool finished;      /* the loop it runs on: complete has been called */
-    bool promised;      /* its loop was picked by load and counts it until it begins */
-    bool started;       /* it has been handed to its loop */
-    bool aborting;      /* an abort is on its way to the other loop and not back */
-    bool home;          /* its result has come back */
-    size_t told;        /* the loop it runs on: bytes of deltas so far */
-    struct pl_buf held; /* the same: deltas before the batch is durable */
-    bool muted;         /* the same: memory was out for them */
+    struct exec_eval *eval; /* what jq gave for its templates; NULL: nothing was asked */
+    bool resolving;         /* it waits for jq: on no list */
+    uint64_t batch;         /* set once before it starts: the batch that holds its intent */
+    bool finished;          /* the loop it runs on: complete has been called */
+    bool promised;          /* its loop was picked by load and counts it until it begins */
+    bool started;           /* it has been handed to its loop */
+    bool aborting;          /* an abort is on its way to the other loop and not back */
+    bool home;              /* its result has come back */
+    size_t told;            /* the loop it runs on: bytes of deltas so far */
+    struct pl_buf held;     /* the same: deltas before the batch is durable */
+    bool muted;             /* the same: memory was out for them */
 };
 
 /* An event that waits for its batch to be durable before readers see it. */
@@ -67,6 +70,7 @@ struct run_exec {
     struct loop_timer timer; /* run_core_next_wake */
     pl_ms timer_at;          /* what it is set to; 0: not set */
     struct pl_list inbox;    /* exec_calls that came home */
+    struct pl_list flying;   /* all exec_calls */
     bool tick, cancel, loaded;
 
     /* during an activation */
@@ -85,6 +89,8 @@ struct run_exec {
     struct exec_commit commit; /* the batch on its way */
     unsigned commits_open;     /* 1 while it is */
     unsigned calls;            /* exec_calls not freed */
+    unsigned evals;            /* jobs of jq that are not back */
+    uint64_t queue_key;        /* of its jobs */
     unsigned in_flight;        /* started and not home */
     bool recorded;             /* the first batch is durable */
     bool final_submitted, final_durable;
@@ -106,6 +112,12 @@ void run_exec_no_memory(struct run_exec *exec);
 /* Carries out RUN_FX_CALL: prepares; an attempt that cannot be made, or whose lane is paused, is
  * answered at once. */
 void run_calls_make(struct run_exec *exec, struct run_node *node);
+/* Prepares it (again, when what it waited for is there) and puts it among those to start. */
+void run_calls_prepare(struct run_exec *exec, struct exec_call *call);
+/* It cannot be made: its result is this error. */
+void run_calls_fail(struct exec_call *call, const struct pl_err *err);
+/* Nobody wants its result. */
+void run_calls_discard(struct exec_call *call);
 /* Carries out RUN_FX_ABORT. */
 void run_calls_abort(struct run_exec *exec, struct run_node *node);
 /* Sets aside what this activation prepared and must wait for the batch about to be submitted. True
@@ -124,13 +136,6 @@ void run_calls_drop_all(struct run_exec *exec);
 /* Frees a call that is home and has no abort on its way; otherwise it is freed when that is back.
  */
 void run_calls_put(struct exec_call *call);
-
-/* ---- run_values.c ---- */
-/* Carries out RUN_FX_EVAL: fills the answering event. */
-void run_values_evaluate(struct run_exec *exec, const struct run_effect *effect,
-                         struct run_event *ret_event);
-/* The scope of a step's own expressions; lives until the activation ends. */
-struct expr_scope run_values_scope(struct run_exec *exec, struct run_node *node);
 
 /* ---- run_notes.c ---- */
 /* Adds a note to the batch as an event row, and as a notice when somebody watches. */

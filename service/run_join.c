@@ -1,6 +1,8 @@
 /* run_join.c - see run_join.h. */
 #include "service/run_join.h"
 
+#include "service/run_vote.h"
+
 #include "base/json.h"
 #include "base/limits.h"
 
@@ -91,6 +93,8 @@ bool run_join_decide(struct run_node *node, bool at_deadline)
 
 enum cancel_reason run_join_reason(const struct run_node *node)
 {
+    if (node->join->fixed)
+        return CANCEL_OUTCOME_FIXED;
     if (node->join->by_deadline)
         return CANCEL_DEADLINE;
     if (!node->join->satisfied)
@@ -100,11 +104,8 @@ enum cancel_reason run_join_reason(const struct run_node *node)
 
 /* ---- the value ---- */
 
-static void add_branch(struct pl_buf *out, const struct run_node *branch, bool settled)
+static void add_branch(struct pl_buf *out, const struct join_branch *branch, bool settled)
 {
-    json_comma(out);
-    json_write_string(out, branch->def->id);
-    pl_buf_char(out, ':');
     if (branch->counted) {
         pl_buf_str(out, pl_value_text(branch->output));
     } else if (settled && branch->state == NODE_FAILED) {
@@ -116,21 +117,36 @@ static void add_branch(struct pl_buf *out, const struct run_node *branch, bool s
     }
 }
 
-struct pl_value *run_join_value(const struct run_node *node, struct run_node *const *children,
-                                bool *ret_too_large)
+static void add_branches(struct pl_buf *out, const struct run_node *node, size_t count,
+                         join_branch_fn branch_at, bool as_list)
 {
-    const struct step_def *def = node->def;
+    bool settled = node->def->join.kind == JOIN_SETTLED;
+
+    for (size_t i = 0; i < count; i++) {
+        struct join_branch branch = branch_at(node, i);
+
+        json_comma(out);
+        if (!as_list) {
+            json_write_string(out, branch.id);
+            pl_buf_char(out, ':');
+        }
+        add_branch(out, &branch, settled);
+    }
+}
+
+struct pl_value *run_join_value(const struct run_node *node, size_t count, join_branch_fn branch_at,
+                                bool as_list, bool *ret_too_large)
+{
     struct pl_value *value;
     struct pl_buf out;
 
     *ret_too_large = false;
-    if (def->join.kind == JOIN_ANY && node->join->winner >= 0)
-        return pl_value_ref(children[node->join->winner]->output);
+    if (node->def->join.kind == JOIN_ANY && node->join->winner >= 0)
+        return pl_value_ref(branch_at(node, (size_t)node->join->winner).output);
     pl_buf_init(&out, PL_LIMIT_RUN_OUTPUT_BYTES);
-    json_object_begin(&out);
-    for (size_t i = 0; i < def->n_children; i++)
-        add_branch(&out, children[i], def->join.kind == JOIN_SETTLED);
-    json_object_end(&out);
+    pl_buf_char(&out, as_list ? '[' : '{');
+    add_branches(&out, node, count, branch_at, as_list);
+    pl_buf_char(&out, as_list ? ']' : '}');
     *ret_too_large = out.too_large;
     value = pl_value_take(&out);
     pl_buf_finish(&out);
@@ -143,13 +159,31 @@ static void add_decision(struct pl_buf *out, const struct run_node *node)
 {
     const struct node_join *join = node->join;
     const struct step_def *def = node->def;
-    const char *by = join->by_deadline ? "deadline" : join_kind_name(def->join.kind);
+    const char *by = join->by_deadline ? "deadline"
+                     : join->fixed     ? "outcome_fixed"
+                                       : join_kind_name(def->join.kind);
 
     if (join->decided && join->satisfied)
         json_add_string(out, "satisfied_by", pl_str(by));
     else
         json_add_null(out, "satisfied_by");
     json_add_int(out, "needed", run_join_needed(node));
+}
+
+/* The branch that won: its id, or its number. */
+static void add_winner(struct pl_buf *out, const struct run_node *node)
+{
+    const struct step_def *def = node->def;
+    int winner = node->join->winner;
+
+    if (winner < 0)
+        json_add_null(out, "winner");
+    else if (def->kind == STEP_PARALLEL)
+        json_add_string(out, "winner", def->children[winner]->id);
+    else if (def->kind == STEP_VOTE && def->config.vote->n_among)
+        json_add_string(out, "winner", def->bodies[winner]->id);
+    else
+        json_add_int(out, "winner", winner);
 }
 
 struct pl_str run_join_report(const struct run_node *node, struct pl_arena *arena)
@@ -159,7 +193,7 @@ struct pl_str run_join_report(const struct run_node *node, struct pl_arena *aren
     struct pl_str report;
     struct pl_buf out;
 
-    pl_buf_init(&out, 4096);
+    pl_buf_init(&out, PL_LIMIT_RUN_OUTPUT_BYTES);
     json_object_begin(&out);
     json_add_string(&out, "policy", pl_str(join_kind_name(def->join.kind)));
     add_decision(&out, node);
@@ -168,14 +202,13 @@ struct pl_str run_join_report(const struct run_node *node, struct pl_arena *aren
     json_add_int(&out, "failed", join->failed);
     json_add_int(&out, "cancelled", join->cancelled);
     json_add_int(&out, "missing", join->total - join->counted - join->failed - join->cancelled);
-    if (join->winner >= 0)
-        json_add_string(&out, "winner", def->children[join->winner]->id);
-    else
-        json_add_null(&out, "winner");
+    add_winner(&out, node);
     if (join->decided && !join->satisfied)
         json_add_string(&out, "code", pl_str(pl_code_text(join->code)));
     else
         json_add_null(&out, "code");
+    if (def->kind == STEP_VOTE && join->decided && node->inner)
+        run_tally_write(node, arena, &out);
     json_object_end(&out);
     report = pl_buf_failed(&out) ? pl_str_n(NULL, 0) : pl_arena_str(arena, pl_buf_view(&out));
     pl_buf_finish(&out);

@@ -32,10 +32,18 @@ bool run_join_decide(struct run_node *node, bool at_deadline);
 unsigned run_join_needed(const struct run_node *node);
 /* Why the losers of a decided join are stopped. */
 enum cancel_reason run_join_reason(const struct run_node *node);
-/* The value of a satisfied join, children being the branch nodes in order. NULL when out of memory
- * or over the cap (*ret_too_large). */
-struct pl_value *run_join_value(const struct run_node *node, struct run_node *const *children,
-                                bool *ret_too_large);
+/* How one branch stands, for the value. */
+struct join_branch {
+    struct pl_str id; /* of objects */
+    enum node_state state;
+    bool counted;
+    struct pl_value *output, *error; /* borrowed */
+};
+typedef struct join_branch (*join_branch_fn)(const struct run_node *node, size_t index);
+/* The value of a satisfied join: an object, or a list. NULL when out of memory or over the cap
+ * (*ret_too_large). */
+struct pl_value *run_join_value(const struct run_node *node, size_t count, join_branch_fn branch_at,
+                                bool as_list, bool *ret_too_large);
 /* The `join` report of a step: {"policy","satisfied_by","needed","total","counted","failed",
  * "cancelled","missing","winner","code"}. Counts are numbers, missing is what is in no other count;
  * satisfied_by is the policy's name, "deadline", or null; winner is a branch id or null; code says

@@ -5,7 +5,6 @@
  * have no row follow from them. run_core_check then judges the whole: rows that contradict each
  * other break an invariant. */
 #include "base/json.h"
-#include "base/map.h"
 #include "service/run_core_private.h"
 
 #include <stdlib.h>
@@ -23,13 +22,17 @@ static enum pl_code corrupt(struct loader *load, const struct store_step *row, c
 
 /* ---- one step ---- */
 
-static bool state_fits_kind(enum node_state state, bool is_parallel)
+static bool state_fits_kind(enum node_state state, enum step_kind kind)
 {
+    if (state == NODE_ASKING)
+        return kind == STEP_HUMAN;
+    if (state == NODE_SLEEPING)
+        return kind == STEP_SLEEP;
     if (state == NODE_JOINING)
-        return is_parallel;
+        return step_kind_has_inside(kind);
     if (state == NODE_HELD || state == NODE_CALLING || state == NODE_BACKOFF ||
         state == NODE_STOPPING)
-        return !is_parallel;
+        return step_kind_is_leaf(kind);
     return true;
 }
 
@@ -84,12 +87,14 @@ static enum pl_code waiting_failure(const struct run_node *node)
 
 static void load_values(struct run_node *node, const struct store_step *row)
 {
-    pl_ms from = node->def->kind == STEP_PARALLEL ? row->started_at : row->sent_at;
+    pl_ms from = step_kind_is_leaf(node->def->kind) ? row->sent_at : row->started_at;
 
     node->handled = row->handled;
     node->counted = row->counted;
     node->output = pl_value_ref(row->output);
     node->error = pl_value_ref(row->error);
+    node->memo = pl_value_ref(row->memo);
+    node->writes = pl_value_ref(row->writes);
     node->failure = waiting_failure(node);
     node->usage = row->usage;
     node->created_at = row->created_at;
@@ -121,23 +126,38 @@ static enum pl_code code_of_word(struct pl_str word)
     return pl_code_from_text(text);
 }
 
+/* The branch that won: a number, or the id of one. */
+static int load_winner(const struct step_def *def, struct pl_str report)
+{
+    struct pl_str winner = report_word(report, "winner"), token;
+    int64_t number;
+
+    for (size_t i = 0; winner.len && i < def->n_children; i++)
+        if (pl_str_eq(def->children[i]->id, winner))
+            return (int)i;
+    for (size_t i = 0; winner.len && i < def->n_bodies; i++)
+        if (pl_str_eq(def->bodies[i]->id, winner))
+            return (int)i;
+    if (json_get(report, PL_STR("winner"), &token) && json_int(token, &number) && number >= 0)
+        return (int)number;
+    return -1;
+}
+
 /* How the decision stood is in the report; the counts are found again from the branches. */
 static void load_decision(const struct step_def *def, struct node_join *join, struct pl_str report)
 {
     struct pl_str by = report_word(report, "satisfied_by"), code = report_word(report, "code");
-    struct pl_str winner = report_word(report, "winner");
 
     if (by.len) {
         join->decided = join->satisfied = true;
         join->by_deadline = pl_str_is(by, "deadline");
+        join->fixed = pl_str_is(by, "outcome_fixed");
     } else if (code.len) {
         join->decided = true;
         join->code = code_of_word(code);
         join->by_deadline = join->code == PL_ERR_JOIN_DEADLINE;
     }
-    for (size_t i = 0; winner.len && i < def->n_children; i++)
-        if (pl_str_eq(def->children[i]->id, winner))
-            join->winner = (int)i;
+    join->winner = load_winner(def, report);
 }
 
 static enum pl_code load_join(struct loader *load, struct run_node *node,
@@ -145,7 +165,7 @@ static enum pl_code load_join(struct loader *load, struct run_node *node,
 {
     const struct step_def *def = node->def;
 
-    if (def->kind != STEP_PARALLEL || !node->started_at)
+    if (!step_kind_joins(def->kind) || !node->started_at)
         return PL_OK;
     node->join = calloc(1, sizeof(*node->join));
     if (!node->join)
@@ -168,35 +188,73 @@ static enum pl_code load_step(struct loader *load, struct run_node *node,
         return corrupt(load, row, "is of another kind than the step in the workflow");
     if (!node_state_from_phase(row->phase, &node->state))
         return corrupt(load, row, "has an unknown phase");
-    if (!state_fits_kind(node->state, node->def->kind == STEP_PARALLEL))
+    if (!state_fits_kind(node->state, node->def->kind))
         return corrupt(load, row, "has a phase that no step of its kind has");
     code = load_counts(load, node, row);
     if (code == PL_OK)
         code = load_reason(load, node, row);
     load_values(node, row);
-    return code == PL_OK ? load_join(load, node, row) : code;
+    if (code == PL_OK)
+        code = load_join(load, node, row);
+    if (code == PL_OK && run_kind_of(node->def->kind)->load)
+        code = run_kind_of(node->def->kind)->load(load->core, node, load->err);
+    return code;
 }
 
 /* ---- all steps ---- */
 
-static enum pl_code load_steps(struct loader *load, const struct store_step *steps, size_t n_steps)
+/* The step of a row. Frames are made as their first row comes. */
+static enum pl_code place_row(struct loader *load, const struct store_step *row,
+                              struct run_node **ret_node)
 {
     struct run_core *core = load->core;
-    struct pl_arena *arena = pl_arena_create(0);
-    struct pl_map *paths = arena ? pl_map_create(arena, core->n_nodes) : NULL;
-    enum pl_code code = PL_OK;
+    struct run_place place;
 
-    for (size_t i = 0; paths && i < core->n_nodes; i++)
-        pl_map_put(paths, core->nodes[i].def->path, &core->nodes[i], NULL);
-    if (!paths || pl_arena_failed(arena))
-        code = pl_err_set(load->err, PL_ERR_NO_MEMORY, "out of memory");
-    for (size_t i = 0; code == PL_OK && i < n_steps; i++) {
-        struct run_node *node = pl_map_get(paths, steps[i].path);
+    while (!run_frame_find(core, row->path, &place)) {
+        const struct run_kind *kind;
+        struct pl_value *value = NULL;
 
-        code = node ? load_step(load, node, &steps[i])
-                    : corrupt(load, &steps[i], "is of a step that the workflow does not have");
+        if (!place.owner)
+            return corrupt(load, row, "is of a step that the workflow does not have");
+        if (!place.owner->inner)
+            return corrupt(load, row, "is inside a step that has not started");
+        kind = run_kind_of(place.owner->def->kind);
+        if (!kind->fits(place.owner, place.body, place.level, place.number, &value))
+            return corrupt(load, row, "is of an instance that the step around it does not have");
+        if (!run_frame_create(core, place.body, place.owner, place.level, place.number, value))
+            return pl_err_set(load->err, PL_ERR_NO_MEMORY, "out of memory");
     }
-    pl_arena_destroy(&arena);
+    *ret_node = place.node;
+    return PL_OK;
+}
+
+/* A step's path is shorter than those of the steps inside it, so in this order it comes first. */
+static int by_length(const void *a, const void *b)
+{
+    const struct store_step *const *x = a, *const *y = b;
+
+    if ((*x)->path.len != (*y)->path.len)
+        return (*x)->path.len < (*y)->path.len ? -1 : 1;
+    return *x < *y ? -1 : *x > *y;
+}
+
+static enum pl_code load_steps(struct loader *load, const struct store_step *steps, size_t n_steps)
+{
+    const struct store_step **order = malloc((n_steps + 1) * sizeof(*order));
+    enum pl_code code = PL_OK;
+    struct run_node *node;
+
+    if (!order)
+        return pl_err_set(load->err, PL_ERR_NO_MEMORY, "out of memory");
+    for (size_t i = 0; i < n_steps; i++)
+        order[i] = &steps[i];
+    qsort(order, n_steps, sizeof(*order), by_length);
+    for (size_t i = 0; code == PL_OK && i < n_steps; i++) {
+        code = place_row(load, order[i], &node);
+        if (code == PL_OK)
+            code = load_step(load, node, order[i]);
+    }
+    free(order);
     return code;
 }
 
@@ -205,7 +263,7 @@ static bool was_entered(const struct run_core *core, const struct run_node *node
     const struct run_node *parent = node->parent;
 
     if (!parent)
-        return core->started_at > 0;
+        return node->frame->owner || core->started_at > 0;
     if (!node->def->is_handler)
         return parent->started_at > 0;
     if (parent->state == NODE_HANDLING)
@@ -229,10 +287,10 @@ static void end_with_parent(const struct run_core *core, struct run_node *node)
     }
 }
 
-static void count_dependencies(const struct run_core *core, struct run_node *node)
+static void count_dependencies(struct run_node *node)
 {
     for (size_t i = 0; i < node->def->n_deps; i++) {
-        const struct run_node *dep = run_node_of(core, node->def->deps[i]);
+        const struct run_node *dep = run_node_at(node->frame, node->def->deps[i]);
 
         if (!run_node_is_final(dep) || dep->silent)
             continue;
@@ -242,34 +300,50 @@ static void count_dependencies(const struct run_core *core, struct run_node *nod
     }
 }
 
-static void count_in_parent(const struct run_node *node)
+static void derive_frame(struct run_core *core, struct run_frame *frame)
 {
-    struct run_node *parent = node->parent;
-
-    if (!parent || !parent->join || node->def->is_handler)
-        return;
-    if (run_node_is_final(node))
-        run_parallel_count(parent->join, node);
-    else
-        parent->open_children++;
-}
-
-static void derive(struct run_core *core)
-{
-    for (size_t i = 0; i < core->n_nodes; i++) {
-        struct run_node *node = &core->nodes[i];
+    for (size_t i = 0; i < frame->n_nodes; i++) {
+        struct run_node *node = &frame->nodes[i];
 
         node->entered = was_entered(core, node);
         end_with_parent(core, node);
-        core->open += node->entered && !run_node_is_final(node);
+        frame->open += node->entered && !run_node_is_final(node);
         core->in_flight += in_flight(node);
     }
-    for (size_t i = 0; i < core->n_nodes; i++) {
-        count_dependencies(core, &core->nodes[i]);
-        count_in_parent(&core->nodes[i]);
+    core->open += frame->open;
+    for (size_t i = 0; i < frame->n_nodes; i++)
+        count_dependencies(&frame->nodes[i]);
+    if (frame->open > 0 || !frame->owner)
+        return;
+    frame->over = true;
+    frame->owner->inner->open--;
+    pl_list_append(&core->over_frames, &frame->over_link);
+}
+
+static enum pl_code derive_kinds(struct run_core *core, struct run_frame *frame, struct pl_err *err)
+{
+    enum pl_code code = PL_OK;
+
+    for (size_t i = 0; code == PL_OK && i < frame->n_nodes; i++) {
+        struct run_node *node = &frame->nodes[i];
+
+        if (run_kind_of(node->def->kind)->derive)
+            code = run_kind_of(node->def->kind)->derive(core, node, err);
+        run_timers_update(core, node);
     }
-    for (size_t i = 0; i < core->n_nodes; i++)
-        run_timers_update(core, &core->nodes[i]);
+    return code;
+}
+
+static enum pl_code derive(struct run_core *core, struct pl_err *err)
+{
+    enum pl_code code = PL_OK;
+
+    for (struct run_frame *frame = core->root; frame; frame = run_frame_next(core, frame))
+        derive_frame(core, frame);
+    for (struct run_frame *frame = core->root; code == PL_OK && frame;
+         frame = run_frame_next(core, frame))
+        code = derive_kinds(core, frame, err);
+    return code;
 }
 
 /* ---- the run ---- */
@@ -317,8 +391,8 @@ enum pl_code run_core_load(struct workflow *workflow, uint64_t seed, const struc
     if (code == PL_OK)
         code = load_steps(&load, steps, n_steps);
     if (code == PL_OK) {
-        derive(core);
-        breach = run_core_check(core);
+        code = derive(core, err);
+        breach = code == PL_OK ? run_core_check(core) : NULL;
         if (breach)
             code = pl_err_set(err, PL_ERR_STORE_CORRUPT, "the run's rows contradict: %s", breach);
     }

@@ -2,6 +2,7 @@
  * attempts (run_attempt) nor its branches (run_parallel). Called by run_core.c and by those two. */
 #include "base/limits.h"
 #include "service/run_core_private.h"
+#include "service/run_map.h"
 
 #include <assert.h>
 
@@ -23,13 +24,13 @@ static const char *ending_note(enum node_state state)
 }
 
 /* Ends what was never entered, untold. */
-static void end_silently(struct run_core *core, uint32_t from, uint32_t to,
+static void end_silently(struct run_frame *frame, uint32_t from, uint32_t to,
                          const struct run_node *around)
 {
     bool cancelled = around->state == NODE_CANCELLED;
 
     for (uint32_t i = from; i < to; i++) {
-        struct run_node *node = &core->nodes[i];
+        struct run_node *node = &frame->nodes[i];
 
         if (run_node_is_final(node)) /* a user cancelled it */
             continue;
@@ -40,24 +41,29 @@ static void end_silently(struct run_core *core, uint32_t from, uint32_t to,
 }
 
 /* What stands inside a step that ended and never was entered ends with it. */
-static void end_inside(struct run_core *core, const struct run_node *node)
+static void end_inside(const struct run_node *node)
 {
     const struct step_def *def = node->def;
-    const struct run_node *handler = run_node_of(core, def->handler);
+    struct run_frame *frame = node->frame;
+    const struct run_node *handler = run_node_at(frame, def->handler);
 
     for (size_t i = 0; !node->started_at && i < def->n_children; i++)
-        end_silently(core, def->children[i]->index, run_node_of(core, def->children[i])->end, node);
+        end_silently(frame, def->children[i]->slot, run_node_at(frame, def->children[i])->end,
+                     node);
     if (handler && !handler->entered)
-        end_silently(core, def->handler->index, handler->end, node);
+        end_silently(frame, def->handler->slot, handler->end, node);
 }
 
 static void end(struct run_core *core, struct run_node *node)
 {
     node->ended_at = core->now;
-    if (node->entered)
+    if (node->entered) {
         core->open--;
+        node->frame->open--;
+    }
+    node->frame->telling++;
     node->failure = PL_OK;
-    end_inside(core, node);
+    end_inside(node);
     run_core_note(core, ending_note(node->state), node);
     *core->ended_last = node;
     core->ended_last = &node->next;
@@ -79,7 +85,7 @@ void run_node_move(struct run_core *core, struct run_node *node, enum node_state
     node->state = to;
     if (!node->created_at)
         node->created_at = core->now;
-    if (to != NODE_HELD && to != NODE_BACKOFF) {
+    if (to != NODE_HELD && to != NODE_BACKOFF && to != NODE_ASKING && to != NODE_SLEEPING) {
         node->wake_at = 0;
         node->held_reason = NULL;
     }
@@ -120,16 +126,15 @@ bool run_node_let_down(const struct run_node *node)
 void run_node_enter(struct run_core *core, struct run_node *node)
 {
     node->entered = true;
-    if (!run_node_is_final(node))
-        core->open++;
+    if (run_node_is_final(node))
+        return;
+    core->open++;
+    node->frame->open++;
 }
 
 static void begin(struct run_core *core, struct run_node *node)
 {
-    if (node->def->kind == STEP_PARALLEL)
-        run_parallel_start(core, node);
-    else
-        run_attempt_begin(core, node);
+    run_kind_of(node->def->kind)->begin(core, node);
 }
 
 void run_node_try(struct run_core *core, struct run_node *node)
@@ -151,14 +156,68 @@ void run_node_try(struct run_core *core, struct run_node *node)
 
 /* ---- success ---- */
 
+bool run_node_is_branch(const struct run_node *node)
+{
+    if (node->def->is_handler)
+        return false;
+    return node->parent || (node->frame->owner && node->frame->body->role == BODY_BRANCH);
+}
+
 bool run_node_is_judged(const struct run_node *node)
 {
-    return node->parent && !node->def->is_handler && node->parent->def->join.accept &&
-           node->parent->state == NODE_JOINING;
+    const struct run_node *up = run_node_is_branch(node) ? run_node_up(node) : NULL;
+
+    return up && up->def->join.accept && up->state == NODE_JOINING;
+}
+
+/* The branch of a vote that is to be counted needs its key. */
+static bool wants_key(const struct run_node *node)
+{
+    const struct run_node *up = run_node_is_branch(node) ? run_node_up(node) : NULL;
+    const struct vote_config *vote;
+
+    if (!up || up->def->kind != STEP_VOTE || up->state != NODE_JOINING || node->memo)
+        return false;
+    vote = up->def->config.vote;
+    return vote->key || vote->score;
+}
+
+static void ask_finishing(struct run_core *core, struct run_node *node, enum run_eval_what what)
+{
+    run_node_move(core, node, NODE_FINISHING);
+    run_core_effect(core, RUN_FX_EVAL, node, what);
+}
+
+/* It has its output, and what follows from it is made, one thing after the other. */
+static void finish(struct run_core *core, struct run_node *node)
+{
+    if (wants_key(node))
+        ask_finishing(core, node, RUN_EVAL_KEY);
+    else if (node->def->n_writes && !node->writes)
+        ask_finishing(core, node, RUN_EVAL_WRITES);
+    else
+        run_node_move(core, node, NODE_SUCCEEDED);
+}
+
+/* Why the step around it cannot take this output; NULL: it can. */
+static const char *refused_around(const struct run_node *node, const struct pl_value *output)
+{
+    const struct run_node *owner = node->parent ? NULL : node->frame->owner;
+
+    if (!owner || owner->def->kind != STEP_MAP || node->frame->body->role != BODY_BRANCH)
+        return NULL;
+    return run_map_refuses(owner, node->frame->number, pl_value_text(output));
 }
 
 void run_node_succeed(struct run_core *core, struct run_node *node, struct pl_value *output)
 {
+    const char *refused = refused_around(node, output);
+
+    if (refused) {
+        pl_value_unref(&output);
+        run_node_fail_with(core, node, PL_ERR_INVALID_OUTPUT, refused);
+        return;
+    }
     clear_error(node);
     set_output(node, output);
     node->reason = CANCEL_NONE;
@@ -166,7 +225,7 @@ void run_node_succeed(struct run_core *core, struct run_node *node, struct pl_va
         run_node_move(core, node, NODE_ACCEPTING);
         run_core_effect(core, RUN_FX_EVAL, node, RUN_EVAL_ACCEPT);
     } else {
-        run_node_move(core, node, NODE_SUCCEEDED);
+        finish(core, node);
     }
 }
 
@@ -174,7 +233,7 @@ void run_node_succeed(struct run_core *core, struct run_node *node, struct pl_va
 
 static void handle(struct run_core *core, struct run_node *node)
 {
-    struct run_node *handler = run_node_of(core, node->def->handler);
+    struct run_node *handler = run_node_at(node->frame, node->def->handler);
 
     run_node_move(core, node, NODE_HANDLING);
     run_node_enter(core, handler);
@@ -238,7 +297,7 @@ static void fail_again(struct run_core *core, struct run_node *node, struct pl_v
 void run_node_handled(struct run_core *core, struct run_node *node, struct run_node *handler)
 {
     if (node->state == NODE_CLOSING)
-        run_parallel_try_close(core, node);
+        run_node_try_close(core, node);
     if (node->state != NODE_HANDLING)
         return;
     if (handler->state == NODE_SUCCEEDED || handler->handled) {
@@ -268,11 +327,32 @@ static void judged(struct run_core *core, struct run_node *node, const struct ru
     if (event->err.code != PL_OK)
         fail_for_good(core, node, make_error(node, event->err.code, event->err.message));
     else if (event->truth)
-        run_node_move(core, node, NODE_SUCCEEDED);
+        finish(core, node);
     else
         fail_for_good(
             core, node,
             make_error(node, PL_ERR_NOT_ACCEPTED, "the join's `accept` is false for its result"));
+}
+
+/* Its key or its writes were made, or could not be. */
+static void finished(struct run_core *core, struct run_node *node, struct run_event *event)
+{
+    struct pl_value **made = event->what == RUN_EVAL_KEY ? &node->memo : &node->writes;
+
+    if (event->err.code != PL_OK) {
+        run_node_fail_with(core, node, event->err.code, event->err.message);
+        return;
+    }
+    pl_value_unref(made);
+    *made = event->value ? event->value : pl_value_null();
+    event->value = NULL;
+    finish(core, node);
+}
+
+/* After a crash: what had been asked for is asked for again. */
+void run_node_recover_finishing(struct run_core *core, struct run_node *node)
+{
+    finish(core, node);
 }
 
 static void defaulted(struct run_core *core, struct run_node *node, struct run_event *event)
@@ -295,27 +375,70 @@ bool run_node_evaluated(struct run_core *core, struct run_node *node, struct run
         judged(core, node, event);
     else if (event->what == RUN_EVAL_DEFAULT && node->state == NODE_DEFAULTING)
         defaulted(core, node, event);
+    else if ((event->what == RUN_EVAL_KEY || event->what == RUN_EVAL_WRITES) &&
+             node->state == NODE_FINISHING && node->output)
+        finished(core, node, event);
+    else if (run_kind_of(node->def->kind)->evaluated)
+        return run_kind_of(node->def->kind)->evaluated(core, node, event);
     else
         return false;
     return true;
 }
 
+/* ---- closing ---- */
+
+bool run_node_is_open_inside(const struct run_node *node)
+{
+    const struct run_node *handler = run_node_at(node->frame, node->def->handler);
+
+    return node->open_children > 0 || (node->inner && node->inner->open > 0) ||
+           (handler && handler->entered && !run_node_is_final(handler));
+}
+
+void run_node_try_close(struct run_core *core, struct run_node *node)
+{
+    if (run_node_is_open_inside(node))
+        return;
+    if (node->reason != CANCEL_NONE)
+        run_node_move(core, node, NODE_CANCELLED);
+    else
+        run_kind_of(node->def->kind)->closed(core, node);
+}
+
 /* ---- cancel ---- */
 
 /* What was decided is void: the step as a whole is stopped. */
-static void void_join(struct node_join *join)
+static void void_join(struct run_node *node)
 {
+    struct node_join *join = node->join;
+
     if (!join)
         return;
+    if (node->inner && join->decided) /* those that never began were counted with the decision */
+        join->cancelled -= (unsigned)(run_slots_of(node)->n - run_slots_of(node)->begun);
+    join->fixed = false;
     join->decided = join->satisfied = join->by_deadline = false;
     join->code = PL_OK;
     join->winner = -1;
 }
 
+static bool has_result(const struct run_node *node)
+{
+    return node->state == NODE_ACCEPTING || (node->state == NODE_FINISHING && node->output);
+}
+
+/* It is a branch whose join is still open. */
+static bool is_awaited(const struct run_node *node)
+{
+    if (node->state == NODE_ACCEPTING)
+        return run_node_is_judged(node);
+    return run_node_is_branch(node) && run_node_up(node)->state == NODE_JOINING;
+}
+
 static void cancel_one(struct run_core *core, struct run_node *node, enum cancel_reason reason)
 {
-    if (node->state == NODE_ACCEPTING) { /* its result was paid for */
-        if (!run_node_is_judged(node)) /* else it waits for `accept`, which must not be passed by */
+    if (has_result(node)) {    /* it was paid for */
+        if (!is_awaited(node)) /* else the join is open, which must not be passed by */
             run_node_move(core, node, NODE_SUCCEEDED);
         return;
     }
@@ -327,28 +450,52 @@ static void cancel_one(struct run_core *core, struct run_node *node, enum cancel
         run_node_touch(core, node);
     } else if (node->state == NODE_CALLING) {
         run_attempt_abort(core, node);
-    } else if (node->state == NODE_JOINING || node->state == NODE_HANDLING) {
-        run_node_move(core, node, NODE_CLOSING); /* ended by the last one inside it */
-        void_join(node->join);
-    } else if (node->state == NODE_CLOSING) {
-        void_join(node->join);
+    } else if (run_node_is_open_inside(node)) {
+        if (node->state != NODE_CLOSING)
+            run_node_move(core, node, NODE_CLOSING); /* ended by the last one inside it */
+        void_join(node);
         run_node_touch(core, node);
     } else {
         run_node_move(core, node, NODE_CANCELLED);
     }
 }
 
+/* What it owns. A frame that was stopped stays in the list: freeing comes later. */
+static void cancel_frames(struct run_core *core, struct run_node *node, enum cancel_reason reason)
+{
+    struct pl_list *next;
+
+    for (struct pl_list *link = node->inner ? node->inner->frames.next : NULL;
+         link && link != &node->inner->frames; link = next) {
+        struct run_frame *frame = pl_container_of(link, struct run_frame, link);
+
+        next = link->next;
+        if (!frame->over)
+            run_frame_cancel(core, frame, reason);
+    }
+}
+
 /* A step stands before those inside it, so what is inside is stopped before its end can close it.
  */
-void run_node_cancel_range(struct run_core *core, uint32_t from, uint32_t to,
-                           enum cancel_reason reason)
+void run_node_cancel_range(struct run_core *core, struct run_frame *frame, uint32_t from,
+                           uint32_t to, enum cancel_reason reason)
 {
     for (uint32_t i = from; i < to; i++) {
-        struct run_node *node = &core->nodes[i];
+        struct run_node *node = &frame->nodes[i];
 
-        if (node->entered && !run_node_is_final(node))
+        if (node->entered && !run_node_is_final(node)) {
             cancel_one(core, node, reason);
+            cancel_frames(core, node, reason);
+        }
     }
+}
+
+void run_node_cancel_inside(struct run_core *core, struct run_node *node, enum cancel_reason reason)
+{
+    if (run_kind_of(node->def->kind)->stop)
+        run_kind_of(node->def->kind)->stop(core, node, reason);
+    else
+        cancel_frames(core, node, reason);
 }
 
 void run_node_cancel_by_user(struct run_core *core, struct run_node *node)
@@ -356,7 +503,7 @@ void run_node_cancel_by_user(struct run_core *core, struct run_node *node)
     if (run_node_is_final(node))
         return;
     if (node->entered)
-        run_node_cancel_range(core, node->def->index, node->end, CANCEL_USER);
+        run_node_cancel_range(core, node->frame, node->def->slot, node->end, CANCEL_USER);
     else
         cancel_one(core, node, CANCEL_USER);
 }

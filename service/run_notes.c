@@ -152,7 +152,7 @@ void run_notes_add(struct run_exec *exec, const struct run_note *note)
         .seq = note->seq,
         .at = loop_now(exec->home),
         .type = pl_str(note->type),
-        .path = note->node ? note->node->def->path : (struct pl_str){0},
+        .path = note->node ? note->node->path : (struct pl_str){0},
         .attempt = note->node ? note->node->attempts : 0,
         .data = note_data(exec, note),
     };

@@ -25,7 +25,7 @@ static void add_branch(struct pl_buf *out, const struct run_node *branch)
 
     if (!branch)
         return;
-    json_add_string(out, "branch", branch->def->path);
+    json_add_string(out, "branch", branch->path);
     cause = pl_value_text(branch->error);
     if (branch->error && cause.len <= CAUSE_BYTES_MAX)
         json_add_raw(out, "cause", cause);
@@ -113,4 +113,16 @@ enum pl_code run_problem_code(const struct pl_value *error)
         token.len < sizeof(text))
         memcpy(text, token.ptr + 1, token.len - 2);
     return pl_code_from_text(text);
+}
+
+struct pl_value *run_problem_of_branch(const struct run_node *step)
+{
+    char detail[PL_ERR_MESSAGE_MAX] = "it was cancelled";
+    struct pl_err text = {0};
+
+    if (step->error)
+        run_problem_detail(step->error, detail, sizeof(detail));
+    pl_err_set(&text, PL_ERR_BRANCH_FAILED, "%.*s failed: %s", PL_STR_ARG(step->path), detail);
+    return run_problem_make(&(struct run_problem){
+        .code = PL_ERR_BRANCH_FAILED, .detail = text.message, .branch = step});
 }

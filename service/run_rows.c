@@ -44,7 +44,7 @@ void run_core_step_row(const struct run_core *core, const struct run_node *node,
 {
     (void)core;
     *ret_row = (struct store_step){
-        .path = node->def->path,
+        .path = node->path,
         .kind = pl_str(step_kind_name(node->def->kind)),
         .status = pl_str(node_state_status(node->state)),
         .phase = pl_str(node_state_phase(node->state)),
@@ -54,6 +54,8 @@ void run_core_step_row(const struct run_core *core, const struct run_node *node,
         .counted = node->counted,
         .model = step_model(node->def),
         .output = node->output,
+        .memo = node->memo,
+        .writes = node->writes,
         .error = node->error,
         .reason = pl_str(step_reason(node)),
         .usage = node->usage,

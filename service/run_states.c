@@ -27,6 +27,46 @@ static const struct state_row run_rows[RUN__STATES] = {
     X(WAITING, DECIDING, "what it depends on is over; `when` is asked")                   \
     X(WAITING, CALLING, "what it depends on is over; its first attempt begins")           \
     X(WAITING, JOINING, "what it depends on is over; its branches begin")                 \
+    X(WAITING, PREPARING, "what it depends on is over; what it begins with is made")      \
+    X(DECIDING, PREPARING, "`when` is true; what it begins with is made")                 \
+    X(PREPARING, JOINING, "what it begins with is there; what is inside it begins")       \
+    X(PREPARING, ASKING, "the question is there; a person is asked")                      \
+    X(PREPARING, SLEEPING, "the time is known; it waits for it")                          \
+    X(PREPARING, DEFAULTING, "what it begins with cannot be made; on_error.default is")   \
+    X(PREPARING, HANDLING, "what it begins with cannot be made; on_error.step begins")    \
+    X(PREPARING, FAILED, "what it begins with cannot be made")                            \
+    X(PREPARING, CANCELLED, "it was cancelled before it began")                           \
+    X(ASKING, ACCEPTING, "a person has answered; the join's `accept` is asked")           \
+    X(ASKING, FINISHING, "a person has answered; what follows from it is made")           \
+    X(ASKING, SUCCEEDED, "a person has answered, or its time has passed")                 \
+    X(ASKING, DEFAULTING, "nobody answered, or with no; on_error.default is made")        \
+    X(ASKING, HANDLING, "nobody answered, or with no; on_error.step begins")              \
+    X(ASKING, FAILED, "nobody answered, or with no")                                      \
+    X(ASKING, CANCELLED, "it was cancelled while a person was asked")                     \
+    X(SLEEPING, ACCEPTING, "its time has come; the join's `accept` is asked")             \
+    X(SLEEPING, FINISHING, "its time has come; what follows is made")                     \
+    X(SLEEPING, SUCCEEDED, "its time has come")                                           \
+    X(SLEEPING, DEFAULTING, "its deadline passed; on_error.default is made")              \
+    X(SLEEPING, HANDLING, "its deadline passed; on_error.step begins")                    \
+    X(SLEEPING, FAILED, "its deadline passed")                                            \
+    X(SLEEPING, CANCELLED, "it was cancelled while it slept")                             \
+    X(FINISHING, FINISHING, "one thing is made; the next one is")                         \
+    X(FINISHING, JOINING, "it is to go on; the next turn begins")                         \
+    X(FINISHING, ACCEPTING, "its output is made; the `accept` around it is asked")        \
+    X(FINISHING, DEFAULTING, "it cannot be made; on_error.default is")                    \
+    X(FINISHING, HANDLING, "it cannot be made; on_error.step begins")                     \
+    X(FINISHING, SUCCEEDED, "everything is made")                                         \
+    X(FINISHING, FAILED, "it cannot be made")                                             \
+    X(FINISHING, CANCELLED, "it was cancelled before its output was made")                \
+    X(FINISHING, CLOSING, "it cannot go on; what is inside it is stopped")                \
+    X(CALLING, FINISHING, "the attempt succeeded; what follows from it is made")          \
+    X(ACCEPTING, FINISHING, "the result is accepted; what follows from it is made")       \
+    X(ACCEPTING, DEFAULTING, "what follows cannot be made; on_error.default is")          \
+    X(ACCEPTING, HANDLING, "what follows cannot be made; on_error.step begins")           \
+    X(JOINING, FINISHING, "what is inside it is over; its output is made")                \
+    X(JOINING, CANCELLED, "it was cancelled with nothing open inside it")                 \
+    X(CLOSING, FINISHING, "the last thing inside it is over; its output is made")         \
+    X(STOPPING, FINISHING, "its call succeeded all the same; what follows is made")       \
     X(WAITING, SKIPPED, "all it depends on was skipped, or some of it failed")            \
     X(WAITING, CANCELLED, "it was cancelled before it began")                             \
     X(DECIDING, CALLING, "`when` is true; its first attempt begins")                      \

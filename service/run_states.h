@@ -6,13 +6,17 @@
  *   WAITING --> DECIDING --> HELD <-> CALLING <--> BACKOFF
  *                     |                 | |  \
  *                     |                 | |   +--> STOPPING --> CANCELLED | FAILED | SUCCEEDED
- *                     |                 | +--> ACCEPTING --> SUCCEEDED | FAILED
+ *                     |                 | +--> ACCEPTING --> FINISHING --> SUCCEEDED | FAILED
  *                     |                 +--> DEFAULTING | HANDLING --> FAILED (handled or not)
- *                     +--> JOINING --> CLOSING --> ACCEPTING | SUCCEEDED | FAILED | CANCELLED
+ *                     +--> PREPARING --> JOINING | ASKING | SLEEPING
+ *                     +--> JOINING <-> FINISHING; JOINING --> CLOSING --> (as after CALLING)
  *
  * Suspended, waiting for the world: HELD (lane timer), CALLING and STOPPING (a call), BACKOFF
- * (timer), DECIDING, ACCEPTING and DEFAULTING (an evaluation). Waiting for other steps: WAITING,
- * JOINING, CLOSING, HANDLING. A step without `when` skips DECIDING. */
+ * (timer), SLEEPING (timer), ASKING (a person, perhaps a timer), DECIDING, PREPARING, ACCEPTING,
+ * FINISHING and DEFAULTING (an evaluation). Waiting for other steps: WAITING, JOINING, CLOSING,
+ * HANDLING. A step without `when` skips DECIDING, one that needs nothing made skips PREPARING; only
+ * branches of a join with `accept` are in ACCEPTING. FINISHING with an output: its state writes, or
+ * its key in a vote; without: the output of a sub-workflow or turn, or whether to go on. */
 #ifndef PLAIT_SERVICE_RUN_STATES_H
 #define PLAIT_SERVICE_RUN_STATES_H
 
@@ -24,13 +28,19 @@
     X(WAITING, "waiting_for_steps", "pending", "a step it depends on is not over")               \
     X(DECIDING, "deciding", "pending",                                                           \
       "its dependencies are over and its `when` is being looked at")                             \
+    X(PREPARING, "preparing", "pending",                                                         \
+      "what it begins with (items, input, a question, a time) is being made")                    \
     X(HELD, "held", "pending", "it could be sent, but its lane is paused; no call is in flight") \
     X(CALLING, "calling", "running",                                                             \
       "exactly one attempt is in flight and its intent is recorded")                             \
     X(BACKOFF, "backoff", "retrying", "the last attempt failed and the next one has a time")     \
     X(ACCEPTING, "accepting", "running",                                                         \
       "its result is recorded and the join's `accept` is being looked at")                       \
-    X(JOINING, "joining", "running", "its branches run and its join is not decided")             \
+    X(ASKING, "asking", "waiting", "a person is asked and has not answered")                     \
+    X(SLEEPING, "sleeping", "running", "it waits for its time")                                  \
+    X(JOINING, "joining", "running", "what is inside it runs, and its join is not decided")      \
+    X(FINISHING, "finishing", "running",                                                         \
+      "what it gives is being made of what ran, or what follows from its output")                \
     X(CLOSING, "closing", "running",                                                             \
       "its join is decided or it was cancelled, and branches are being stopped")                 \
     X(DEFAULTING, "defaulting", "running",                                                       \

@@ -20,13 +20,14 @@ pl_ms run_timers_due(const struct run_node *node)
 
     if (node->state == NODE_CALLING)
         return node->deadline_at;
-    if (node->state == NODE_BACKOFF || node->state == NODE_HELD)
+    if (node->state == NODE_BACKOFF || node->state == NODE_HELD || node->state == NODE_ASKING ||
+        node->state == NODE_SLEEPING)
         return earlier(node->wake_at, node->deadline_at);
     if (node->state == NODE_JOINING) {
         due = node->deadline_at;
         if (node->def->timeout > 0)
             due = earlier(due, node->started_at + node->def->timeout);
-        if (node->def->join.deadline > 0)
+        if (node->join && node->def->join.deadline > 0)
             due = earlier(due, node->started_at + node->def->join.deadline);
     }
     return due;
@@ -35,7 +36,7 @@ pl_ms run_timers_due(const struct run_node *node)
 /* Of two at one time the step written first fires first: the order is the same after loading. */
 static bool before(const struct run_timer *a, const struct run_timer *b)
 {
-    return a->at != b->at ? a->at < b->at : a->node->def->index < b->node->def->index;
+    return a->at != b->at ? a->at < b->at : run_node_compare(a->node, b->node) < 0;
 }
 
 static void place(struct run_core *core, size_t slot, struct run_timer timer)
@@ -82,9 +83,9 @@ void run_timers_update(struct run_core *core, struct run_node *node)
 static void fire(struct run_core *core, struct run_node *node)
 {
     if (node->state == NODE_JOINING)
-        run_parallel_timer(core, node);
+        run_inside_timer(core, node);
     else
-        run_attempt_timer(core, node);
+        run_kind_of(node->def->kind)->timer(core, node);
 }
 
 /* Each timer with all its consequences before the next: what two of them decide depends on their

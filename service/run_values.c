@@ -1,21 +1,16 @@
-/* run_values.c - what expressions of a run see, and the evaluations its core asks for. Not the
- * expressions themselves (expr, template). Called by run_exec.c and run_calls.c on the home loop;
- * what is made lives in the activation's scratch. */
+/* run_values.c - what expressions of a run see: its input, steps, state, and what the frames around
+ * a step bind. Not the expressions themselves (expr, template) nor the evaluations (run_eval).
+ * Called through scopes on the home loop; what is made lives in the activation's scratch. */
 #include "base/id.h"
 #include "base/json.h"
 #include "base/limits.h"
-#include "service/run_exec_private.h"
+#include "service/run_eval.h"
+#include "service/run_state.h"
 #include "service/run_view.h"
 
 /* Of parts that are bounded each: a value that is cut would be no JSON. What an expression makes of
  * it is bounded by whoever asks. */
 static const size_t VALUE_MAX = SIZE_MAX / 2;
-
-/* Whose expression it is: travels as the scope's argument, in scratch. */
-struct value_asker {
-    struct run_exec *exec;
-    struct run_node *node; /* NULL: the run's own output */
-};
 
 /* What was written, or null when memory is out: then the activation is not recorded. */
 static struct pl_str scratch_json(struct run_exec *exec, struct pl_buf *buf)
@@ -65,11 +60,140 @@ static struct pl_str value_thread(struct run_exec *exec)
 /* The error that the nearest enclosing handler handles. */
 static struct pl_str value_error(const struct value_asker *asker)
 {
-    for (struct run_node *node = asker->node; node; node = node->parent)
+    for (struct run_node *node = asker->node; node; node = run_node_up(node))
         if (node->def->is_handler && node->parent)
             return pl_value_text(node->parent->error);
     return PL_STR("null");
 }
+
+/* ---- what frames bind ---- */
+
+static const struct run_frame *frame_around(const struct run_frame *frame)
+{
+    return frame->owner ? frame->owner->frame : NULL;
+}
+
+/* The frame of the nearest branch of a map around the asker; `map` not NULL: of that one. */
+static const struct run_frame *map_frame(const struct value_asker *asker,
+                                         const struct step_def *map)
+{
+    for (const struct run_frame *frame = asker->frame; frame; frame = frame_around(frame))
+        if (frame->owner && frame->owner->def->kind == STEP_MAP &&
+            (!map || frame->owner->def == map))
+            return frame;
+    return NULL;
+}
+
+static const struct run_frame *role_frame(const struct value_asker *asker, enum body_role role,
+                                          enum step_kind kind)
+{
+    for (const struct run_frame *frame = asker->frame; frame; frame = frame_around(frame))
+        if (frame->owner && frame->body->role == role && frame->owner->def->kind == kind)
+            return frame;
+    return NULL;
+}
+
+static struct pl_str frame_value(const struct run_frame *frame)
+{
+    return frame && frame->value ? pl_value_text(frame->value) : PL_STR("null");
+}
+
+static struct pl_str frame_number(struct run_exec *exec, const struct run_frame *frame)
+{
+    return frame ? pl_str(pl_arena_printf(exec->scratch, "%u", frame->number)) : PL_STR("null");
+}
+
+/* What a sub-workflow was given, or the run. */
+static struct pl_str value_input(const struct value_asker *asker)
+{
+    for (const struct run_frame *frame = asker->frame; frame; frame = frame_around(frame))
+        if (frame->owner && frame->owner->def->kind == STEP_WORKFLOW && frame->value)
+            return pl_value_text(frame->value);
+    return pl_value_text(asker->exec->row.input);
+}
+
+static struct pl_str value_output(const struct value_asker *asker)
+{
+    if (asker->of_frame)
+        return pl_value_text(asker->of_frame->output);
+    return asker->node ? pl_value_text(asker->node->output) : PL_STR("null");
+}
+
+/* ---- state ---- */
+
+static struct pl_str fold_by_jq(struct value_asker *asker, const struct run_writes *writes)
+{
+    struct pl_str json = PL_STR("null");
+    struct pl_err err = {0};
+
+    if (writes->n == 0) /* there is nothing to fold */
+        return writes->has_left ? writes->left : PL_STR("null");
+    if (run_eval_fold(asker, writes, &json, &err) != PL_OK && asker->err.code == PL_OK)
+        asker->err = err;
+    return json;
+}
+
+static struct pl_str value_channel(struct value_asker *asker, const struct state_channel *channel)
+{
+    struct run_exec *exec = asker->exec;
+    struct run_writes writes;
+    struct pl_buf buf;
+
+    if (!run_state_gather(exec->core, asker->of_frame ? NULL : asker->node, asker->frame, channel,
+                          exec->scratch, &writes)) {
+        run_exec_no_memory(exec);
+        return PL_STR("null");
+    }
+    if (channel->reducer == REDUCER_PROGRAM)
+        return fold_by_jq(asker, &writes);
+    pl_buf_init(&buf, PL_LIMIT_RUN_OUTPUT_BYTES);
+    if (asker->err.code == PL_OK)
+        (void)!run_state_fold(&writes, &buf, &asker->err);
+    if (asker->err.code == PL_OK && buf.too_large)
+        pl_err_set(&asker->err, PL_ERR_TOO_LARGE, "state channel %.*s is over the limit",
+                   PL_STR_ARG(channel->name));
+    if (asker->err.code != PL_OK) {
+        pl_buf_finish(&buf);
+        return PL_STR("null");
+    }
+    return scratch_json(exec, &buf);
+}
+
+static bool is_hidden(const struct value_asker *asker, const struct run_frame *home,
+                      struct pl_str name)
+{
+    for (const struct run_frame *frame = asker->frame; frame != home; frame = frame_around(frame))
+        for (size_t i = 0; i < frame->body->n_channels; i++)
+            if (pl_str_eq(frame->body->channels[i].name, name))
+                return true;
+    return false;
+}
+
+/* Every channel that can be seen, an inner one before an outer one of the same name. A workflow
+ * that was called by name sees its own alone. */
+struct pl_str run_values_state(struct value_asker *asker, bool own)
+{
+    struct pl_buf buf;
+
+    pl_buf_init(&buf, VALUE_MAX);
+    json_object_begin(&buf);
+    for (const struct run_frame *frame = asker->frame; frame; frame = frame_around(frame)) {
+        const struct step_body *body = frame->body;
+
+        for (size_t i = 0; i < body->n_channels; i++)
+            if (!is_hidden(asker, frame, body->channels[i].name)) {
+                struct pl_str value = value_channel(asker, &body->channels[i]);
+
+                json_add_raw(&buf, body->channels[i].name.ptr, value);
+            }
+        if (own || body->role == BODY_ROOT)
+            break;
+    }
+    json_object_end(&buf);
+    return scratch_json(asker->exec, &buf);
+}
+
+/* ---- roots ---- */
 
 static struct pl_str value_root(void *arg, const struct expr_ref *ref)
 {
@@ -81,31 +205,51 @@ static struct pl_str value_root(void *arg, const struct expr_ref *ref)
     exec = asker->exec;
     switch (ref->root) {
     case EXPR_ROOT_INPUT:
-        return pl_value_text(exec->row.input);
+        return value_input(asker);
     case EXPR_ROOT_RUN:
         return value_run(exec);
     case EXPR_ROOT_THREAD:
         return value_thread(exec);
     case EXPR_ROOT_OUTPUT:
-        return asker->node ? pl_value_text(asker->node->output) : PL_STR("null");
+        return value_output(asker);
     case EXPR_ROOT_ERROR:
         return value_error(asker);
-    case EXPR_ROOT_STEP:
     case EXPR_ROOT_STATE:
+        return ref->channel ? value_channel(asker, ref->channel) : run_values_state(asker, false);
     case EXPR_ROOT_ITEM:
-    case EXPR_ROOT_INDEX:
     case EXPR_ROOT_ITEMS:
+        return frame_value(map_frame(asker, NULL));
+    case EXPR_ROOT_INDEX:
+        return frame_number(exec, map_frame(asker, NULL));
     case EXPR_ROOT_AS:
+        return frame_value(map_frame(asker, ref->step));
     case EXPR_ROOT_AS_INDEX:
+        return frame_number(exec, map_frame(asker, ref->step));
     case EXPR_ROOT_TURN:
+        return frame_number(exec, role_frame(asker, BODY_TURN, STEP_REPEAT));
     case EXPR_ROOT_PREVIOUS:
+        return frame_value(role_frame(asker, BODY_TURN, STEP_REPEAT));
     case EXPR_ROOT_ARGS:
+        return frame_value(role_frame(asker, BODY_TOOL, STEP_AGENT));
     case EXPR_ROOT_CANDIDATES:
+        return frame_value(role_frame(asker, BODY_JUDGE, STEP_VOTE));
     case EXPR_ROOT_CANDIDATE:
+        return frame_value(role_frame(asker, BODY_SCORE, STEP_VOTE));
+    case EXPR_ROOT_STEP:
     case EXPR_ROOT__COUNT:
         break;
     }
     return PL_STR("null");
+}
+
+/* The node of a step around the asker, or beside it; NULL: it is in no frame around. */
+static struct run_node *node_of(const struct value_asker *asker, const struct step_def *step)
+{
+    const struct run_frame *frame = asker->frame;
+
+    while (frame && frame->body != step->body)
+        frame = frame_around(frame);
+    return frame ? run_node_at(frame, step) : NULL;
 }
 
 static struct pl_str value_join(struct run_exec *exec, const struct run_node *node)
@@ -155,7 +299,9 @@ static struct pl_str value_step(void *arg, const struct step_def *step, enum exp
     if (!asker)
         return PL_STR("null");
     exec = asker->exec;
-    node = run_core_node(exec->core, step);
+    node = node_of(asker, step);
+    if (!node)
+        return PL_STR("null");
     switch (field) {
     case EXPR_STEP_OUTPUT:
         return pl_value_text(node->output);
@@ -173,133 +319,8 @@ static struct pl_str value_step(void *arg, const struct step_def *step, enum exp
     return PL_STR("null");
 }
 
-struct expr_scope run_values_scope(struct run_exec *exec, struct run_node *node)
+struct expr_scope run_values_scope(struct value_asker *asker)
 {
-    /* NULL when memory is out: every value is then null, and the activation is not recorded */
-    struct value_asker *asker = pl_arena_alloc(exec->scratch, sizeof *asker);
-
-    if (asker)
-        *asker = (struct value_asker){.exec = exec, .node = node};
-    return (struct expr_scope){.arg = asker, .root = value_root, .step = value_step};
-}
-
-/* ---- evaluations ---- */
-
-static enum pl_code evaluate_truth(const struct expr *expr, const struct expr_scope *scope,
-                                   struct run_event *event)
-{
-    struct pl_str json;
-    enum pl_code code = expr_eval(expr, scope, &json, &event->err);
-
-    if (code == PL_OK)
-        event->truth = json_truthy(json);
-    return code;
-}
-
-static enum pl_code evaluate_template(const struct template *template,
-                                      const struct expr_scope *scope, size_t max,
-                                      struct run_event *event)
-{
-    struct pl_buf buf;
-    enum pl_code code;
-
-    pl_buf_init(&buf, max);
-    code = template_write_json(template, scope, &buf, &event->err);
-    if (code == PL_OK) {
-        event->value = pl_value_take(&buf);
-        if (!event->value)
-            code = pl_err_set(&event->err, PL_ERR_NO_MEMORY, "out of memory");
-    }
-    pl_buf_finish(&buf);
-    return code;
-}
-
-/* The output a workflow without `output` has: that of the step nothing depends on; of several, an
- * object by id. */
-static enum pl_code evaluate_default_output(struct run_exec *exec, struct run_event *event)
-{
-    const struct workflow *workflow = exec->workflow;
-    struct pl_buf buf;
-
-    if (workflow->root->n_sinks == 1) {
-        struct run_node *node = run_core_node(exec->core, workflow->root->sinks[0]);
-
-        event->value = node->output ? pl_value_ref(node->output) : pl_value_null();
-        return PL_OK;
-    }
-    pl_buf_init(&buf, PL_LIMIT_RUN_OUTPUT_BYTES);
-    json_object_begin(&buf);
-    for (size_t i = 0; i < workflow->root->n_sinks; i++) {
-        json_comma(&buf);
-        json_write_string(&buf, workflow->root->sinks[i]->id);
-        pl_buf_char(&buf, ':');
-        pl_buf_str(&buf,
-                   pl_value_text(run_core_node(exec->core, workflow->root->sinks[i])->output));
-    }
-    json_object_end(&buf);
-    if (buf.too_large)
-        pl_err_set(&event->err, PL_ERR_TOO_LARGE, "the run's output is over %d bytes",
-                   PL_LIMIT_RUN_OUTPUT_BYTES);
-    else if (!(event->value = pl_value_take(&buf)))
-        pl_err_set(&event->err, PL_ERR_NO_MEMORY, "out of memory");
-    pl_buf_finish(&buf);
-    return event->err.code;
-}
-
-static enum pl_code check_output_schema(struct run_exec *exec, struct run_event *event)
-{
-    struct doc_problems problems;
-    struct pl_str filled;
-
-    if (!exec->workflow->root->output_schema.schema)
-        return PL_OK;
-    doc_problems_init(&problems, exec->scratch);
-    if (schema_apply(exec->workflow->root->output_schema.schema, exec->scratch,
-                     pl_value_text(event->value), &filled, &problems) == PL_OK)
-        return PL_OK;
-    pl_value_unref(&event->value);
-    return pl_err_set(&event->err, PL_ERR_INVALID_OUTPUT,
-                      "the output does not fit output_schema: %s: %s",
-                      problems.count ? problems.items[0].pointer : "",
-                      problems.count ? problems.items[0].message : "out of memory");
-}
-
-static enum pl_code evaluate_output(struct run_exec *exec, const struct expr_scope *scope,
-                                    struct run_event *event)
-{
-    const struct workflow *workflow = exec->workflow;
-    enum pl_code code;
-
-    if (workflow->root->output)
-        code = evaluate_template(workflow->root->output, scope, PL_LIMIT_RUN_OUTPUT_BYTES, event);
-    else
-        code = evaluate_default_output(exec, event);
-    return code == PL_OK ? check_output_schema(exec, event) : code;
-}
-
-void run_values_evaluate(struct run_exec *exec, const struct run_effect *effect,
-                         struct run_event *ret_event)
-{
-    struct run_node *node = effect->node;
-    struct expr_scope scope = run_values_scope(exec, node);
-    enum pl_code code = PL_OK;
-
-    *ret_event = (struct run_event){
-        .type = RUN_EV_EVALUATED, .now = loop_now(exec->home), .node = node, .what = effect->what};
-    switch (effect->what) {
-    case RUN_EVAL_WHEN:
-        code = evaluate_truth(node->def->when, &scope, ret_event);
-        break;
-    case RUN_EVAL_ACCEPT:
-        code = evaluate_truth(node->parent->def->join.accept, &scope, ret_event);
-        break;
-    case RUN_EVAL_DEFAULT:
-        code = evaluate_template(node->def->on_error_default, &scope, exec->env->steps.max_output,
-                                 ret_event);
-        break;
-    case RUN_EVAL_OUTPUT:
-        code = evaluate_output(exec, &scope, ret_event);
-        break;
-    }
-    ret_event->err.code = code;
+    return (struct expr_scope){
+        .arg = asker, .root = value_root, .step = value_step, .jq = run_eval_jq};
 }

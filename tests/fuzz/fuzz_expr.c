@@ -82,7 +82,8 @@ static void check_expr(struct expr *expr)
             must(expr->segments[i].dynamic->refs > expr->refs &&
                  expr->segments[i].dynamic->refs < expr->refs + expr->n_refs);
     pl_buf_init(&document, (size_t)16 << 20);
-    must(expr_write_document(&expr, 1, &scope, &document, NULL) == PL_OK);
+    must(expr_write_document((const struct expr *const *)&expr, 1, &scope, &document, NULL) ==
+         PL_OK);
     must(json_check(pl_buf_view(&document), 128, NULL, NULL) == PL_OK);
     pl_buf_finish(&document);
 }

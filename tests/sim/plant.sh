@@ -11,7 +11,7 @@ case $number in
     ;;
 2) # recovery that calls a recorded success again
     line='if (node->state == NODE_CALLING || node->state == NODE_STOPPING)'
-    bug='if (node->state == NODE_SUCCEEDED \&\& node->attempts > 0 \&\& core->state == RUN_RUNNING) { node->state = NODE_DECIDING; core->open++; run_attempt_begin(core, node); } else if (node->state == NODE_CALLING || node->state == NODE_STOPPING)'
+    bug='if (node->state == NODE_SUCCEEDED \&\& node->attempts > 0 \&\& core->state == RUN_RUNNING) { node->state = NODE_DECIDING; core->open++; node->frame->open++; run_attempt_begin(core, node); } else if (node->state == NODE_CALLING || node->state == NODE_STOPPING)'
     ;;
 3) # one retry too many
     line='node->tries < node->def->retry.attempts'

@@ -398,7 +398,8 @@ static const char *document(const char *programs)
         count++;
     }
     pl_buf_init(&out, 4096);
-    ck_assert_int_eq(expr_write_document(exprs, count, &scope, &out, NULL), PL_OK);
+    ck_assert_int_eq(
+        expr_write_document((const struct expr *const *)exprs, count, &scope, &out, NULL), PL_OK);
     ck_assert_int_eq(json_check(pl_buf_view(&out), 8, NULL, NULL), PL_OK);
     text = pl_arena_strdup(arena, out.data);
     pl_buf_finish(&out);
@@ -451,7 +452,8 @@ START_TEST(a_document_past_the_cap_of_its_buffer_is_too_large)
     struct pl_buf out;
 
     pl_buf_init(&out, 20);
-    ck_assert_int_eq(expr_write_document(&expr, 1, &scope, &out, &err), PL_ERR_TOO_LARGE);
+    ck_assert_int_eq(expr_write_document((const struct expr *const *)&expr, 1, &scope, &out, &err),
+                     PL_ERR_TOO_LARGE);
     ck_assert_ptr_nonnull(strstr(err.message, "larger than 20 bytes"));
     pl_buf_finish(&out);
 }

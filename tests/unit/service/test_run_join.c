@@ -144,7 +144,7 @@ enum { BRANCHES = 5 };
 /* A parallel with a branch of each fate: counted, failed, skipped, cancelled, late. */
 struct family {
     struct step_def defs[BRANCHES], *def_list[BRANCHES], def;
-    struct run_node nodes[BRANCHES], *node_list[BRANCHES], node;
+    struct run_node nodes[BRANCHES], node;
     struct node_join join;
 };
 
@@ -168,7 +168,6 @@ static void family_init(struct family *f, enum join_kind kind)
         f->defs[i].id = pl_str(ids[i]);
         f->def_list[i] = &f->defs[i];
         f->nodes[i] = (struct run_node){.def = &f->defs[i], .state = states[i]};
-        f->node_list[i] = &f->nodes[i];
     }
     f->nodes[0].counted = true;
     f->nodes[0].output = pl_value_new(PL_STR("{\"x\": 1}"));
@@ -187,10 +186,27 @@ static void family_finish(struct family *f)
     }
 }
 
+static const struct family *family_at_hand; /* an accessor is given the joining node alone */
+
+static struct join_branch branch_at(const struct run_node *node, size_t index)
+{
+    const struct run_node *branch = &family_at_hand->nodes[index];
+
+    (void)node;
+    return (struct join_branch){.id = branch->def->id,
+                                .state = branch->state,
+                                .counted = branch->counted,
+                                .output = branch->output,
+                                .error = branch->error};
+}
+
 static void check_value(struct family *f, const char *expected)
 {
     bool too_large = true;
-    struct pl_value *value = run_join_value(&f->node, f->node_list, &too_large);
+    struct pl_value *value;
+
+    family_at_hand = f;
+    value = run_join_value(&f->node, BRANCHES, branch_at, false, &too_large);
 
     ck_assert_ptr_nonnull(value);
     ck_assert(!too_large);

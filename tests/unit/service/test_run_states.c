@@ -96,7 +96,7 @@ START_TEST(a_move_that_is_allowed_says_why)
     ck_assert_str_eq(node_state_move_text(NODE_DECIDING, NODE_SKIPPED), "`when` is false");
     ck_assert_ptr_null(node_state_move_text(NODE_SUCCEEDED, NODE_FAILED));
     ck_assert(!node_state_allows(NODE_CALLING, NODE_CANCELLED)); /* only by way of STOPPING */
-    ck_assert(!node_state_allows(NODE_JOINING, NODE_CANCELLED)); /* only by way of CLOSING */
+    ck_assert(!node_state_allows(NODE_CALLING, NODE_CANCELLED)); /* only by way of CLOSING */
     ck_assert_ptr_null(run_state_move_text(RUN_RUNNING, RUN_SUCCEEDED));
 }
 END_TEST

@@ -1,0 +1,38 @@
+/* run_map.h - what a map keeps, shared by run_map.c (its branches) and run_collapse.c (the tree of
+ * aggregations above them). Private to the run core. */
+#ifndef PLAIT_SERVICE_RUN_MAP_H
+#define PLAIT_SERVICE_RUN_MAP_H
+
+#include "service/run_slots.h"
+
+struct collapse_level;
+
+struct run_map {
+    struct run_slots slots; /* first; a branch is an item, or a batch of them */
+    struct pl_str *items;   /* tokens in node->memo */
+    size_t n_items;
+    size_t running;                /* branches begun and not final */
+    struct collapse_level *levels; /* of collapse; NULL: none */
+    size_t n_levels;
+};
+
+/* Why a branch's output cannot be taken, a sentence; NULL: it can. */
+const char *run_map_refuses(const struct run_node *node, size_t index, struct pl_str output);
+
+/* ---- run_collapse.c ---- */
+/* Makes the levels for the map's branches. False: no memory. */
+bool run_collapse_init(struct run_node *node);
+void run_collapse_finish(struct run_node *node);
+/* Input `index` of `level` (0: a branch of the map) is final: its group may begin. */
+void run_collapse_input(struct run_core *core, struct run_node *node, size_t level, size_t index);
+/* The step of a group is final. */
+void run_collapse_ended(struct run_core *core, struct run_frame *frame, struct run_node *step);
+/* The join is satisfied: branches that never began are inputs that give nothing. */
+void run_collapse_no_more(struct run_core *core, struct run_node *node);
+void run_collapse_stop(struct run_core *core, struct run_node *node, enum cancel_reason reason);
+/* The last group's output; null when nothing was to be collapsed. A reference. */
+struct pl_value *run_collapse_value(const struct run_node *node);
+bool run_collapse_fits(const struct run_node *node, uint32_t level, uint32_t number);
+void run_collapse_derive(struct run_core *core, struct run_node *node);
+
+#endif
