@@ -301,6 +301,7 @@ void store_batch_put_event(struct store_batch *batch, const struct store_event *
         if (!batch->last_event || row.seq > batch->max_seq)
             batch->max_seq = row.seq;
         batch->last_event = place;
+        batch->event_count++;
         batch->rows++;
     }
     place->row = row;

@@ -48,6 +48,7 @@ struct store_batch {
     struct batch_step **step_table; /* open addressing by path; NULL while the steps are few */
     size_t step_slots;              /* a power of two */
     struct batch_event *events, *last_event;
+    size_t event_count;
     int64_t max_seq; /* of the events */
     size_t rows;     /* of all kinds */
     size_t bytes;    /* of strings and values, for the cap of a transaction */

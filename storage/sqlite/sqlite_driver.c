@@ -254,7 +254,7 @@ static void close_driver(struct store_driver *driver)
         sqlite3_finalize(sqlite->statements[i]);
     for (size_t i = 0; i < SQLITE_OP__COUNT; i++)
         sqlite3_finalize(sqlite->op_statements[i]);
-    pl_buf_finish(&sqlite->place);
+    pl_buf_finish(&sqlite->places);
     sqlite3_close(sqlite->db); /* the last connection moves the WAL into the file */
     engine_lock_release(&sqlite->lock);
     free(sqlite);
@@ -338,7 +338,7 @@ enum pl_code sqlite_driver_open(const char *location, const struct store_options
         return pl_err_set(err, PL_ERR_NO_MEMORY, "out of memory for the database");
     }
     sqlite->base.ops = &ops;
-    pl_buf_init(&sqlite->place, SIZE_MAX / 2);
+    pl_buf_init(&sqlite->places, SIZE_MAX / 2);
     engine_lock_init(&sqlite->lock);
     code = open_path(sqlite, path, options, err);
     free(path);

@@ -19,9 +19,11 @@ enum sqlite_write {
     SQLITE_WRITE_RUN,
     SQLITE_WRITE_INPUT,
     SQLITE_WRITE_STEP,
-    SQLITE_WRITE_MEMO,
+    SQLITE_WRITE_STEPS,
+    SQLITE_WRITE_NOTES,
     SQLITE_WRITE_THREAD,
     SQLITE_WRITE_EVENT,
+    SQLITE_WRITE_EVENTS,
     SQLITE_WRITE_KEY,
     SQLITE_WRITE__COUNT,
 };
@@ -40,7 +42,7 @@ enum sqlite_op {
     SQLITE_OP_DELETE_STEPS,
     SQLITE_OP_DELETE_EVENTS,
     SQLITE_OP_DELETE_KEYS,
-    SQLITE_OP_DELETE_MEMOS,
+    SQLITE_OP_DELETE_NOTES,
     SQLITE_OP_TURN,
     SQLITE_OP_PUT_THREAD,
     SQLITE_OP_DELETE_THREAD,
@@ -54,8 +56,8 @@ struct sqlite_driver {
     sqlite3 *db;             /* set once; the writer thread's between open and close */
     sqlite3_stmt *statements[SQLITE_WRITE__COUNT]; /* set once */
     sqlite3_stmt *op_statements[SQLITE_OP__COUNT]; /* writer thread; each NULL until first needed */
-    struct pl_buf place; /* writer thread only: of the step being written */
-    int wal_pages;       /* writer thread only: in the WAL after the last commit */
+    struct pl_buf places; /* writer thread only: of the steps being written */
+    int wal_pages;        /* writer thread only: in the WAL after the last commit */
 };
 
 static inline struct sqlite_driver *sqlite_driver_of(struct store_driver *driver)

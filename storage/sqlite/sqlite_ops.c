@@ -21,7 +21,7 @@ static const char *const sql[SQLITE_OP__COUNT] = {
     [SQLITE_OP_DELETE_STEPS] = "DELETE FROM steps WHERE tenant = ? AND run = ?",
     [SQLITE_OP_DELETE_EVENTS] = "DELETE FROM events WHERE tenant = ? AND run = ?",
     [SQLITE_OP_DELETE_KEYS] = "DELETE FROM run_keys WHERE tenant = ? AND run = ?",
-    [SQLITE_OP_DELETE_MEMOS] = "DELETE FROM step_memos WHERE tenant = ? AND run = ?",
+    [SQLITE_OP_DELETE_NOTES] = "DELETE FROM step_notes WHERE tenant = ? AND run = ?",
     [SQLITE_OP_TURN] = "SELECT id FROM runs INDEXED BY runs_turns WHERE tenant = ? AND thread = ?"
                        " AND thread <> '' AND ended_at = 0 ORDER BY id LIMIT 1",
     [SQLITE_OP_PUT_THREAD] =
@@ -206,7 +206,7 @@ static enum pl_code delete_run(struct sqlite_driver *sqlite, const struct store_
 {
     static const enum sqlite_op parts[] = {
         SQLITE_OP_DELETE_RUN,    SQLITE_OP_DELETE_INPUT, SQLITE_OP_DELETE_STEPS,
-        SQLITE_OP_DELETE_EVENTS, SQLITE_OP_DELETE_KEYS,  SQLITE_OP_DELETE_MEMOS,
+        SQLITE_OP_DELETE_EVENTS, SQLITE_OP_DELETE_KEYS,  SQLITE_OP_DELETE_NOTES,
     };
     enum pl_code code = check_ended(sqlite, op, err);
 

@@ -15,16 +15,17 @@
     " options, created_at, started_at, ended_at, calls, input_tokens, cached_input_tokens,"     \
     " output_tokens, cost_usd, last_seq"
 
-/* The same of steps, which are `s`; the three are when values, memo and writes are read. */
-#define SQLITE_STEP_COLUMNS(values, memo, writes)                                                 \
-    "path, kind, status, phase, attempts, tries, handled, counted, model,"                        \
-    " CASE WHEN " values " THEN output END AS output, CASE WHEN " values " THEN error END AS"     \
-    " error, CASE WHEN " memo " THEN CASE memo_apart WHEN 0 THEN s.memo ELSE (SELECT m.memo FROM" \
-    " step_memos m WHERE m.tenant = s.tenant AND m.run = s.run AND m.place = s.place) END END AS" \
-    " memo, CASE WHEN " writes                                                                    \
-    " THEN writes END AS writes, reason, join_state, calls, input_tokens, cached_input_tokens, "  \
-    "output_tokens, cost_usd, created_at,"                                                        \
-    " started_at, ended_at, wake_at, sent_at"
+/* The same of steps, which are `s`, their notes `n`; `part` is the enum store_step_part. */
+#define SQLITE_STEP_COLUMNS(part)                                                            \
+    "s.path, s.kind, s.status, s.phase, s.attempts, s.tries, s.handled, s.counted, s.model," \
+    " CASE WHEN " part " < 2 THEN s.output END AS output,"                                   \
+    " CASE WHEN " part " < 2 THEN s.error END AS error, n.memo AS memo,"                     \
+    " CASE " part " WHEN 0 THEN n.writes END AS writes, s.reason, s.join_state, s.calls,"    \
+    " s.input_tokens, s.cached_input_tokens, s.output_tokens, s.cost_usd, s.created_at,"     \
+    " s.started_at, s.ended_at, s.wake_at, s.sent_at"
+#define SQLITE_STEP_TABLES(part)                                                      \
+    "steps s LEFT JOIN step_notes n ON (" part " = 0 OR (" part " = 1 AND s.status =" \
+    " 'waiting')) AND n.tenant = s.tenant AND n.run = s.run AND n.place = s.place"
 
 struct sqlite_query {
     struct sqlite_pool *pool;

@@ -8,16 +8,12 @@
 
 static const char *const sql[SQLITE_READ__COUNT] = {
     [SQLITE_READ_RUN] = "SELECT " SQLITE_RUN_COLUMNS " FROM runs r WHERE r.tenant = ? AND r.id = ?",
-    [SQLITE_READ_STEP] = "SELECT " SQLITE_STEP_COLUMNS(
-        "1", "1", "1") " FROM steps s"
-                       " WHERE s.tenant = ? AND s.run = ? AND s.place = ?",
-    /* 1 tenant, 2 run, 3 and 4 the places from and before, 5 status or empty, 6 enum
-       store_step_part, 7 limit */
-    [SQLITE_READ_STEPS] = "SELECT " SQLITE_STEP_COLUMNS(
-        "?6 < 2", "?6 = 0 OR (?6 = 1 AND status = 'waiting')",
-        "?6 = 0") " FROM steps s WHERE s.tenant = ?1 AND s.run = ?2"
-                  " AND s.place >= ?3 AND s.place < ?4 AND (?5 = '' OR status = ?5)"
-                  " ORDER BY s.place LIMIT ?7",
+    [SQLITE_READ_STEP] = "SELECT " SQLITE_STEP_COLUMNS("0") " FROM " SQLITE_STEP_TABLES(
+        "0") " WHERE s.tenant = ? AND s.run = ? AND s.place = ?",
+    /* 1 tenant, 2 run, 3 and 4 the places from and before, 5 status or empty, 6 part, 7 limit */
+    [SQLITE_READ_STEPS] = "SELECT " SQLITE_STEP_COLUMNS("?6") " FROM " SQLITE_STEP_TABLES(
+        "?6") " WHERE s.tenant = ?1 AND s.run = ?2 AND s.place >= ?3 AND s.place < ?4"
+              " AND (?5 = '' OR s.status = ?5) ORDER BY s.place LIMIT ?7",
     [SQLITE_READ_EVENTS] = "SELECT seq, at, type, path, attempt, data FROM events"
                            " WHERE tenant = ? AND run = ? AND seq > ? ORDER BY seq LIMIT ?",
     [SQLITE_READ_UNFINISHED] =

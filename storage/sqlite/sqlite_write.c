@@ -5,9 +5,24 @@
 #include "storage/step_path.h"
 
 enum {
-    APART_BYTES = 1024,      /* a longer input or memo is kept in a table of its own */
-    CHECKPOINT_PAGES = 4096, /* of 4 KiB in the WAL before it is moved into the file */
+    INPUT_APART_BYTES = 1024, /* a longer run input is kept in run_inputs */
+    TOGETHER = 8,             /* rows of one statement where there are that many */
+    CHECKPOINT_PAGES = 4096,  /* of 4 KiB in the WAL before it is moved into the file */
 };
+
+/* Rows of which a batch has many are written eight at a time: an event then takes 0.7 us, not 1.1.
+ * Tenant and run are the same for all of them. */
+#define EIGHT(values) \
+    values "," values "," values "," values "," values "," values "," values "," values
+#define INSERT_STEPS                                                                            \
+    "INSERT OR REPLACE INTO steps (tenant, run, place, path, kind, status, phase, attempts,"    \
+    " tries, handled, counted, model, output, error, reason, join_state, calls, input_tokens,"  \
+    " cached_input_tokens, output_tokens, cost_usd, created_at, started_at, ended_at, wake_at," \
+    " sent_at) VALUES "
+#define STEP_VALUES "(?1,?2,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)"
+#define INSERT_EVENTS \
+    "INSERT OR REPLACE INTO events (tenant, run, seq, at, type, path, attempt, data) VALUES "
+#define EVENT_VALUES "(?1,?2,?,?,?,?,?,?)"
 
 /* The order of the columns is the order in which put_* below binds them. */
 static const char *const sql[SQLITE_WRITE__COUNT] = {
@@ -28,38 +43,27 @@ static const char *const sql[SQLITE_WRITE__COUNT] = {
         " options, created_at, started_at, ended_at, calls, input_tokens, cached_input_tokens,"
         " output_tokens, cost_usd, last_seq)"
         " VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
-    [SQLITE_WRITE_STEP] =
-        "INSERT INTO steps AS s (tenant, run, place, path, kind, status, phase, attempts, tries,"
-        " handled, counted, model, output, error, memo_apart, memo, writes, reason, join_state,"
-        " calls, input_tokens, cached_input_tokens, output_tokens, cost_usd, created_at,"
-        " started_at, ended_at, wake_at, sent_at)"
-        " VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)"
-        " ON CONFLICT DO UPDATE SET kind = excluded.kind, status = excluded.status,"
-        " phase = excluded.phase, attempts = excluded.attempts, tries = excluded.tries,"
-        " handled = excluded.handled, counted = excluded.counted, model = excluded.model,"
-        " output = excluded.output, error = excluded.error,"
-        " memo = CASE WHEN excluded.memo IS NULL AND NOT excluded.memo_apart THEN s.memo"
-        " ELSE excluded.memo END,"
-        " memo_apart = CASE WHEN excluded.memo IS NULL AND NOT excluded.memo_apart"
-        " THEN s.memo_apart ELSE excluded.memo_apart END,"
-        " writes = coalesce(excluded.writes, s.writes), reason = excluded.reason,"
-        " join_state = excluded.join_state, calls = excluded.calls,"
-        " input_tokens = excluded.input_tokens,"
-        " cached_input_tokens = excluded.cached_input_tokens,"
-        " output_tokens = excluded.output_tokens, cost_usd = excluded.cost_usd,"
-        " created_at = excluded.created_at, started_at = excluded.started_at,"
-        " ended_at = excluded.ended_at, wake_at = excluded.wake_at, sent_at = excluded.sent_at",
-    [SQLITE_WRITE_MEMO] = "INSERT INTO step_memos (tenant, run, place, memo) VALUES (?,?,?,?)"
-                          " ON CONFLICT DO UPDATE SET memo = excluded.memo"
-                          " WHERE memo IS NOT excluded.memo",
+    [SQLITE_WRITE_STEP] = INSERT_STEPS STEP_VALUES,
+    [SQLITE_WRITE_STEPS] = INSERT_STEPS EIGHT(STEP_VALUES),
+    [SQLITE_WRITE_NOTES] =
+        "INSERT INTO step_notes (tenant, run, place, memo, writes) VALUES (?,?,?,?,?)"
+        " ON CONFLICT DO UPDATE SET memo = coalesce(excluded.memo, memo),"
+        " writes = coalesce(excluded.writes, writes)"
+        " WHERE memo IS NOT coalesce(excluded.memo, memo)"
+        " OR writes IS NOT coalesce(excluded.writes, writes)",
     [SQLITE_WRITE_THREAD] =
         "INSERT OR REPLACE INTO threads (tenant, id, state, updated_at) VALUES (?,?,?,?)",
-    [SQLITE_WRITE_EVENT] =
-        "INSERT OR REPLACE INTO events (tenant, run, seq, at, type, path, attempt, data)"
-        " VALUES (?,?,?,?,?,?,?,?)",
+    [SQLITE_WRITE_EVENT] = INSERT_EVENTS EVENT_VALUES,
+    [SQLITE_WRITE_EVENTS] = INSERT_EVENTS EIGHT(EVENT_VALUES),
     [SQLITE_WRITE_KEY] = "INSERT OR REPLACE INTO run_keys (tenant, run, route, key, fingerprint)"
                          " VALUES (?,?,?,?,?)",
 };
+
+#undef EIGHT
+#undef INSERT_STEPS
+#undef STEP_VALUES
+#undef INSERT_EVENTS
+#undef EVENT_VALUES
 
 enum pl_code sqlite_write_prepare(struct sqlite_driver *sqlite, struct pl_err *err)
 {
@@ -114,11 +118,6 @@ static enum pl_code put_definition(struct sqlite_driver *sqlite, const struct st
     return run(sqlite, SQLITE_WRITE_DEFINITION, binder.rc, err);
 }
 
-static bool is_apart(const struct pl_value *value)
-{
-    return value && pl_value_text(value).len > APART_BYTES;
-}
-
 static enum pl_code put_input(struct sqlite_driver *sqlite, const struct store_batch *batch,
                               struct pl_err *err)
 {
@@ -133,7 +132,7 @@ static enum pl_code put_run(struct sqlite_driver *sqlite, const struct store_bat
                             struct pl_err *err)
 {
     const struct store_run *row = &batch->run_row;
-    bool apart = is_apart(row->input);
+    bool apart = row->input && pl_value_text(row->input).len > INPUT_APART_BYTES;
     struct sqlite_binder binder = begin_row(sqlite, SQLITE_WRITE_RUN, batch);
     enum pl_code code;
 
@@ -163,71 +162,126 @@ static enum pl_code put_run(struct sqlite_driver *sqlite, const struct store_bat
     return code;
 }
 
-static enum pl_code put_memo(struct sqlite_driver *sqlite, const struct store_batch *batch,
-                             const struct store_step *row, struct pl_err *err)
+static enum pl_code put_notes(struct sqlite_driver *sqlite, const struct store_batch *batch,
+                              const struct store_step *row, struct pl_str place, struct pl_err *err)
 {
-    struct sqlite_binder binder = begin_row(sqlite, SQLITE_WRITE_MEMO, batch);
+    struct sqlite_binder binder = begin_row(sqlite, SQLITE_WRITE_NOTES, batch);
 
     sqlite_bind_str(&binder, batch->run);
-    sqlite_bind_str(&binder, pl_buf_view(&sqlite->place));
+    sqlite_bind_str(&binder, place);
     sqlite_bind_value(&binder, row->memo);
-    return run(sqlite, SQLITE_WRITE_MEMO, binder.rc, err);
+    sqlite_bind_value(&binder, row->writes);
+    return run(sqlite, SQLITE_WRITE_NOTES, binder.rc, err);
 }
 
-static enum pl_code put_step(struct sqlite_driver *sqlite, const struct store_batch *batch,
-                             const struct store_step *row, struct pl_err *err)
+static void bind_step(struct sqlite_binder *binder, const struct store_step *row,
+                      struct pl_str place)
 {
-    struct sqlite_binder binder = begin_row(sqlite, SQLITE_WRITE_STEP, batch);
-    bool apart = is_apart(row->memo);
+    sqlite_bind_str(binder, place);
+    sqlite_bind_str(binder, row->path);
+    sqlite_bind_str(binder, row->kind);
+    sqlite_bind_str(binder, row->status);
+    sqlite_bind_str(binder, row->phase);
+    sqlite_bind_int(binder, row->attempts);
+    sqlite_bind_int(binder, row->tries);
+    sqlite_bind_int(binder, row->handled);
+    sqlite_bind_int(binder, row->counted);
+    sqlite_bind_str(binder, row->model);
+    sqlite_bind_value(binder, row->output);
+    sqlite_bind_value(binder, row->error);
+    sqlite_bind_str(binder, row->reason);
+    sqlite_bind_str(binder, row->join);
+    bind_usage(binder, &row->usage);
+    sqlite_bind_int(binder, row->created_at);
+    sqlite_bind_int(binder, row->started_at);
+    sqlite_bind_int(binder, row->ended_at);
+    sqlite_bind_int(binder, row->wake_at);
+    sqlite_bind_int(binder, row->sent_at);
+}
+
+/* The places of the next steps, in sqlite->places. False when out of memory. */
+static bool make_places(struct sqlite_driver *sqlite, const struct batch_step *step, size_t count,
+                        struct pl_str ret_places[TOGETHER])
+{
+    size_t ends[TOGETHER], at = 0;
+    struct pl_str all;
+
+    pl_buf_reset(&sqlite->places);
+    for (size_t i = 0; i < count; i++, step = step->next) {
+        store_path_place(step->row.path, &sqlite->places);
+        ends[i] = pl_buf_view(&sqlite->places).len;
+    }
+    if (pl_buf_failed(&sqlite->places))
+        return false;
+    all = pl_buf_view(&sqlite->places);
+    for (size_t i = 0; i < count; at = ends[i++])
+        ret_places[i] = pl_str_n(all.ptr + at, ends[i] - at);
+    return true;
+}
+
+/* One step or TOGETHER, from `first` on. */
+static enum pl_code put_steps(struct sqlite_driver *sqlite, const struct store_batch *batch,
+                              const struct batch_step *first, size_t count, struct pl_err *err)
+{
+    enum sqlite_write which = count == 1 ? SQLITE_WRITE_STEP : SQLITE_WRITE_STEPS;
+    struct sqlite_binder binder = begin_row(sqlite, which, batch);
+    struct pl_str places[TOGETHER];
+    const struct batch_step *step = first;
     enum pl_code code;
 
-    pl_buf_reset(&sqlite->place);
-    store_path_place(row->path, &sqlite->place);
-    if (pl_buf_failed(&sqlite->place))
+    if (!make_places(sqlite, first, count, places))
         return pl_err_set(err, PL_ERR_NO_MEMORY, "out of memory for a path");
     sqlite_bind_str(&binder, batch->run);
-    sqlite_bind_str(&binder, pl_buf_view(&sqlite->place));
-    sqlite_bind_str(&binder, row->path);
-    sqlite_bind_str(&binder, row->kind);
-    sqlite_bind_str(&binder, row->status);
-    sqlite_bind_str(&binder, row->phase);
-    sqlite_bind_int(&binder, row->attempts);
-    sqlite_bind_int(&binder, row->tries);
-    sqlite_bind_int(&binder, row->handled);
-    sqlite_bind_int(&binder, row->counted);
-    sqlite_bind_str(&binder, row->model);
-    sqlite_bind_value(&binder, row->output);
-    sqlite_bind_value(&binder, row->error);
-    sqlite_bind_int(&binder, apart);
-    sqlite_bind_value(&binder, apart ? NULL : row->memo);
-    sqlite_bind_value(&binder, row->writes);
-    sqlite_bind_str(&binder, row->reason);
-    sqlite_bind_str(&binder, row->join);
-    bind_usage(&binder, &row->usage);
-    sqlite_bind_int(&binder, row->created_at);
-    sqlite_bind_int(&binder, row->started_at);
-    sqlite_bind_int(&binder, row->ended_at);
-    sqlite_bind_int(&binder, row->wake_at);
-    sqlite_bind_int(&binder, row->sent_at);
-    code = run(sqlite, SQLITE_WRITE_STEP, binder.rc, err);
-    if (code == PL_OK && apart)
-        code = put_memo(sqlite, batch, row, err);
+    for (size_t i = 0; i < count; i++, step = step->next)
+        bind_step(&binder, &step->row, places[i]);
+    code = run(sqlite, which, binder.rc, err);
+    step = first;
+    for (size_t i = 0; i < count && code == PL_OK; i++, step = step->next)
+        if (step->row.memo || step->row.writes)
+            code = put_notes(sqlite, batch, &step->row, places[i], err);
     return code;
 }
 
-static enum pl_code put_event(struct sqlite_driver *sqlite, const struct store_batch *batch,
-                              const struct store_event *row, struct pl_err *err)
+static enum pl_code put_all_steps(struct sqlite_driver *sqlite, const struct store_batch *batch,
+                                  struct pl_err *err)
 {
-    struct sqlite_binder binder = begin_row(sqlite, SQLITE_WRITE_EVENT, batch);
+    const struct batch_step *step = batch->steps;
+    enum pl_code code = PL_OK;
 
-    sqlite_bind_str(&binder, batch->run);
-    sqlite_bind_int(&binder, row->seq);
-    sqlite_bind_int(&binder, row->at);
-    sqlite_bind_str(&binder, row->type);
-    sqlite_bind_str(&binder, row->path);
-    sqlite_bind_int(&binder, row->attempt);
-    sqlite_bind_str(&binder, row->data);
-    return run(sqlite, SQLITE_WRITE_EVENT, binder.rc, err);
+    for (size_t left = batch->step_count; left && code == PL_OK;) {
+        size_t count = left >= TOGETHER ? TOGETHER : 1;
+
+        code = put_steps(sqlite, batch, step, count, err);
+        left -= count;
+        while (count--)
+            step = step->next;
+    }
+    return code;
+}
+
+static enum pl_code put_all_events(struct sqlite_driver *sqlite, const struct store_batch *batch,
+                                   struct pl_err *err)
+{
+    const struct batch_event *event = batch->events;
+    enum pl_code code = PL_OK;
+
+    for (size_t left = batch->event_count, count; left && code == PL_OK; left -= count) {
+        enum sqlite_write which = left >= TOGETHER ? SQLITE_WRITE_EVENTS : SQLITE_WRITE_EVENT;
+        struct sqlite_binder binder = begin_row(sqlite, which, batch);
+
+        sqlite_bind_str(&binder, batch->run);
+        count = left >= TOGETHER ? TOGETHER : 1;
+        for (size_t i = 0; i < count; i++, event = event->next) {
+            sqlite_bind_int(&binder, event->row.seq);
+            sqlite_bind_int(&binder, event->row.at);
+            sqlite_bind_str(&binder, event->row.type);
+            sqlite_bind_str(&binder, event->row.path);
+            sqlite_bind_int(&binder, event->row.attempt);
+            sqlite_bind_str(&binder, event->row.data);
+        }
+        code = run(sqlite, which, binder.rc, err);
+    }
+    return code;
 }
 
 static enum pl_code put_key(struct sqlite_driver *sqlite, const struct store_batch *batch,
@@ -271,11 +325,10 @@ enum pl_code sqlite_write_batch(struct store_driver *driver, const struct store_
         code = put_definition(sqlite, batch, row, err);
     if (batch->has_run && code == PL_OK)
         code = put_run(sqlite, batch, err);
-    for (const struct batch_step *step = batch->steps; step && code == PL_OK; step = step->next)
-        code = put_step(sqlite, batch, &step->row, err);
-    for (const struct batch_event *event = batch->events; event && code == PL_OK;
-         event = event->next)
-        code = put_event(sqlite, batch, &event->row, err);
+    if (code == PL_OK)
+        code = put_all_steps(sqlite, batch, err);
+    if (code == PL_OK)
+        code = put_all_events(sqlite, batch, err);
     for (const struct batch_fact *key = batch->keys.first; key && code == PL_OK; key = key->next)
         code = put_key(sqlite, batch, key, err);
     if (batch->has_thread && code == PL_OK)

@@ -1,11 +1,15 @@
 /* bench_store.c - what the store writes a second. Not a test: it prints figures and judges nothing.
  *
- *   bench_store [ROWS]     rows written by each line (default 400000)
+ *   bench_store [ROWS [BYTES [LINE]]]   rows written by each line (400000), length of an output
+ * (256), the one line wanted
  *
  * Each line keeps a number of batches in flight, so a commit carries up to that many. "steps": a
- * step row a batch, put twice (begun, ended with 256 bytes of output); "spread": the same, 512 runs
+ * step row a batch, put twice (begun, ended with an output); "spread": the same, 512 runs
  * taking turns; "wide": 64 step rows of one run a batch; "runs": what small runs write, three
- * branches and an aggregator in four batches of run row, step rows and events. */
+ * branches and an aggregator in four batches of run row, step rows and events; "map": one run with
+ * an item for every four rows (begun, ended, an event for each), in batches of what 128 items that
+ * come back together change, with the rows of the run and of the map, which has a list to remember;
+ * "load": reading those rows back, as a run that goes on is. */
 #include "base/clock.h"
 #include "base/sync.h"
 #include "storage/store.h"
@@ -15,6 +19,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+
+static size_t output_bytes = 256;
 
 /* As many batches in flight as the line asks for. */
 struct window {
@@ -65,12 +71,14 @@ static void drain(struct window *window)
 
 static struct pl_value *sample_value(void)
 {
-    char text[260];
+    struct pl_buf buf;
 
-    memset(text, 'x', sizeof(text));
-    text[0] = '"';
-    text[257] = '"';
-    return pl_value_new(pl_str_n(text, 258));
+    pl_buf_init(&buf, SIZE_MAX / 2);
+    pl_buf_char(&buf, '"');
+    for (size_t i = 0; i < output_bytes; i++)
+        pl_buf_char(&buf, 'x');
+    pl_buf_char(&buf, '"');
+    return pl_value_take(&buf);
 }
 
 static struct store_step sample_step(const char *path, struct pl_value *output)
@@ -229,6 +237,59 @@ static void runs_line(struct store *store, struct window *window, size_t rows, s
     pl_value_unref(&output);
 }
 
+static void put_item(struct store_batch *batch, size_t i, int64_t seq, struct pl_value *output)
+{
+    char path[40];
+    struct store_step step;
+    struct store_event event = {.seq = seq, .at = 1790000000000, .attempt = 1};
+
+    snprintf(path, sizeof(path), "reviews.%zu", i);
+    step = sample_step(path, output);
+    event.path = step.path;
+    event.type = output ? PL_STR("step.succeeded") : PL_STR("step.started");
+    store_batch_put_step(batch, &step);
+    store_batch_put_event(batch, &event);
+}
+
+/* What the map works on: long enough to be looked after. */
+static struct pl_value *sample_list(size_t items)
+{
+    struct pl_buf buf;
+
+    pl_buf_init(&buf, SIZE_MAX / 2);
+    for (size_t i = 0; i < items; i++)
+        pl_buf_printf(&buf, "%c\"item %zu\"", i ? ',' : '[', i);
+    pl_buf_text(&buf, items ? "]" : "[]");
+    return pl_value_take(&buf);
+}
+
+/* A map of rows/4 items, 512 of them going on at a time, coming back 128 at a time. */
+static void map_line(struct store *store, struct window *window, size_t rows, size_t size)
+{
+    const size_t items = rows / 4, together = 128, ahead = 512;
+    struct pl_value *output = sample_value(), *list = sample_list(items);
+    int64_t seq = 0;
+
+    for (size_t at = 0; at < items + ahead; at += together) {
+        struct store_batch *batch = new_batch("run_map");
+        struct store_step map = sample_step("reviews", NULL);
+
+        map.memo = at == 0 ? list : NULL;
+        store_batch_put_step(batch, &map);
+        for (size_t i = at; i < at + together; i++) {
+            if (i >= ahead)
+                put_item(batch, i - ahead, ++seq, output);
+            if (i < items)
+                put_item(batch, i, ++seq, NULL);
+        }
+        put_run(batch, "run_map", seq, false);
+        enter(window, size);
+        store_submit(store, &batch, done, window);
+    }
+    pl_value_unref(&output);
+    pl_value_unref(&list);
+}
+
 /* Of all threads: says more than the clock where others use the machine too. */
 static double cpu_seconds(void)
 {
@@ -236,6 +297,32 @@ static double cpu_seconds(void)
 
     clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
     return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
+}
+
+/* All rows of the map's run in pages. */
+static void load(struct store *store)
+{
+    struct pl_arena *arena = pl_arena_create(0);
+    struct pl_str after = {0};
+    struct store_step *steps;
+    size_t count = 1, all = 0;
+    int64_t began = pl_monotonic_us();
+    double seconds;
+
+    while (count) {
+        if (store_list_steps(store, arena, PL_STR("default"), PL_STR("run_map"), after, 1000,
+                             &steps, &count, NULL) != PL_OK)
+            abort();
+        if (count)
+            after = steps[count - 1].path;
+        for (size_t i = 0; i < count; i++)
+            store_step_finish(&steps[i]);
+        all += count;
+    }
+    seconds = (double)(pl_monotonic_us() - began) / 1e6;
+    printf("load   rows %zu rows_per_s %8.0f arena_bytes_per_row %zu\n", all, (double)all / seconds,
+           pl_arena_bytes(arena) / (all ? all : 1));
+    pl_arena_destroy(&arena);
 }
 
 static void measure(const char *name, size_t rows, size_t size,
@@ -265,6 +352,8 @@ static void measure(const char *name, size_t rows, size_t size,
            (double)stats.rows / (double)(stats.commits ? stats.commits : 1),
            cpu * 1e6 / (double)(stats.rows ? stats.rows : 1), window.failed);
     fflush(stdout);
+    if (line == map_line)
+        load(store);
     store_close(&store);
     pl_cond_finish(&window.freed);
     pl_mutex_finish(&window.lock);
@@ -273,16 +362,24 @@ static void measure(const char *name, size_t rows, size_t size,
 
 int main(int argc, char **argv)
 {
+    static const struct {
+        const char *name;
+        size_t size;
+        void (*line)(struct store *, struct window *, size_t, size_t);
+    } lines[] = {
+        {"steps", 128, steps_line},    {"steps", 1024, steps_line}, {"spread", 128, spread_line},
+        {"spread", 1024, spread_line}, {"wide", 2, wide_line},      {"wide", 16, wide_line},
+        {"runs", 64, runs_line},       {"runs", 512, runs_line},    {"map", 2, map_line},
+        {"map", 16, map_line},
+    };
     size_t rows = argc > 1 ? (size_t)strtoull(argv[1], NULL, 10) : 400000;
 
-    measure("steps", rows / 20, 1, steps_line);
-    measure("steps", rows, 128, steps_line);
-    measure("steps", rows, 1024, steps_line);
-    measure("spread", rows, 128, spread_line);
-    measure("spread", rows, 1024, spread_line);
-    measure("wide", rows, 2, wide_line);
-    measure("wide", rows, 16, wide_line);
-    measure("runs", rows, 64, runs_line);
-    measure("runs", rows, 512, runs_line);
+    if (argc > 2)
+        output_bytes = (size_t)strtoull(argv[2], NULL, 10);
+    if (argc <= 3)
+        measure("steps", rows / 20, 1, steps_line);
+    for (size_t i = 0; i < PL_ARRAY_LEN(lines); i++)
+        if (argc <= 3 || strcmp(argv[3], lines[i].name) == 0)
+            measure(lines[i].name, rows, lines[i].size, lines[i].line);
     return 0;
 }

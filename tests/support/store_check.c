@@ -31,7 +31,9 @@ struct store_batch *store_check_batch(int n, size_t bytes)
     struct store_run run = {
         .tenant = PL_STR("t"), .id = PL_STR("run_1"), .created_at = 1, .last_seq = n + 1};
     char path[16];
-    struct store_step step = {.output = output, .attempts = n};
+    struct store_step step = {
+        .output = output, .error = output, .memo = output, .writes = output, .attempts = n};
+    struct store_thread thread = {.id = PL_STR("thr"), .state = output, .updated_at = n};
     struct store_event event = {.seq = n + 1, .type = PL_STR("step.succeeded")};
 
     if (!batch)
@@ -41,6 +43,7 @@ struct store_batch *store_check_batch(int n, size_t bytes)
     store_batch_put_run(batch, &run);
     store_batch_put_step(batch, &step);
     store_batch_put_event(batch, &event);
+    store_batch_put_thread(batch, &thread);
     pl_value_unref(&output);
     return batch;
 }
@@ -80,7 +83,9 @@ static const char *check_batch(const struct store_step *step, bool event, bool a
         return "half a batch is there";
     text = pl_value_text(step->output);
     expect = output_of(n, text.len - 1);
-    equal = pl_str_eq(pl_value_text(expect), text) && step->attempts == n;
+    equal = pl_str_eq(pl_value_text(expect), text) && step->attempts == n &&
+            pl_str_eq(pl_value_text(step->memo), text) &&
+            pl_str_eq(pl_value_text(step->writes), text);
     pl_value_unref(&expect);
     return equal ? NULL : "a row is not what was written";
 }
@@ -102,6 +107,24 @@ static bool has_event(const struct store_event *events, size_t count, int n)
         if (events[i].seq == n + 1)
             return true;
     return false;
+}
+
+/* What the thread remembers is of the last batch that is there. */
+static const char *check_thread(struct store *store, struct pl_arena *arena,
+                                const struct store_step *steps, size_t count)
+{
+    struct store_thread thread;
+    int64_t last = -1;
+    enum pl_code code = store_get_thread(store, arena, PL_STR("t"), PL_STR("thr"), &thread, NULL);
+
+    for (size_t i = 0; i < count; i++)
+        last = steps[i].attempts > last ? steps[i].attempts : last;
+    if (code == PL_ERR_NOT_FOUND)
+        return count ? "the thread is gone" : NULL;
+    if (code != PL_OK)
+        return "the thread cannot be read";
+    store_thread_finish(&thread);
+    return thread.updated_at == last ? NULL : "the thread is of another batch";
 }
 
 static const char *check_rows(struct store *store, struct pl_arena *arena, const bool *acked,
@@ -130,6 +153,8 @@ static const char *check_rows(struct store *store, struct pl_arena *arena, const
             wrong = problem;
         }
     }
+    if (!wrong)
+        wrong = check_thread(store, arena, steps, step_count);
     for (size_t i = 0; i < step_count; i++)
         store_step_finish(&steps[i]);
     return wrong;

@@ -1,7 +1,8 @@
 /* store_check.h - what must be true of a database after trouble: the batches that were acknowledged
  * are there, whole, and SQLite finds no fault in the file. Not a test. Used by tests/fault.
  *
- * Batch number n of these tests writes step "s<n>" and event n of run "run_1", tenant "t". */
+ * Batch number n of these tests writes step "s<n>" with a memo and writes, event n of run "run_1"
+ * and the state of thread "thr", tenant "t". */
 #ifndef PLAIT_TESTS_SUPPORT_STORE_CHECK_H
 #define PLAIT_TESTS_SUPPORT_STORE_CHECK_H
 

@@ -2,8 +2,9 @@
 -- threads, and paths with numbers in them in the order people count.
 
 -- Steps are now kept by `place`, which the program makes of the path (storage/step_path.c): its bytes are in the
--- order of the steps. Paths of before had neither numbers nor characters it treats otherwise but the dot. A large memo
--- is kept in step_memos, so that the row, which is rewritten as the step goes on, stays small.
+-- order of the steps. Paths of before had neither numbers nor characters it treats otherwise but the dot.
+-- Rows lie in the order they were written, not in that of the key as in other tables: to look for a key there,
+-- SQLite reads the values beside it whole, however large.
 CREATE TABLE steps_by_place (
     tenant              TEXT    NOT NULL,
     run                 TEXT    NOT NULL,
@@ -19,9 +20,6 @@ CREATE TABLE steps_by_place (
     model               TEXT    NOT NULL,
     output              TEXT,
     error               TEXT,
-    memo_apart          INTEGER NOT NULL,
-    memo                TEXT,
-    writes              TEXT,
     reason              TEXT    NOT NULL,
     join_state          TEXT    NOT NULL,
     calls               INTEGER NOT NULL,
@@ -35,24 +33,26 @@ CREATE TABLE steps_by_place (
     wake_at             INTEGER NOT NULL,
     sent_at             INTEGER NOT NULL,
     PRIMARY KEY (tenant, run, place)
-) STRICT, WITHOUT ROWID;
+) STRICT;
 
 INSERT INTO steps_by_place
     SELECT tenant, run, replace(path, '.', '!'), path, kind, status, phase, attempts, tries, handled, counted, model,
-        output, error, 0, NULL, NULL, reason, join_state, calls, input_tokens, cached_input_tokens, output_tokens,
+        output, error, reason, join_state, calls, input_tokens, cached_input_tokens, output_tokens,
         cost_usd, created_at, started_at, ended_at, wake_at, sent_at
     FROM steps;
 
 DROP TABLE steps;
 ALTER TABLE steps_by_place RENAME TO steps;
 
-CREATE TABLE step_memos (
+-- What few steps have, written once and apart: the row in steps is replaced whole each time a step gets on.
+CREATE TABLE step_notes (
     tenant TEXT NOT NULL,
     run    TEXT NOT NULL,
     place  TEXT NOT NULL,
-    memo   TEXT NOT NULL,
+    memo   TEXT,
+    writes TEXT,
     PRIMARY KEY (tenant, run, place)
-) STRICT, WITHOUT ROWID;
+) STRICT;
 
 CREATE TABLE threads (
     tenant     TEXT    NOT NULL,
@@ -60,7 +60,19 @@ CREATE TABLE threads (
     state      TEXT    NOT NULL,
     updated_at INTEGER NOT NULL,
     PRIMARY KEY (tenant, id)
-) STRICT, WITHOUT ROWID;
+) STRICT;
+
+-- The same of inputs, which may be large.
+CREATE TABLE run_inputs_by_row (
+    tenant TEXT NOT NULL,
+    id     TEXT NOT NULL,
+    input  TEXT NOT NULL,
+    PRIMARY KEY (tenant, id)
+) STRICT;
+
+INSERT INTO run_inputs_by_row SELECT tenant, id, input FROM run_inputs;
+DROP TABLE run_inputs;
+ALTER TABLE run_inputs_by_row RENAME TO run_inputs;
 
 -- Unfinished runs come back in the order of their ids, which is that of their threads' turns. Whether a thread has a
 -- turn going on is asked before its state is set from outside.
