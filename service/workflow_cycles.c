@@ -7,7 +7,7 @@
  * the parallel, and so for its begin.) One walk in depth looks at each moment once; a moment met
  * again while it is still open closes a circle. The walk keeps its own stack: a chain of 100,000
  * steps must not need one of the thread's. */
-#include "service/workflow_parse.h"
+#include "service/workflow_checks.h"
 
 enum {
     CYCLES_SAID = 20, /* loops reported one by one; more are the same mistake again */
