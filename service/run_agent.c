@@ -323,15 +323,18 @@ static struct pl_value *answer_of(const struct run_node *step)
     return error_answer("the tool failed", detail);
 }
 
-static void answer(const struct run_frame *frame, const struct run_node *step)
+static void answer(struct run_core *core, const struct run_frame *frame,
+                   const struct run_node *step)
 {
     struct run_agent *agent = agent_of(frame->owner);
 
     for (size_t i = 0; i < agent->n_calls; i++) {
         struct tool_call *call = &agent->calls[i];
 
-        if (call->body == frame->body && call->number == frame->number && !call->answer)
-            call->answer = answer_of(step);
+        if (call->body != frame->body || call->number != frame->number || call->answer)
+            continue;
+        call->answer = answer_of(step);
+        core->out_of_memory |= !call->answer;
     }
 }
 
@@ -342,7 +345,7 @@ static void step_ended(struct run_core *core, struct run_frame *frame, struct ru
     if (node->state != NODE_JOINING)
         return;
     if (frame->body->role == BODY_TOOL) {
-        answer(frame, step);
+        answer(core, frame, step);
         next_turn(core, node);
     } else if (step->state == NODE_SUCCEEDED || step->handled) {
         said(core, node, step);
@@ -374,9 +377,10 @@ static enum pl_code load(struct run_core *core, struct run_node *node, struct pl
     return pl_err_set(err, PL_ERR_NO_MEMORY, "out of memory");
 }
 
-static bool fits(const struct run_node *node, const struct step_body *body, uint32_t level,
-                 uint32_t number, struct pl_value **ret_value)
+static bool fits(struct run_core *core, const struct run_node *node, const struct step_body *body,
+                 uint32_t level, uint32_t number, struct pl_value **ret_value)
 {
+    (void)core;
     (void)ret_value;
     if (body->role == BODY_TOOL)
         return level < config_of(node)->max_turns;
@@ -397,7 +401,7 @@ static struct run_frame *frame_of(const struct run_node *node, const struct step
 }
 
 /* The answers of the present turn's calls that are there, and the arguments of those that run. */
-static void derive_calls(struct run_node *node)
+static void derive_calls(struct run_core *core, struct run_node *node)
 {
     struct run_agent *agent = agent_of(node);
 
@@ -410,8 +414,9 @@ static void derive_calls(struct run_node *node)
             continue;
         pl_value_unref(&frame->value);
         frame->value = arguments_of(agent, i);
+        core->out_of_memory |= !frame->value;
         if (run_node_is_final(run_node_at(frame, frame->body->top[0])))
-            answer(frame, run_node_at(frame, frame->body->top[0]));
+            answer(core, frame, run_node_at(frame, frame->body->top[0]));
     }
 }
 
@@ -421,7 +426,6 @@ static enum pl_code derive(struct run_core *core, struct run_node *node, struct 
     struct run_agent *agent = agent_of(node);
     struct run_frame *frame;
 
-    (void)core;
     while (agent && (frame = frame_of(node, node->def->bodies[BODY_MODEL], 0, agent->turn))) {
         const struct run_node *step = run_node_at(frame, frame->body->top[0]);
         struct pl_str calls = PL_STR("[]");
@@ -432,7 +436,7 @@ static enum pl_code derive(struct run_core *core, struct run_node *node, struct 
         json_get(pl_value_text(agent->said), PL_STR("tool_calls"), &calls);
         if (!read_calls(node, calls))
             return pl_err_set(err, PL_ERR_NO_MEMORY, "out of memory");
-        derive_calls(node);
+        derive_calls(core, node);
         if (!frame_of(node, node->def->bodies[BODY_MODEL], 0, agent->turn + 1))
             return PL_OK;
         if (!take_in(agent))
