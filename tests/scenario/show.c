@@ -219,6 +219,21 @@ void show_end(struct play *play)
     }
 }
 
+/* Without the number of attempts that problems inside it have. */
+static void show_output(const struct pl_value *output, struct pl_buf *out)
+{
+    static const char mark[] = "\"attempts\":";
+    struct pl_str text = pl_value_text(output);
+    size_t len = sizeof(mark) - 1;
+
+    for (size_t i = 0; i < text.len; i++) {
+        if (i >= len && memcmp(text.ptr + i - len, mark, len) == 0)
+            pl_buf_char(out, 'N');
+        else
+            pl_buf_char(out, text.ptr[i]);
+    }
+}
+
 static void show_code(const struct pl_value *error, struct pl_buf *out)
 {
     struct pl_str code;
@@ -229,8 +244,8 @@ static void show_code(const struct pl_value *error, struct pl_buf *out)
 
 void show_outcome(const struct play *play, struct pl_buf *out)
 {
-    pl_buf_printf(out, "run %.*s %.*s", PL_STR_ARG(play->run.status),
-                  PL_STR_ARG(pl_value_text(play->run.output)));
+    pl_buf_printf(out, "run %.*s ", PL_STR_ARG(play->run.status));
+    show_output(play->run.output, out);
     show_code(play->run.error, out);
     pl_buf_char(out, '\n');
     for (const struct track *track = play->tracks; track; track = track->next) {
@@ -238,8 +253,9 @@ void show_outcome(const struct play *play, struct pl_buf *out)
 
         if (!track->there)
             continue;
-        pl_buf_printf(out, "%s %.*s (%.*s) %.*s", track->path.ptr, PL_STR_ARG(row->status),
-                      PL_STR_ARG(row->reason), PL_STR_ARG(pl_value_text(row->output)));
+        pl_buf_printf(out, "%s %.*s (%.*s) ", track->path.ptr, PL_STR_ARG(row->status),
+                      PL_STR_ARG(row->reason));
+        show_output(row->output, out);
         pl_buf_printf(out, " memo %.*s writes %.*s", PL_STR_ARG(pl_value_text(row->memo)),
                       PL_STR_ARG(pl_value_text(row->writes)));
         show_code(row->error, out);
