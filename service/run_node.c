@@ -484,10 +484,9 @@ void run_node_cancel_range(struct run_core *core, struct run_frame *frame, uint3
     for (uint32_t i = from; i < to; i++) {
         struct run_node *node = &frame->nodes[i];
 
-        if (node->entered && !run_node_is_final(node)) {
+        if (node->entered && !run_node_is_final(node))
             cancel_one(core, node, reason);
-            cancel_frames(core, node, reason);
-        }
+        cancel_frames(core, node, reason); /* also what one that is over had left to drain */
     }
 }
 
