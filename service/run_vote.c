@@ -231,7 +231,7 @@ static void conclude(struct run_core *core, struct run_node *node)
 /* ---- the judge's word ---- */
 
 /* The counted branch whose id is `word`, -1: none. */
-static int find_candidate(const struct run_node *node, struct pl_str word)
+static int find_candidate(struct run_core *core, const struct run_node *node, struct pl_str word)
 {
     const struct run_slots *slots = run_slots_of(node);
     int found = -1;
@@ -243,6 +243,7 @@ static int find_candidate(const struct run_node *node, struct pl_str word)
             continue;
         pl_buf_init(&id, 2 * PL_LIMIT_NAME);
         run_vote_write_id(node, i, &id);
+        core->out_of_memory |= pl_buf_failed(&id);
         if (json_equal(pl_buf_view(&id), word) || /* a number may be written as text */
             (json_type(word) == JSON_STRING &&
              pl_str_eq(pl_str_n(word.ptr + 1, word.len - 2), pl_buf_view(&id))))
@@ -263,10 +264,10 @@ static void judge_ended(struct run_core *core, struct run_node *node, const stru
     }
     if (json_type(word) == JSON_OBJECT && !json_get(word, PL_STR("choice"), &word))
         word = PL_STR("null");
-    winner = find_candidate(node, word);
+    winner = find_candidate(core, node, word);
     if (winner >= 0)
         win(core, node, winner);
-    else
+    else if (!core->out_of_memory)
         run_node_fail_with(core, node, PL_ERR_NO_DECISION,
                            "the judge named none of the candidates; it must give the id of one, or "
                            "an object with it as `choice`");
