@@ -104,19 +104,26 @@ static bool evaluated(struct run_core *core, struct run_node *node, struct run_e
 
 /* ---- tool calls ---- */
 
-/* {"error": text} */
+/* {"error": text}; `what` is a JSON token, a string goes in as its text. */
 static struct pl_value *error_answer(const char *why, struct pl_str what)
 {
     struct pl_err text = {0};
-    struct pl_value *value;
-    struct pl_buf out;
+    struct pl_value *value = NULL;
+    struct pl_buf plain, out;
 
-    pl_err_set(&text, PL_ERR_INVALID_ARGUMENT, "%s: %.*s", why, PL_STR_ARG(what));
+    pl_buf_init(&plain, SIZE_MAX / 2);
+    if (json_type(what) == JSON_STRING)
+        json_decode_string(what, &plain);
+    else
+        pl_buf_str(&plain, what);
+    pl_err_set(&text, PL_ERR_INVALID_ARGUMENT, "%s: %.*s", why, PL_STR_ARG(pl_buf_view(&plain)));
     pl_buf_init(&out, 8 * PL_ERR_MESSAGE_MAX);
     json_object_begin(&out);
     json_add_string(&out, "error", pl_str(text.message));
     json_object_end(&out);
-    value = pl_value_take(&out);
+    if (!pl_buf_failed(&plain))
+        value = pl_value_take(&out);
+    pl_buf_finish(&plain);
     pl_buf_finish(&out);
     return value;
 }
