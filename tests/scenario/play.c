@@ -148,7 +148,9 @@ static void step(struct play *play, struct run_event *event, const struct coming
     if (code != PL_OK && !memory_refused()) {
         play_breach(play, "out of memory");
     } else if (code != PL_OK) {
-        crash(play, 0); /* as the executor does: the run goes on from its rows */
+        if (coming && coming->type == RUN_EV_ANSWER)
+            expect(play, *coming); /* they are told, and answer again */
+        crash(play, 0);            /* as the executor does: the run goes on from its rows */
     } else {
         show_update(play, &update);
         take_effects(play, &update);
