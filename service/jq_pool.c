@@ -359,7 +359,7 @@ static enum jq_crew_state state_of(struct jq_pool *pool, const struct jq_crew *c
 static void next_for(struct jq_pool *pool, struct jq_crew *crew)
 {
     struct jq_job *job = crew->job;
-    bool over = job->answered == job->n_indexes, retire = crew->tired;
+    bool over = job->answered == job->n_indexes, retire = crew->tired || crew->heavy;
     bool given = false;
 
     if (retire) {

@@ -43,7 +43,8 @@ struct jq_crew {
     int64_t since_us, cpu_us; /* guarded by lock: when its present work began */
 
     struct pl_buf in; /* pool's thread only: answers not complete yet */
-    bool tired;       /* pool's thread only */
+    bool tired;       /* pool's thread only: it wants to be replaced */
+    bool heavy;       /* pool's thread only: it has been pushed behind everybody */
     enum jq_verdict { JQ_ALIVE, JQ_OVER_CPU, JQ_OVER_WALL, JQ_BREACH } verdict; /* pool's thread */
 };
 

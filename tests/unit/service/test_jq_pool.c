@@ -11,6 +11,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 static struct jq_probe probe;
@@ -360,6 +361,37 @@ START_TEST(a_killed_worker_that_was_at_work_is_replaced_and_its_job_done)
 }
 END_TEST
 
+/* Descriptors run out: no worker can be started. */
+START_TEST(workers_that_cannot_start_fail_what_waits_and_are_tried_again_later)
+{
+    static const char message[] = "!internal: cannot start a jq worker: ";
+    struct rlimit before, none;
+    const char *result;
+
+    ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &before), 0);
+    none = before;
+    none.rlim_cur = 0;
+    ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &none), 0);
+    result = jq_probe_eval(&probe, "1", NULL);
+    ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &before), 0);
+    ck_assert_msg(strncmp(result, message, sizeof message - 1) == 0, "%s", result);
+    gives("2", NULL, "2");
+}
+END_TEST
+
+/* Worth its worker, which had to yield and goes. */
+START_TEST(heavy_work_gives_its_value_and_the_next_job_has_a_fresh_worker)
+{
+    pid_t first;
+
+    gives("1", NULL, "1");
+    first = only_worker();
+    gives("reduce range(1500000) as $i (0; . + 1)", NULL, "1500000");
+    ck_assert_int_ne(only_worker(), first);
+    gives("3", NULL, "3");
+}
+END_TEST
+
 int main(int argc, char **argv)
 {
     Suite *suite;
@@ -391,6 +423,8 @@ int main(int argc, char **argv)
     tcase_add_test(tc, a_pool_that_was_never_used_starts_and_leaves_nothing);
     tcase_add_test(tc, a_killed_idle_worker_is_replaced);
     tcase_add_test(tc, a_killed_worker_that_was_at_work_is_replaced_and_its_job_done);
+    tcase_add_test(tc, workers_that_cannot_start_fail_what_waits_and_are_tried_again_later);
+    tcase_add_test(tc, heavy_work_gives_its_value_and_the_next_job_has_a_fresh_worker);
     suite_add_tcase(suite, tc);
     srunner_run_all(runner, CK_NORMAL);
     failed = srunner_ntests_failed(runner);
