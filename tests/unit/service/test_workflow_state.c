@@ -349,7 +349,7 @@ START_TEST(a_program_that_is_not_sound_is_a_problem_where_it_stands)
                      PL_ERR_INVALID_WORKFLOW);
     ck_assert_uint_eq(problems.total, 1);
     ck_assert_str_eq(problems.items[0].pointer, "/steps/r/repeat/until");
-    ck_assert_str_eq(problems.items[0].message, "this does not compile");
+    ck_assert_str_eq(problems.items[0].message, "in expression '.turn > 3', this does not compile");
     pl_arena_destroy(&arena);
 }
 END_TEST
