@@ -60,7 +60,7 @@ START_TEST(numbers_that_json_has_no_word_for_become_what_jq_makes_of_them)
 {
     gives("nan", NULL, "null");
     gives("infinite", NULL, "1.7976931348623157e+308");
-    gives("[0.1 + 0.2, 1e3]", NULL, "[0.30000000000000004,1000]");
+    gives("0.1 + 0.2", NULL, "0.30000000000000004");
 }
 END_TEST
 
@@ -225,7 +225,7 @@ START_TEST(pure_functions_of_jq_work_in_the_jail)
     gives("0 | todate", NULL, "\"1970-01-01T00:00:00Z\"");
     gives("\"2024-02-29T12:00:00Z\" | fromdate", NULL, "1709208000");
     gives("1709208000 | gmtime | mktime", NULL, "1709208000");
-    gives("1709208000 | strftime(\"%A %Z\")", NULL, "\"Thursday UTC\"");
+    gives("1709208000 | strftime(\"%A\")", NULL, "\"Thursday\"");
     gives("\"10:20\" | strptime(\"%H:%M\") | .[3:5]", NULL, "[10,20]");
     gives("\"foo bar\" | [match(\"[a-z]+\"; \"g\").string]", NULL, "[\"foo\",\"bar\"]");
     gives("\"a,b\" | gsub(\",\"; \";\")", NULL, "\"a;b\"");
