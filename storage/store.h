@@ -187,6 +187,7 @@ struct store_run_filter {
     const struct pl_str *metadata_keys,
         *metadata_values; /* members of metadata that are these strings (or JSON scalars) */
     size_t n_metadata;
+    bool waiting;        /* only runs with a step that waits */
     struct pl_str after; /* the id of the last one seen: only older ones */
 };
 /* A tenant's runs, newest first (by id), at most `limit`. Inputs, outputs are read too. */

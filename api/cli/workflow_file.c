@@ -5,6 +5,8 @@
 #include "base/limits.h"
 #include "service/llm/provider.h"
 
+#include <unistd.h>
+
 void workflow_file_print(const char *path, struct doc_problems *problems, FILE *out)
 {
     doc_problems_sort(problems);
@@ -39,11 +41,58 @@ struct config *workflow_file_config(const char *path)
     return config;
 }
 
+/* What the check of a file sees of the world. */
+struct world {
+    struct providers *providers; /* of the configuration, else the simulated one alone */
+    bool configured;
+    const char *path; /* of the file: those it calls by name stand beside it */
+};
+
 /* Without a configuration any provider may exist, but the simulated one always does. */
-static bool sim_model_ok(void *providers, struct pl_str model, struct pl_err *err)
+static bool model_ok(void *arg, struct pl_str model, struct pl_err *err)
 {
-    return !pl_str_starts(model, PL_STR("sim/")) || !providers ||
-           providers_model_ok(providers, model, err);
+    const struct world *world = arg;
+
+    if (!world->configured && (!pl_str_starts(model, PL_STR("sim/")) || !world->providers))
+        return true;
+    return providers_model_ok(world->providers, model, err);
+}
+
+static enum pl_code check_jq(void *arg, struct expr *const *exprs, size_t n_exprs,
+                             struct pl_err *errors, struct pl_err *err)
+{
+    (void)arg;
+    return workflow_check_jq(NULL, exprs, n_exprs, errors, err);
+}
+
+/* A workflow called by name is a file beside this one. */
+static bool find_workflow(void *arg, struct pl_str name, struct pl_arena *arena,
+                          struct pl_str *ret_text, enum doc_format *ret_format,
+                          int64_t *ret_version, struct pl_err *err)
+{
+    static const char *const endings[] = {"yaml", "yml", "json"};
+    const struct world *world = arg;
+    const char *slash = strrchr(world->path, '/');
+    int folder = slash ? (int)(slash - world->path + 1) : 0;
+
+    if (memchr(name.ptr, '@', name.len)) {
+        (void)pl_err_set(err, PL_ERR_NOT_FOUND,
+                         "files have no versions; write the name without '@...'");
+        return false;
+    }
+    for (size_t i = 0; i < PL_ARRAY_LEN(endings); i++) {
+        const char *path = pl_arena_printf(arena, "%.*s%.*s.%s", folder, world->path,
+                                           PL_STR_ARG(name), endings[i]);
+
+        if (!path || access(path, F_OK) != 0)
+            continue;
+        *ret_format = i == 2 ? DOC_JSON : DOC_AUTO;
+        *ret_version = 0;
+        return config_read_file(arena, path, PL_LIMIT_DOCUMENT_BYTES, ret_text, err) == PL_OK;
+    }
+    (void)pl_err_set(err, PL_ERR_NOT_FOUND, "there is no file %.*s.yaml (.yml, .json) beside it",
+                     PL_STR_ARG(name));
+    return false;
 }
 
 static enum pl_code compile_text(const char *path, struct pl_str text, const struct config *config,
@@ -51,9 +100,16 @@ static enum pl_code compile_text(const char *path, struct pl_str text, const str
                                  struct doc_problems *problems)
 {
     struct providers *sim = config ? NULL : providers_create();
-    struct workflow_env env = {
-        .arg = config ? config->providers : sim,
-        .model_ok = config ? providers_model_ok : sim_model_ok,
+    struct world world = {
+        .providers = config ? config->providers : sim,
+        .configured = config != NULL,
+        .path = path,
+    };
+    const struct workflow_env env = {
+        .arg = &world,
+        .model_ok = model_ok,
+        .find_workflow = find_workflow,
+        .check_jq = check_jq,
         .model = model ? pl_str(model) : (struct pl_str){0},
     };
     enum pl_code code;
