@@ -57,8 +57,22 @@ static void add_own(struct gatherer *g, const struct run_node *node)
         add(g, value);
 }
 
-/* Frames that are gone have left what they wrote; the others are asked. Both in order. */
-static void add_inside(struct gatherer *g, const struct run_node *node)
+static void add_left(struct gatherer *g, const struct run_left *left)
+{
+    for (size_t i = 0; i < left->n; i++)
+        if (left->entries[i].channel == g->writes->channel)
+            add(g, pl_value_text(left->entries[i].value));
+}
+
+static uint32_t turn_of(const struct run_frame *frame)
+{
+    return frame->body->role == BODY_TOOL ? frame->level : frame->number;
+}
+
+/* Frames that are gone have left what they wrote; the others are asked. Both in order. `before`:
+ * a turn, those before it only; NULL: all. */
+static void add_frames(struct gatherer *g, const struct run_node *node,
+                       const struct run_frame *before)
 {
     struct run_inner *inner = node->inner;
     const struct run_left *left = inner ? inner->left : NULL;
@@ -74,12 +88,13 @@ static void add_inside(struct gatherer *g, const struct run_node *node)
     }
     while (left || at < n) {
         if (left && (at == n || run_left_is_before(left, frames[at]))) {
-            for (size_t i = 0; i < left->n; i++)
-                if (left->entries[i].channel == g->writes->channel)
-                    add(g, pl_value_text(left->entries[i].value));
+            if (!before || run_left_turn(left) < turn_of(before))
+                add_left(g, left);
             left = left->next;
         } else {
-            add_frame(g, frames[at++]);
+            if (!before || (frames[at]->over && turn_of(frames[at]) < turn_of(before)))
+                add_frame(g, frames[at]);
+            at++;
         }
     }
 }
@@ -98,7 +113,7 @@ static void add_whole(struct gatherer *g, const struct run_node *node)
         return;
     for (size_t i = 0; i < def->n_children; i++)
         add_whole(g, run_node_at(node->frame, def->children[i]));
-    add_inside(g, node);
+    add_frames(g, node, NULL);
     if (def->handler)
         add_whole(g, run_node_at(node->frame, def->handler));
     add_own(g, node);
@@ -156,24 +171,10 @@ static void add_before(struct gatherer *g, const struct run_node *node)
 /* Turns before the one that `frame` is, of the step it belongs to. */
 static void add_turns_before(struct gatherer *g, const struct run_frame *frame)
 {
-    const struct run_node *owner = frame->owner;
-    enum step_kind kind = owner->def->kind;
-    uint32_t turn = frame->body->role == BODY_TOOL ? frame->level : frame->number;
-    struct run_inner *inner = owner->inner;
+    enum step_kind kind = frame->owner->def->kind;
 
-    if (kind != STEP_REPEAT && kind != STEP_AGENT)
-        return;
-    for (const struct run_left *left = inner->left; left; left = left->next)
-        for (size_t i = 0; run_left_turn(left) < turn && i < left->n; i++)
-            if (left->entries[i].channel == g->writes->channel)
-                add(g, pl_value_text(left->entries[i].value));
-    for (struct pl_list *link = inner->frames.next; link != &inner->frames; link = link->next) {
-        const struct run_frame *other = pl_container_of(link, struct run_frame, link);
-        uint32_t its = other->body->role == BODY_TOOL ? other->level : other->number;
-
-        if (other->over && its < turn)
-            add_frame(g, other);
-    }
+    if (kind == STEP_REPEAT || kind == STEP_AGENT)
+        add_frames(g, frame->owner, frame);
 }
 
 /* From the frame the channel belongs to, down to the reader. */
