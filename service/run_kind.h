@@ -43,9 +43,10 @@ struct run_kind {
     void (*timer)(struct run_core *core, struct run_node *node);
     /* Frees what is its own in node->inner. */
     void (*destroy)(struct run_node *node);
-    /* Loading: may it have had this instance? Then what its names are bound to (NULL: nothing). */
-    bool (*fits)(const struct run_node *node, const struct step_body *body, uint32_t level,
-                 uint32_t number, struct pl_value **ret_value);
+    /* Loading: may it have had this instance? Then what its names are bound to (NULL: nothing, or
+     * memory is out, which is noted). */
+    bool (*fits)(struct run_core *core, const struct run_node *node, const struct step_body *body,
+                 uint32_t level, uint32_t number, struct pl_value **ret_value);
     /* Loading: its row was read (memo, state); the frames of its rows follow. */
     enum pl_code (*load)(struct run_core *core, struct run_node *node, struct pl_err *err);
     /* Loading: all rows were read. Counts again what follows from them. */
