@@ -43,6 +43,7 @@ struct engine_options {
     unsigned max_runs;               /* runs going on at once, the rest is refused; 0: 10,000 */
     bool adopt;                      /* go on with every unfinished run of the store */
     const struct pl_clock *clock;    /* NULL: the real one */
+    bool until_exit; /* engine_destroy is the last that the process does: pool_until_exit */
 };
 
 /* Opens the store, starts the loops, adopts runs when asked.
