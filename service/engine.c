@@ -246,13 +246,15 @@ enum pl_code engine_create(const struct engine_options *options, struct engine *
         return pl_err_set(err, PL_ERR_NO_MEMORY, "out of memory");
     engine->max_runs = options->max_runs ? options->max_runs : ENGINE_MAX_RUNS;
     code = engine_init_tables(engine, err);
+    if (code == PL_OK) /* before the store has a thread */
+        code = pool_create(options->loops, clock, &engine->pool, err);
     if (code == PL_OK)
         code = store_open(&store, &engine->store, err);
     if (code == PL_OK)
-        code = pool_create(options->loops, clock, &engine->pool, err);
-    if (code == PL_OK)
         code = jq_pool_create(0, &engine->jq, err);
     if (code == PL_OK) {
+        if (options->until_exit)
+            pool_until_exit(engine->pool);
         engine_init_env(engine, options, clock);
         if (options->adopt)
             code = engine_adopt_all(engine, err);
@@ -312,7 +314,7 @@ void engine_destroy(struct engine **ret_engine, pl_ms drain)
 
     if (!engine)
         return;
-    if (engine->pool)
+    if (engine->pool && engine->store)
         engine_drain(engine, drain);
     jq_pool_destroy(&engine->jq);
     pool_destroy(&engine->pool);

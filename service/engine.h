@@ -43,6 +43,7 @@ struct engine_options {
     unsigned max_runs;               /* runs going on at once, the rest is refused; 0: 10,000 */
     bool adopt;                      /* go on with every unfinished run of the store */
     const struct pl_clock *clock;    /* NULL: the real one */
+    bool until_exit; /* engine_destroy is the last that the process does: pool_until_exit */
 };
 
 /* Opens the store, starts the loops, adopts runs when asked.
@@ -133,7 +134,9 @@ void engine_store_stats(struct engine *engine, struct store_stats *ret_stats);
 
 /* engine_start_run for requests that may have an idempotency key. *ret_joined: the key was known,
  * ret_id is the run it belongs to (it may be going on or over), and no callback of this request is
- * called. Errors: also KEY_REUSED (another body), LIMIT_EXCEEDED (max_runs). */
+ * called. Does not block: CONFLICT says that another request is starting the key's run; try again
+ * in the time of a commit. Without a workflow (NULL) it only joins: NOT_FOUND when the key is free.
+ * Errors: also KEY_REUSED (another body), LIMIT_EXCEEDED (max_runs). */
 enum pl_code engine_start_or_join_run(struct engine *engine,
                                       const struct engine_run_request *request,
                                       char ret_id[PL_ID_TEXT], bool *ret_joined,
