@@ -133,7 +133,9 @@ void engine_store_stats(struct engine *engine, struct store_stats *ret_stats);
 
 /* engine_start_run for requests that may have an idempotency key. *ret_joined: the key was known,
  * ret_id is the run it belongs to (it may be going on or over), and no callback of this request is
- * called. Errors: also KEY_REUSED (another body), LIMIT_EXCEEDED (max_runs). */
+ * called. Does not block: CONFLICT says that another request is starting the key's run; try again
+ * in the time of a commit. Without a workflow (NULL) it only joins: NOT_FOUND when the key is free.
+ * Errors: also KEY_REUSED (another body), LIMIT_EXCEEDED (max_runs). */
 enum pl_code engine_start_or_join_run(struct engine *engine,
                                       const struct engine_run_request *request,
                                       char ret_id[PL_ID_TEXT], bool *ret_joined,

@@ -133,7 +133,7 @@ enum pl_code engine_start_or_join_run(struct engine *engine,
     if (code != PL_OK)
         return code;
     code = join_recorded(engine, request, ret_id, err);
-    if (code == PL_ERR_NOT_FOUND)
+    if (code == PL_ERR_NOT_FOUND && request->workflow)
         return start_keyed(engine, request, key, ret_id, problems, err);
     engine_keys_give(engine->keys, &key);
     *ret_joined = code == PL_OK;
