@@ -186,8 +186,9 @@ struct engine_workflow_put {
 void engine_put_workflow(struct engine *engine, const struct engine_workflow_put *put);
 void engine_delete_workflow(struct engine *engine, struct pl_str tenant, struct pl_str name,
                             int64_t if_version, engine_done_fn done, void *arg);
-/* A stored workflow by "name" or "name@version", compiled (and cached by content); one reference is
- * yours. Errors: NOT_FOUND, STORE_CORRUPT, IO, NO_MEMORY. */
+/* A stored workflow by "name" or "name@version", compiled (and cached by content), the workflows it
+ * calls by name pinned as they are now; one reference is yours. Errors: NOT_FOUND, INVALID_WORKFLOW
+ * (what it calls has changed so that it cannot run), STORE_CORRUPT, IO, NO_MEMORY. */
 enum pl_code engine_get_workflow(struct engine *engine, struct pl_str tenant,
                                  struct pl_str reference, struct workflow **ret_workflow,
                                  int64_t *ret_version, pl_ms *ret_created_at,
@@ -197,9 +198,17 @@ enum pl_code engine_write_workflows(struct engine *engine, struct pl_str tenant,
                                     struct pl_str after, size_t limit, struct pl_buf *out,
                                     struct pl_err *err) PL_MUST_CHECK;
 
-/* Compiles a definition sent with a request, through a cache by content: the same text again costs
- * a hash. Errors as workflow_compile. One reference is yours. */
-enum pl_code engine_compile(struct engine *engine, struct pl_str text, enum doc_format format,
+/* A definition sent with a request. */
+struct engine_text {
+    struct pl_str tenant; /* whose stored workflows it may call by name */
+    struct pl_str text;
+    enum doc_format format;
+    struct pl_str name; /* what it is about to be stored under, so that a circle through it is seen;
+                           empty: nothing */
+};
+/* Compiles it, through a cache by content: the same text again costs a hash. May wait for jq.
+ * Errors as workflow_compile. One reference is yours. */
+enum pl_code engine_compile(struct engine *engine, const struct engine_text *text,
                             struct workflow **ret_workflow,
                             struct doc_problems *problems) PL_MUST_CHECK;
 

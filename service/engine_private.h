@@ -50,9 +50,16 @@ bool engine_is_running(struct engine *engine, struct pl_str tenant, struct pl_st
  * Errors: as store_get_definition. */
 enum pl_code engine_definition(struct engine *engine, struct pl_str tenant, struct pl_str hash,
                                struct workflow **ret_workflow, struct pl_err *err);
-/* Compiles a stored definition and keeps it in the cache. Errors: STORE_CORRUPT, NO_MEMORY. */
-enum pl_code engine_compile_stored(struct engine *engine, struct pl_str hash, struct pl_str text,
-                                   struct workflow **ret_workflow, struct pl_err *err);
+/* The row of a stored workflow by "name" or "name@version"; strings in the arena. Errors:
+ * NOT_FOUND, IO, STORE_CORRUPT, NO_MEMORY. */
+enum pl_code engine_read_workflow(struct engine *engine, struct pl_arena *arena,
+                                  struct pl_str tenant, struct pl_str reference,
+                                  struct store_workflow *ret_row, struct pl_err *err);
+/* Compiles it, the newest of what it calls by name with it. Errors: INVALID_WORKFLOW,
+ * STORE_CORRUPT, NO_MEMORY. One reference is yours. */
+enum pl_code engine_compile_named(struct engine *engine, struct pl_str tenant,
+                                  const struct store_workflow *row, struct workflow **ret_workflow,
+                                  struct pl_err *err);
 /* How the steps of a stored run stand. Errors: as store_list_steps, store_get_definition. */
 enum pl_code engine_read_progress(struct engine *engine, const struct store_run *run,
                                   struct run_progress *ret_progress, struct pl_err *err);

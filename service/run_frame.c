@@ -57,7 +57,7 @@ static size_t paths_size(const struct step_body *body, size_t prefix)
     if (prefix == 0)
         return size;
     for (size_t i = 0; i < body->n_steps; i++)
-        size += prefix + body->steps[i]->tail.len + 1;
+        size += prefix + body->steps[i]->tail.len + 2;
     return size;
 }
 
@@ -76,21 +76,25 @@ static void set_ends(struct run_frame *frame)
     }
 }
 
-static char *put_text(char *at, struct pl_str a, struct pl_str b, struct pl_str *ret_text)
+static char *put_text(char *at, struct pl_str a, struct pl_str dot, struct pl_str b,
+                      struct pl_str *ret_text)
 {
     memcpy(at, a.ptr, a.len);
+    if (dot.len)
+        memcpy(at + a.len, dot.ptr, dot.len);
     if (b.len)
-        memcpy(at + a.len, b.ptr, b.len);
-    at[a.len + b.len] = '\0';
-    *ret_text = pl_str_n(at, a.len + b.len);
-    return at + a.len + b.len + 1;
+        memcpy(at + a.len + dot.len, b.ptr, b.len);
+    *ret_text = pl_str_n(at, a.len + dot.len + b.len);
+    at[ret_text->len] = '\0';
+    return at + ret_text->len + 1;
 }
 
 static void init_nodes(struct run_frame *frame, struct pl_str path, char *texts)
 {
     const struct step_body *body = frame->body;
+    bool called = body->role == BODY_ROOT && path.len > 0; /* by name: its tails have no dot */
 
-    texts = put_text(texts, path, (struct pl_str){0}, &frame->path);
+    texts = put_text(texts, path, (struct pl_str){0}, (struct pl_str){0}, &frame->path);
     for (size_t i = 0; i < frame->n_nodes; i++) {
         const struct step_def *def = body->steps[i];
         struct run_node *node = &frame->nodes[i];
@@ -103,7 +107,8 @@ static void init_nodes(struct run_frame *frame, struct pl_str path, char *texts)
         if (path.len == 0)
             node->path = def->tail;
         else
-            texts = put_text(texts, frame->path, def->tail, &node->path);
+            texts = put_text(texts, frame->path, called ? PL_STR(".") : (struct pl_str){0},
+                             def->tail, &node->path);
     }
     set_ends(frame);
 }

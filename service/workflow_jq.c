@@ -99,7 +99,7 @@ static void ask(const struct programs *programs)
     }
     for (size_t i = 0; i < programs->count; i++)
         if (errors[i].code != PL_OK)
-            wf_problem(&ctx, programs->exprs[i]->node, "%s", errors[i].message);
+            expr_jq_problem(programs->exprs[i], &errors[i], p->problems);
 }
 
 void wf_collect_jq(struct wf_parser *p)

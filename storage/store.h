@@ -83,7 +83,7 @@ void store_submit(struct store *store, struct store_batch **batch, store_done_fn
 
 enum store_op_kind {
     STORE_OP_PUT_WORKFLOW,    /* name, text, hash, if_version */
-    STORE_OP_DELETE_WORKFLOW, /* name, if_version */
+    STORE_OP_DELETE_WORKFLOW, /* name, if_version: CONFLICT while another one calls it by name */
     STORE_OP_DELETE_RUN, /* id: its row, steps, events, input, keys. CONFLICT while it is not over
                           */
     STORE_OP_PUT_THREAD, /* id, text (the state): CONFLICT while a run of the thread is not over */
