@@ -14,9 +14,9 @@ enum {
     PL_LIMIT_BRANCHES = 1000000,       /* items of one map; too_large */
     PL_LIMIT_STEP_DEPTH = 16,          /* steps inside steps; invalid_workflow */
     PL_LIMIT_NAME = 64,                /* bytes of an id or name */
-    PL_LIMIT_CHILDREN = 1000,          /* workflows one calls by name, and these; invalid_workflow */
-    PL_LIMIT_CHILD_DEPTH = 16,         /* workflows that call workflows; invalid_workflow */
-    PL_LIMIT_STATE_EDGES = 1000000,    /* readers times writers of state; invalid_workflow */
+    PL_LIMIT_CHILDREN = 1000,       /* workflows one calls by name, and these; invalid_workflow */
+    PL_LIMIT_CHILD_DEPTH = 16,      /* workflows that call workflows; invalid_workflow */
+    PL_LIMIT_STATE_EDGES = 1000000, /* readers times writers of state; invalid_workflow */
 
     /* values */
     PL_LIMIT_STEP_OUTPUT_BYTES = 4 << 20, /* one step's output; the step fails with too_large */

@@ -37,6 +37,12 @@ want_build() {
     want curl has_command curl
 }
 
+# The public tests of JSON Schema, draft 2020-12: the plain package has them in some releases, the other one in all.
+schema_suite() {
+    test -e /usr/share/json-schema-test-suite/tests/draft2020-12/ref.json ||
+        test -e /usr/share/perl5/auto/share/dist/Test-JSON-Schema-Acceptance/tests/draft2020-12/ref.json
+}
+
 clang_runtime() {
     has_command clang || return 1
     for file in "$(clang -print-resource-dir)"/lib/linux/libclang_rt.fuzzer-*.a; do
@@ -60,6 +66,7 @@ want_tests() {
     want check has_library check
     want nodejs has_command node
     want sqlite3 has_command sqlite3
+    want libtest-json-schema-acceptance-perl schema_suite
     want universal-ctags has_command ctags
     want shellcheck has_command shellcheck
     want util-linux has_command setarch

@@ -14,7 +14,7 @@
 enum {
     SECOND = 1000000,
     CPU_US = 1 * SECOND,         /* one expression */
-    COMPILE_CPU_US = 5 * SECOND, /* a chunk of them, the first time */
+    COMPILE_CPU_US = 3 * SECOND, /* a chunk of them, the first time */
     WALL_US = 30 * SECOND,       /* either, on a machine that lends no processor */
     READ_SIZE = 64 << 10,
     REQUEST_MAX = 256 << 20, /* bytes of one chunk's texts */
@@ -369,8 +369,8 @@ static void explain_death(const struct jq_crew *crew, int status, struct pl_err 
     else if (crew->verdict == JQ_OVER_WALL)
         pl_err_set(err, PL_ERR_EXPRESSION_LIMIT, "%s longer than %d s", doing, WALL_US / SECOND);
     else if (WIFEXITED(status) && WEXITSTATUS(status) == JQ_EXIT_MEMORY)
-        pl_err_set(err, PL_ERR_EXPRESSION_LIMIT,
-                   "%s more memory than 64 MiB and 8 times the size of what it looks at", doing);
+        pl_err_set(err, PL_ERR_EXPRESSION_LIMIT, "%s more memory than 64 MiB%s", doing,
+                   crew->compiling ? "" : " and 8 times the size of what it looks at");
     else
         pl_err_set(err, PL_ERR_EXPRESSION_LIMIT, "jq crashed on it");
 }

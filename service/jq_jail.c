@@ -14,26 +14,14 @@
 #include <time.h>
 #include <unistd.h>
 
-#if defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-#define SANITIZED 1
-#endif
-#endif
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define SANITIZED 1
-#endif
-#ifndef SANITIZED
-#define SANITIZED 0
-#endif
-
 enum {
     NICENESS = 5,
     /* the column of /proc/self/statm: whole size, or data and stack */
-    STATM_FIELD = SANITIZED ? 5 : 0,
-    SHADOW_FACTOR = SANITIZED ? 4 : 1, /* what a sanitizer adds to every allocation */
+    STATM_FIELD = JQ_JAIL_SANITIZED ? 5 : 0,
+    SHADOW_FACTOR = JQ_JAIL_SANITIZED ? 4 : 1, /* what a sanitizer adds to every allocation */
 };
 
-static const __rlimit_resource_t memory_limit = SANITIZED ? RLIMIT_DATA : RLIMIT_AS;
+static const __rlimit_resource_t memory_limit = JQ_JAIL_SANITIZED ? RLIMIT_DATA : RLIMIT_AS;
 
 static int statm = -1; /* open for good: opening is forbidden later */
 
@@ -123,7 +111,7 @@ static int allow_calls(scmp_filter_ctx filter)
         SCMP_SYS(restart_syscall),
         SCMP_SYS(rt_sigreturn),
         SCMP_SYS(sysinfo),
-#if SANITIZED
+#if JQ_JAIL_SANITIZED
         SCMP_SYS(sched_yield),
         SCMP_SYS(getpid),
         SCMP_SYS(gettid),

@@ -9,6 +9,18 @@
 #include "base/compiler.h"
 #include "base/err.h"
 
+/* Whether this build carries a sanitizer, which makes more system calls and dies of others. */
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define JQ_JAIL_SANITIZED 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+#define JQ_JAIL_SANITIZED 1
+#endif
+#endif
+#ifndef JQ_JAIL_SANITIZED
+#define JQ_JAIL_SANITIZED 0
+#endif
+
 /* What can be done before anything is read: ends with the parent, closes every descriptor but the
  * standard ones and `keep`, empties the environment, lowers priority, no core files.
  * Errors: INTERNAL with what the system refused. */

@@ -3,9 +3,11 @@
 #include "service/jq_source.h"
 
 #include "base/buf.h"
+#include "service/jq_wire.h"
 
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 enum {
     SOURCE_MAX = 64 << 20, /* bytes of a program */
@@ -77,12 +79,19 @@ static void keep_message(void *arg, jv message)
         jv_free(message);
 }
 
+static void out_of_memory(void *arg)
+{
+    (void)arg;
+    _exit(JQ_EXIT_MEMORY); /* jq would abort */
+}
+
 static jq_state *compile_text(const struct pl_buf *text, jq_msg_cb on_message, void *arg)
 {
     jq_state *jq = pl_buf_failed(text) ? NULL : jq_init();
 
     if (!jq)
         return NULL;
+    jq_set_nomem_handler(jq, out_of_memory, NULL); /* jq_init forgets it, for all of them */
     jq_set_error_cb(jq, on_message, arg);
     if (!jq_compile(jq, text->data)) {
         jq_teardown(&jq);
@@ -168,6 +177,8 @@ static void shorten(struct pl_str message, struct pl_err *err)
             return;
         }
     }
+    if (pl_str_is(message, "memory exhausted")) /* the parser's stack */
+        message = PL_STR("it is nested too deeply, or too long");
     pl_err_set(err, PL_ERR_EXPRESSION_ERROR, "%.*s", PL_STR_ARG(message));
 }
 

@@ -42,12 +42,6 @@ static char read_ahead[READ_AHEAD];
 static size_t born, grown; /* bytes at the start; now, with what is compiled */
 static bool tired;
 
-static void out_of_memory(void *arg)
-{
-    (void)arg;
-    _exit(JQ_EXIT_MEMORY);
-}
-
 static void *must(void *memory)
 {
     if (!memory)
@@ -349,7 +343,6 @@ static void start(void)
         send_error(JQ_ANSWER_UNFIT, 0, &err);
         _exit(JQ_EXIT_UNFIT);
     }
-    jv_nomem_handler(out_of_memory, NULL);
     born = grown = jq_jail_memory();
     send_answer(JQ_ANSWER_READY, 0, NULL, 0);
 }

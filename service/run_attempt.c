@@ -125,6 +125,38 @@ static void note_again(struct run_core *core, struct run_node *node)
     run_core_note(core, "step.retrying", node);
 }
 
+/* Would another model do better? Not where no call was made, nor when it is too late. */
+static bool may_fall_back(const struct run_core *core, const struct run_node *node,
+                          const struct step_result *result)
+{
+    if (node->def->kind != STEP_LLM || node->fallback >= node->def->config.llm->n_fallback)
+        return false;
+    if (node->deadline_at && node->deadline_at <= core->now)
+        return false;
+    switch ((int)result->err.code) {
+    case PL_ERR_EXPRESSION_ERROR:
+    case PL_ERR_EXPRESSION_LIMIT:
+    case PL_ERR_INVALID_ARGUMENT:
+    case PL_ERR_TOO_LARGE:
+    case PL_ERR_NO_MEMORY:
+    case PL_ERR_CANCELLED:
+        return false;
+    default:
+        return true;
+    }
+}
+
+/* Goes on with the next model, which has all attempts of its own: those so far used up none. */
+static void fall_back(struct run_core *core, struct run_node *node, struct pl_value *error)
+{
+    run_node_set_error(core, node, error);
+    node->free_tries += node->tries;
+    node->tries = 0;
+    node->fallback++;
+    run_attempt_begin(core, node);
+    note_again(core, node);
+}
+
 static void attempt_failed(struct run_core *core, struct run_node *node,
                            const struct step_result *result)
 {
@@ -134,7 +166,7 @@ static void attempt_failed(struct run_core *core, struct run_node *node,
                                                                     .result = result});
     pl_ms wake, limit;
 
-    if (may_retry(node, result)) {
+    if (error && may_retry(node, result)) {
         wake = core->now + retry_wait(core, node, result);
         limit = wait_limit(node, result->free || result->retry_after > 0);
         if (limit == 0 || wake < limit) {
@@ -145,18 +177,25 @@ static void attempt_failed(struct run_core *core, struct run_node *node,
             return;
         }
     }
-    run_node_fail(core, node, error);
+    if (error && may_fall_back(core, node, result))
+        fall_back(core, node, error);
+    else
+        run_node_fail(core, node, error);
 }
 
 /* ---- results ---- */
 
-static void add_usage(struct store_usage *total, const struct store_usage *more)
+void run_attempt_add_usage(struct run_core *core, struct run_node *node,
+                           const struct store_usage *usage)
 {
-    total->calls += more->calls;
-    total->input_tokens += more->input_tokens;
-    total->cached_input_tokens += more->cached_input_tokens;
-    total->output_tokens += more->output_tokens;
-    total->cost_usd += more->cost_usd;
+    store_usage_add(&node->usage, usage);
+    while ((node = run_node_up(node))) {
+        if (step_kind_is_leaf(node->def->kind)) /* whose handler it is */
+            continue;
+        store_usage_add(&node->usage, usage);
+        if (run_node_is_final(node)) /* what was left to drain goes on using */
+            run_node_touch(core, node);
+    }
 }
 
 static void check_size(struct step_result *result)
@@ -186,8 +225,8 @@ bool run_attempt_result(struct run_core *core, struct run_node *node, struct ste
 {
     if (node->state != NODE_CALLING && node->state != NODE_STOPPING)
         return false;
-    add_usage(&node->usage, &result->usage);
-    add_usage(&core->usage, &result->usage);
+    run_attempt_add_usage(core, node, &result->usage);
+    store_usage_add(&core->usage, &result->usage);
     core->dirty = true;
     check_size(result);
     if (node->state == NODE_STOPPING) {

@@ -218,7 +218,7 @@ static void call_describe(struct exec_call *call)
 
     call->call.sample = sample_of(node);
     if (node->fallback)
-        call->call.model = node->def->config.llm->fallback[node->fallback - 1];
+        call->call.model = run_node_model(node);
     if (owner && owner->def->kind == STEP_AGENT && node->frame->body->role == BODY_TURN) {
         call->call.agent = owner->def->config.agent;
         call->call.messages_override = run_agent_messages(node);

@@ -216,6 +216,9 @@ struct run_progress {
 };
 struct run_progress run_core_progress(const struct run_core *core);
 
+/* The model an llm step calls at present; empty for other kinds. */
+struct pl_str run_node_model(const struct run_node *node);
+
 /* ---- rows ---- */
 
 /* Takes the next node whose row changed since it was last taken; NULL when there is none. */

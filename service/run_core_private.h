@@ -241,6 +241,9 @@ bool run_node_let_down(const struct run_node *node);
 /* ---- run_attempt.c ---- */
 /* Begins the next attempt. */
 void run_attempt_begin(struct run_core *core, struct run_node *node);
+/* A step used this: it counts for those it stands in as well. */
+void run_attempt_add_usage(struct run_core *core, struct run_node *node,
+                           const struct store_usage *usage);
 /* False when no call is in flight. Takes the references out of `result`. */
 bool run_attempt_result(struct run_core *core, struct run_node *node, struct step_result *result);
 bool run_attempt_deferred(struct run_core *core, struct run_node *node, pl_ms until,

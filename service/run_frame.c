@@ -79,7 +79,8 @@ static void set_ends(struct run_frame *frame)
 static char *put_text(char *at, struct pl_str a, struct pl_str dot, struct pl_str b,
                       struct pl_str *ret_text)
 {
-    memcpy(at, a.ptr, a.len);
+    if (a.len)
+        memcpy(at, a.ptr, a.len);
     if (dot.len)
         memcpy(at + a.len, dot.ptr, dot.len);
     if (b.len)

@@ -85,6 +85,28 @@ static enum pl_code waiting_failure(const struct run_node *node)
     return waits && node->error ? run_problem_code(node->error) : PL_OK;
 }
 
+/* A call's usage is its own and that of everything it stands in, whose rows have it only when they
+ * are over. */
+static void add_usage(struct run_node *node, const struct store_usage *usage)
+{
+    if (!step_kind_is_leaf(node->def->kind))
+        return;
+    store_usage_add(&node->usage, usage);
+    while ((node = run_node_up(node)))
+        if (!step_kind_is_leaf(node->def->kind))
+            store_usage_add(&node->usage, usage);
+}
+
+/* Which of the models it was at. */
+static void load_model(struct run_node *node, struct pl_str model)
+{
+    const struct llm_config *llm = node->def->kind == STEP_LLM ? node->def->config.llm : NULL;
+
+    for (size_t i = 0; llm && model.len && i < llm->n_fallback; i++)
+        if (pl_str_eq(llm->fallback[i], model) && !pl_str_eq(llm->model, model))
+            node->fallback = (uint16_t)(i + 1);
+}
+
 static void load_values(struct run_node *node, const struct store_step *row)
 {
     pl_ms from = step_kind_is_leaf(node->def->kind) ? row->sent_at : row->started_at;
@@ -96,7 +118,7 @@ static void load_values(struct run_node *node, const struct store_step *row)
     node->memo = pl_value_ref(row->memo);
     node->writes = pl_value_ref(row->writes);
     node->failure = waiting_failure(node);
-    node->usage = row->usage;
+    add_usage(node, &row->usage);
     node->created_at = row->created_at;
     node->started_at = row->started_at;
     node->ended_at = row->ended_at;
@@ -104,6 +126,7 @@ static void load_values(struct run_node *node, const struct store_step *row)
     node->sent_at = row->sent_at;
     node->deadline_at = from > 0 && node->def->deadline > 0 ? from + node->def->deadline : 0;
     node->recorded = true;
+    load_model(node, row->model);
 }
 
 /* A string member of a report; empty when it is null. They are names: nothing in them is escaped.
@@ -242,7 +265,7 @@ static enum pl_code load_steps(struct loader *load, const struct store_step *ste
 {
     const struct store_step **order = malloc((n_steps + 1) * sizeof(*order));
     enum pl_code code = PL_OK;
-    struct run_node *node;
+    struct run_node *node = NULL;
 
     if (!order)
         return pl_err_set(load->err, PL_ERR_NO_MEMORY, "out of memory");

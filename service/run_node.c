@@ -450,7 +450,8 @@ static void cancel_one(struct run_core *core, struct run_node *node, enum cancel
         run_node_touch(core, node);
     } else if (node->state == NODE_CALLING) {
         run_attempt_abort(core, node);
-    } else if (run_node_is_open_inside(node)) {
+    } else if (node->state == NODE_JOINING || node->state == NODE_HANDLING ||
+               node->state == NODE_CLOSING) {
         if (node->state != NODE_CLOSING)
             run_node_move(core, node, NODE_CLOSING); /* ended by the last one inside it */
         void_join(node);

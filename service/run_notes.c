@@ -69,7 +69,7 @@ static void data_step(struct run_exec *exec, const struct run_node *node, const 
     if (strcmp(type, "step.started") == 0) {
         json_add_string(out, "kind", pl_str(step_kind_name(node->def->kind)));
         if (node->def->kind == STEP_LLM)
-            json_add_string(out, "model", node->def->config.llm->model);
+            json_add_string(out, "model", run_node_model(node));
     } else if (strcmp(type, "step.retrying") == 0) {
         json_add_raw(out, "error", pl_value_text(node->error));
         if (node->wake_at)

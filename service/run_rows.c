@@ -32,11 +32,13 @@ static const char *step_reason(const struct run_node *node)
     return cancel_reason_text(node->reason);
 }
 
-static struct pl_str step_model(const struct step_def *def)
+struct pl_str run_node_model(const struct run_node *node)
 {
+    const struct step_def *def = node->def;
+
     if (def->kind != STEP_LLM || !def->config.llm)
         return pl_str_n(NULL, 0);
-    return def->config.llm->model;
+    return node->fallback ? def->config.llm->fallback[node->fallback - 1] : def->config.llm->model;
 }
 
 void run_core_step_row(const struct run_core *core, const struct run_node *node,
@@ -52,7 +54,7 @@ void run_core_step_row(const struct run_core *core, const struct run_node *node,
         .tries = node->tries,
         .handled = node->handled,
         .counted = node->counted,
-        .model = step_model(node->def),
+        .model = run_node_model(node),
         .output = node->output,
         .memo = node->memo,
         .writes = node->writes,
@@ -65,6 +67,8 @@ void run_core_step_row(const struct run_core *core, const struct run_node *node,
         .wake_at = node->wake_at,
         .sent_at = node->sent_at,
     };
+    if (!step_kind_is_leaf(node->def->kind) && !run_node_is_final(node))
+        ret_row->usage = (struct store_usage){0}; /* the rows of those inside it say it */
     /* while it is open there is nothing in it that the branches' rows do not say */
     if (node->join && node->state != NODE_JOINING)
         ret_row->join = run_join_report(node, arena);

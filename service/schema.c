@@ -95,7 +95,7 @@ bool schema_fits(struct schema_check *check, const struct schema *schema, struct
     if (!schema_work(check, 1 + json.len / SCHEMA_BYTES_A_UNIT))
         return false;
     if (check->depth == SCHEMA_DEPTH)
-        return schema_stop(check, "checking this value opens more than 1000 schemas, one inside "
+        return schema_stop(check, "checking this value opens more than 500 schemas, one inside "
                                   "the other");
     if (!schema_fits_type(check, schema, json, type, place))
         return false;

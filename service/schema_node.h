@@ -11,7 +11,7 @@ enum {
     SCHEMA_COUNT = 100000,     /* schemas in one document; more are refused */
     SCHEMA_IN_PLACE = 100,     /* schemas that apply to one value by way of each other ($ref, allOf,
                                   ...); more are refused */
-    SCHEMA_DEPTH = 1000,       /* schemas open at once while a value is checked */
+    SCHEMA_DEPTH = 500,        /* schemas open at once while a value is checked */
     SCHEMA_FILLED = 16 << 20,  /* bytes of defaults added to one value */
     SCHEMA_TEXT = 128 << 20,   /* bytes of a schema that is written out */
     SCHEMA_FILL_DEPTH = 64,    /* defaults inside defaults */

@@ -43,6 +43,8 @@ static struct uri take_apart(struct pl_str text)
     struct uri uri = {0};
     size_t colon = 0;
 
+    if (text.len == 0)
+        return uri;
     while (colon < text.len &&
            (is_letter(text.ptr[colon]) ||
             (colon > 0 && (is_digit(text.ptr[colon]) || strchr("+-.", text.ptr[colon])))))

@@ -1,7 +1,7 @@
 /* workflow_bodies.c - bodies, scopes and steps as they are numbered and named: index, slot, path.
  * Not what a step says (workflow_steps.c). Called by workflow_parse for the top level and by
  * steps/<kind>_parse for what stands inside a step. */
-#include "service/workflow_parse.h"
+#include "service/workflow_bodies.h"
 
 #include "base/limits.h"
 

@@ -3,7 +3,7 @@
  * (workflow_cycles.c), state (workflow_state.c, workflow_races.c), jq programs (workflow_jq.c).
  * Called by workflow_compile when every part has been read, also when parts of it were wrong, so
  * that all problems come at once. */
-#include "service/workflow_parse.h"
+#include "service/workflow_checks.h"
 
 #include "base/limits.h"
 

@@ -7,7 +7,7 @@
  * the parallel, and so for its begin.) One walk in depth looks at each moment once; a moment met
  * again while it is still open closes a circle. The walk keeps its own stack: a chain of 100,000
  * steps must not need one of the thread's. */
-#include "service/workflow_parse.h"
+#include "service/workflow_checks.h"
 
 enum {
     CYCLES_SAID = 20, /* loops reported one by one; more are the same mistake again */
@@ -71,14 +71,14 @@ static bool waits_for(const struct walk *walk, uint32_t moment, size_t edge, uin
     return false;
 }
 
-/* Where it was said that `step` waits for `dep`; the step itself when nowhere. */
+/* Where it was said that `step` waits for `dep`; NULL: it has it inside. */
 static const struct doc_node *reference(const struct walk *walk, const struct step_def *step,
                                         const struct step_def *dep)
 {
     for (size_t i = 0; i < step->n_deps; i++)
         if (step->deps[i] == dep)
             return walk->p->steps[step->index].reasons[i];
-    return step->node;
+    return NULL;
 }
 
 /* The loop as text, from position `first` of walk->circle and back to it. NULL when memory is out.
@@ -110,8 +110,12 @@ static void say_circle(struct walk *walk, size_t count)
     if (!text)
         return;
     const struct step_def *step = walk->p->steps[walk->circle[first]].def;
-    const struct step_def *next = walk->p->steps[walk->circle[(first + 1) % count]].def;
-    const struct doc_node *node = reference(walk, step, next);
+    const struct doc_node *node = NULL;
+    for (size_t i = 0; !node && i < count; i++)
+        node = reference(walk, walk->p->steps[walk->circle[(first + i) % count]].def,
+                         walk->p->steps[walk->circle[(first + i + 1) % count]].def);
+    if (!node)
+        node = step->node;
     doc_problem_at(walk->p->problems, node, node == step->node,
                    "steps wait for each other in a circle%s: %s%s; %s",
                    walk->through_state ? " through the state they read and write" : "", text,

@@ -5,7 +5,7 @@
  * A step inside a body may mention one outside: then the step the body stands in waits for that, so
  * that everything is there when the body starts, and within a run of the body only steps of the
  * same body wait for each other. */
-#include "service/workflow_parse.h"
+#include "service/workflow_checks.h"
 
 /* ---- gathering ---- */
 

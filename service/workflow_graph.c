@@ -54,7 +54,7 @@ static void label(const struct step_def *step, struct pl_buf *out)
     if (step->kind == STEP_VOTE) {
         const struct vote_config *vote = step->config.vote;
 
-        pl_buf_printf(out, ", %s, %u branches", method_name(vote->method),
+        pl_buf_printf(out, ", %s among %u", method_name(vote->method),
                       vote->n_among ? vote->n_among : vote->samples);
     } else if (step_kind_joins(step->kind)) {
         join_label(step, out);

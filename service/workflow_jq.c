@@ -1,6 +1,6 @@
 /* workflow_jq.c - the jq programs of a workflow as one unit: numbered, gathered, and asked whether
  * they are sound. Not their running (jq_pool). Called by workflow_check. */
-#include "service/workflow_parse.h"
+#include "service/workflow_checks.h"
 
 #include "service/jq_pool.h"
 

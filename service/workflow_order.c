@@ -5,7 +5,7 @@
  * A begin waits for the ends of the deps and for the begin of the step around; an end for the begin
  * and for everything inside; a handler's begin for everything inside the step it handles; a judge
  * for the branches it judges. */
-#include "service/workflow_parse.h"
+#include "service/workflow_checks.h"
 
 /* Adds an edge, or counts it while there is no room yet. */
 struct builder {

@@ -1,6 +1,6 @@
 /* workflow_parse.c - reads the top level of a workflow document. Not steps (workflow_steps.c) and
  * not whether the parts fit together (workflow_check.c). Called by workflow_compile. */
-#include "service/workflow_parse.h"
+#include "service/workflow_bodies.h"
 
 #include "base/limits.h"
 

@@ -14,7 +14,6 @@
 
 struct wf_session;
 struct wf_caller;
-struct wf_deps;
 struct schema_library;
 
 /* A set of names. Branches form one too, though they do not see each other: a name in it must not
@@ -182,35 +181,6 @@ void wf_check_join(struct wf_ctx *ctx, const struct doc_node *join);
 /* `on_error:` of a step (target: struct step_def). */
 void wf_parse_on_error(struct wf_ctx *ctx, const struct doc_node *node, void *target);
 
-/* ---- bodies and scopes (workflow_bodies.c) ---- */
-
-/* A new body, empty, in the workflow's list. NULL when memory is out. */
-struct step_body *wf_body_create(struct wf_parser *p, enum body_role role, struct step_def *owner,
-                                 struct pl_str id);
-/* Room for the bodies of the step at hand, and one of them in its place. False, NULL: memory is
- * out. */
-bool wf_bodies_reserve(struct wf_ctx *ctx, size_t count);
-struct step_body *wf_body_at(struct wf_ctx *ctx, size_t number, enum body_role role,
-                             struct pl_str id);
-/* Where a reader of the body stands; `names` exist in it. */
-struct wf_ctx wf_body_ctx(const struct wf_ctx *ctx, struct step_body *body,
-                          struct expr_names names);
-/* Reads the one step of a body. `scope` NULL: it has no name there. */
-void wf_parse_single(struct wf_ctx *ctx, struct step_body *body, const struct doc_node *node,
-                     struct expr_names names, struct wf_scope *scope);
-/* Reads the steps of a body: the members of `node`, an object. `inner` is of wf_body_ctx. */
-void wf_parse_several(struct wf_ctx *inner, const struct doc_node *node);
-
-/* A scope inside `outer`; NULL when memory is out. */
-struct wf_scope *wf_scope_create(struct wf_parser *p, struct wf_scope *outer,
-                                 const struct step_def *owner, bool branches, size_t expect);
-/* Reads the steps of one scope: the members of `node`, an object. They are in scope->steps. */
-void wf_parse_steps(struct wf_ctx *outer, const struct doc_node *node, struct wf_scope *scope);
-/* A step that is numbered and has its path, nothing read yet. NULL when there are too many (said)
- * or memory is out. `id`: that of a document's step is its key. */
-struct step_def *wf_step_create(struct wf_ctx *outer, const struct doc_node *node, struct pl_str id,
-                                struct wf_scope *scope, bool is_handler);
-
 /* ---- steps (workflow_steps.c, steps/<kind>_parse.c) ---- */
 
 /* The kinds, for messages. */
@@ -245,81 +215,18 @@ void wf_parse_schema(struct wf_ctx *ctx, const struct doc_node *node, struct sch
 bool wf_is_llm_key(struct pl_str key);
 bool wf_is_http_key(struct pl_str key);
 
-/* ---- state (workflow_state.c, workflow_races.c) ---- */
+/* ---- state (workflow_state.c) ---- */
 
 /* `state:` of ctx->body. */
 void wf_parse_state(struct wf_ctx *ctx, const struct doc_node *node);
 /* `writes:` of a step (target: struct step_def). */
 void wf_parse_writes(struct wf_ctx *ctx, const struct doc_node *node, void *target);
-/* Finds the channel behind every name. */
-void wf_resolve_state(struct wf_parser *p);
 
-/* Makes readers of a channel wait for its writers. False: too many (said). Needs deps without a
- * circle; afterwards wf_close_deps once more. */
-bool wf_add_state_deps(struct wf_parser *p, struct wf_deps *deps);
-/* Refuses steps that may write one channel without a reducer at the same time. Needs deps without a
- * circle. */
-void wf_check_races(struct wf_parser *p);
-
-/* ---- references (workflow_refs.c) ---- */
-
-/* Finds the step behind every id, or says why it cannot be had. */
-void wf_resolve_refs(struct wf_parser *p);
-/* The step an id of `needs` means; NULL: none that may be waited for. */
-struct step_def *wf_needed(const struct wf_parser *p, const struct wf_step *build,
-                           struct pl_str id);
-
-/* ---- dependencies (workflow_deps.c) ---- */
-
-/* Which step waits for which, before it is in the steps. Within one body each. */
-struct wf_deps {
-    struct wf_dep {
-        struct step_def *to;
-        const struct doc_node *reason; /* where it was said */
-        uint32_t next;                 /* in `all`, 0: the last one */
-    } * all;                           /* from 1 */
-    size_t count, capacity;
-    uint32_t *first, *last; /* by the index of who waits */
-};
-
-/* All that expressions and `needs` say. False when memory is out. */
-bool wf_find_deps(struct wf_parser *p, struct wf_deps *deps);
-bool wf_add_dep(struct wf_parser *p, struct wf_deps *deps, const struct step_def *step,
-                struct step_def *to, const struct doc_node *reason);
-/* Writes them into the steps: deps, without duplicates. */
-void wf_close_deps(struct wf_parser *p, const struct wf_deps *deps);
-/* The step of `body` that is `step` or has it inside, NULL: none. */
-const struct step_def *wf_lift(const struct step_def *step, const struct step_body *body);
-/* Fills dependents and sinks. */
-void wf_find_dependents(struct wf_parser *p);
-
-/* ---- order in time (workflow_order.c) ---- */
-
-/* Begins and ends of all steps, each with those it waits for. A moment is index * 2, plus 1 for
- * the end. */
-struct wf_order {
-    size_t n_moments;
-    uint32_t *edges;    /* what moment m waits for: edges[start[m]] .. edges[start[m + 1] - 1] */
-    uint32_t *start;    /* n_moments + 1 */
-    uint32_t *sequence; /* all moments, each behind those it waits for */
-    uint32_t *place;    /* the inverse */
-    uint64_t *reached;  /* of wf_order_mark */
-};
-/* False when memory is out. Needs deps without a circle. */
-bool wf_order_create(struct wf_parser *p, struct wf_order *order);
-/* Afterwards bit i of reached[m] says that m is targets[i] or waits for it, count <= 64. */
-void wf_order_mark(struct wf_order *order, const uint32_t *targets, size_t count);
-
-/* ---- the whole (workflow_parse.c, workflow_check.c, workflow_cycles.c, workflow_jq.c) ---- */
+/* ---- the whole (workflow_parse.c, workflow_check.c) ---- */
 
 void wf_parse_workflow(struct wf_parser *p);
 /* Names, models, references; fills deps, dependents, sinks and the look-up by path. */
 void wf_check(struct wf_parser *p);
-/* Reports every loop of steps that wait for each other; true: there is none. Needs deps.
- * `through_state`: without those of state there was none. */
-bool wf_check_cycles(struct wf_parser *p, bool through_state);
-/* Numbers the jq programs and asks whether they are sound. */
-void wf_collect_jq(struct wf_parser *p);
 
 /* ---- one model for all (workflow_model.c) ---- */
 

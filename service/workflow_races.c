@@ -6,7 +6,7 @@
  * The rule for readers: a step waits for every writer of what it reads that is declared in its
  * scope - not in a sibling branch - and not downstream of it. A writer that stands inside another
  * step counts as that step: what it wrote is known when that one is done. */
-#include "service/workflow_parse.h"
+#include "service/workflow_checks.h"
 
 #include "base/limits.h"
 

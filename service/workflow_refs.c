@@ -3,7 +3,7 @@
  * read.
  *
  * Everything is a few look-ups a reference: 10,000 branches take milliseconds. */
-#include "service/workflow_parse.h"
+#include "service/workflow_checks.h"
 
 enum { NEAREST_NAMES = 250 }; /* candidates looked at for one unknown name */
 

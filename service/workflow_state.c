@@ -1,7 +1,7 @@
 /* workflow_state.c - reads `state`, the channels of a body, and `writes` of a step, and finds the
  * channel behind each name. Not who may write at the same time (workflow_races.c) and not the
  * folding. Called by workflow_parse, steps/<kind>_parse and workflow_check. */
-#include "service/workflow_parse.h"
+#include "service/workflow_checks.h"
 
 #include "base/limits.h"
 

@@ -3,7 +3,7 @@
  * Called by workflow_bodies for every step and by workflow_policy for handlers.
  *
  * A new kind is an enum value in workflow.h, a row in `kinds` and a parse function. */
-#include "service/workflow_parse.h"
+#include "service/workflow_bodies.h"
 
 #include "base/limits.h"
 

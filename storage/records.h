@@ -19,6 +19,15 @@ struct store_usage {
     double cost_usd;
 };
 
+static inline void store_usage_add(struct store_usage *total, const struct store_usage *more)
+{
+    total->calls += more->calls;
+    total->input_tokens += more->input_tokens;
+    total->cached_input_tokens += more->cached_input_tokens;
+    total->output_tokens += more->output_tokens;
+    total->cost_usd += more->cost_usd;
+}
+
 /* One run. The key is (tenant, id). Times are 0 when they have not happened. */
 struct store_run {
     struct pl_str tenant, id;

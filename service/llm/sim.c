@@ -10,6 +10,9 @@
 #include "service/llm/llm_call.h"
 #include "service/llm/llm_errors.h"
 #include "service/llm/sim_options.h"
+#include "service/llm/tool_calls.h"
+#include "service/schema_sample.h"
+#include "service/workflow.h"
 
 enum { BYTES_A_TOKEN = 4 };
 
@@ -46,6 +49,8 @@ static double draw(const struct llm_request *request, const char *what)
     hash = mix(hash, request->system);
     hash = mix(hash, request->messages);
     hash = mix(hash, request->identity);
+    if (request->seed.len)
+        hash = mix(hash, request->seed);
     hash ^= hash >> 33;
     hash *= 0xff51afd7ed558ccdu;
     hash ^= hash >> 33;
@@ -76,7 +81,9 @@ static struct pl_str pick_vote(const struct sim *sim)
     const struct llm_request *request = &sim->call->request;
     unsigned place;
 
-    if (path_index(request->identity, &place))
+    if (request->sample >= 0)
+        place = (unsigned)request->sample % options->total_votes;
+    else if (path_index(request->identity, &place))
         place %= options->total_votes;
     else
         place = (unsigned)(draw(request, "vote") * options->total_votes);
@@ -146,27 +153,135 @@ static void append_last_user(struct pl_str messages, struct pl_buf *out)
     }
 }
 
-static void write_answer(const struct sim *sim, struct pl_buf *out)
+static void write_echo(const struct sim *sim, struct pl_buf *out)
 {
     static const char prefix[] = "[simulated] ";
     const struct sim_options *options = &sim->options;
+    const size_t start = sizeof(prefix) - 1;
 
-    if (options->text.ptr) {
-        sim_decode(options->text, out);
-    } else if (options->n_votes) {
-        sim_decode(pick_vote(sim), out);
-    } else {
-        const size_t start = sizeof(prefix) - 1;
+    pl_buf_text(out, prefix);
+    append_last_user(sim->call->request.messages, out);
+    if (options->tokens >= 0 && !pl_buf_failed(out)) {
+        const struct pl_str message = pl_str_n(out->data + start, out->len - start);
 
-        pl_buf_text(out, prefix);
-        append_last_user(sim->call->request.messages, out);
-        if (options->tokens >= 0 && !pl_buf_failed(out)) {
-            const struct pl_str message = pl_str_n(out->data + start, out->len - start);
-
-            out->len = start + words_length(message, (size_t)options->tokens);
-            out->data[out->len] = '\0';
-        }
+        out->len = start + words_length(message, (size_t)options->tokens);
+        out->data[out->len] = '\0';
     }
+}
+
+static void write_text(const struct sim *sim, struct pl_buf *out)
+{
+    const struct sim_options *options = &sim->options;
+
+    if (options->text.ptr)
+        sim_decode(options->text, out);
+    else if (options->n_votes)
+        sim_decode(pick_vote(sim), out);
+    else
+        write_echo(sim, out);
+}
+
+/* A fixed answer is JSON, or the text of a JSON string; another one is made up. */
+static enum pl_code write_structured(const struct sim *sim, struct pl_buf *out, struct pl_err *err)
+{
+    const struct schema *schema = sim->call->request.schema->schema;
+    const bool fixed = sim->options.text.ptr || sim->options.n_votes;
+    struct pl_buf text;
+    enum pl_code code = PL_OK;
+
+    pl_buf_init(&text, out->max);
+    write_text(sim, &text);
+    if (pl_buf_failed(&text))
+        out->failed = true;
+    else if (!fixed)
+        code = schema_sample_write(schema, pl_buf_view(&text), out, err);
+    else if (json_check(pl_buf_view(&text), PL_LIMIT_JSON_DEPTH, NULL, NULL) == PL_OK)
+        pl_buf_str(out, pl_buf_view(&text));
+    else
+        json_write_string(out, pl_buf_view(&text));
+    pl_buf_finish(&text);
+    if (code != PL_ERR_INVALID_INPUT)
+        return code;
+    return pl_err_set(err, PL_ERR_UNSUPPORTED,
+                      "sim: no value was found that fits the schema; give one with "
+                      "sim/echo?text=...");
+}
+
+/* On an error there is no answer. */
+static enum pl_code write_answer(const struct sim *sim, struct pl_buf *out, struct pl_err *err)
+{
+    const struct llm_request *request = &sim->call->request;
+
+    if (!request->schema)
+        write_text(sim, out);
+    else if (request->answer < (uint64_t)sim->options.bad_json)
+        write_echo(sim, out); /* begins like a list and is none */
+    else
+        return write_structured(sim, out, err);
+    return PL_OK;
+}
+
+/* ---- tools ---- */
+
+static bool has_tool_result(struct pl_str messages)
+{
+    struct json_iter it;
+    struct pl_str role;
+
+    for (json_iter_init(&it, messages); json_iter_next(&it);) {
+        if (json_get(it.value, PL_STR("role"), &role) && pl_str_is(role, "\"tool\""))
+            return true;
+    }
+    return false;
+}
+
+static bool calls_tools(const struct sim *sim)
+{
+    const struct llm_request *request = &sim->call->request;
+
+    return request->agent && request->agent->n_tools && !sim->options.no_tools &&
+           !has_tool_result(request->messages);
+}
+
+static enum pl_code add_call(const struct agent_tool *tool, struct pl_str echo, size_t max,
+                             struct tool_calls *calls, struct pl_err *err)
+{
+    struct tool_call *call = tool_calls_add(calls, -1, max);
+
+    if (!call)
+        return PL_OK; /* tool_calls_check says why */
+    pl_buf_str(&call->name, tool->id);
+    if (tool->parameters.schema)
+        return schema_sample_write(tool->parameters.schema, echo, &call->arguments, err);
+    pl_buf_text(&call->arguments, "{}");
+    return PL_OK;
+}
+
+/* Every tool once, in order, with arguments that fit. */
+static enum pl_code write_calls(const struct sim *sim, struct pl_buf *out, struct pl_err *err)
+{
+    const struct llm_request *request = &sim->call->request;
+    const struct agent_config *agent = request->agent;
+    struct tool_calls calls = {0};
+    struct pl_buf echo;
+    enum pl_code code = PL_OK;
+
+    pl_buf_init(&echo, out->max);
+    append_last_user(request->messages, &echo);
+    for (size_t i = 0; code == PL_OK && i < agent->n_tools && i < TOOL_CALLS_MAX; i++)
+        code = add_call(&agent->tools[i], pl_buf_view(&echo), out->max, &calls, err);
+    if (code == PL_ERR_INVALID_INPUT)
+        code = pl_err_set(err, PL_ERR_UNSUPPORTED,
+                          "sim: no arguments were found that fit the parameters of a tool; "
+                          "sim/echo?tools=0 calls none");
+    if (code == PL_OK)
+        code = tool_calls_check(&calls, err);
+    if (code == PL_OK)
+        tool_calls_write(&calls, PL_STR("null"), request->identity, out);
+    out->failed |= pl_buf_failed(&echo);
+    pl_buf_finish(&echo);
+    tool_calls_finish(&calls);
+    return code;
 }
 
 static size_t max_output(const struct llm_request *request)
@@ -189,24 +304,49 @@ static void complete(struct sim *sim)
     call->complete(call);
 }
 
+/* The output, where tools were offered: a turn without calls. */
+static struct pl_value *text_turn(const struct sim *sim, struct pl_str text)
+{
+    const struct tool_calls none = {0};
+    struct pl_buf token, turn;
+    struct pl_value *value = NULL;
+
+    pl_buf_init(&token, PL_LIMIT_STREAM_BYTES);
+    pl_buf_init(&turn, PL_LIMIT_STREAM_BYTES);
+    json_write_string(&token, text);
+    tool_calls_write(&none, pl_buf_view(&token), sim->call->request.identity, &turn);
+    if (!pl_buf_failed(&token))
+        value = pl_value_take(&turn);
+    pl_buf_finish(&token);
+    pl_buf_finish(&turn);
+    return value;
+}
+
 static void succeed(struct sim *sim)
 {
     struct step_result *result = sim->call->result;
+    const bool turn = calls_tools(sim);
+    enum pl_code code = PL_OK;
 
     if (!sim->text.len) {
         pl_buf_reset(&sim->text);
-        write_answer(sim, &sim->text);
+        code = turn ? write_calls(sim, &sim->text, &result->err)
+                    : write_answer(sim, &sim->text, &result->err);
     }
-    if (!pl_buf_failed(&sim->text)) {
+    if (code == PL_OK && !pl_buf_failed(&sim->text)) {
         const struct pl_str text = pl_buf_view(&sim->text);
 
         result->usage.output_tokens = (int64_t)count_words(text);
-        result->output = pl_value_string(text);
+        if (turn)
+            result->output = pl_value_take(&sim->text);
+        else
+            result->output =
+                sim->call->request.tools.len ? text_turn(sim, text) : pl_value_string(text);
     }
     if (sim->text.too_large)
         pl_err_set(&result->err, PL_ERR_RESPONSE_TOO_LARGE,
                    "the answer's text is larger than %zu bytes", sim->text.max);
-    else if (!result->output)
+    else if (!result->output && code == PL_OK)
         pl_err_set(&result->err, PL_ERR_NO_MEMORY, "out of memory while an answer was made");
     complete(sim);
 }
@@ -327,7 +467,7 @@ static bool streams(const struct sim *sim)
 {
     const struct sim_options *options = &sim->options;
 
-    if (!sim->call->request.stream || !sim->call->sink.delta || sim->times_out)
+    if (!sim->call->request.stream || !sim->call->sink.delta || sim->times_out || calls_tools(sim))
         return false;
     return !sim->fails || (!options->fail_status && (options->fail_code == PL_ERR_STREAM_ERROR ||
                                                      options->fail_code == PL_ERR_TRUNCATED));
@@ -350,7 +490,8 @@ static void sim_start(struct llm_call *call)
     pl_buf_init(&sim->text, max_output(&call->request));
     decide(sim);
     if (streams(sim)) {
-        write_answer(sim, &sim->text);
+        if (write_answer(sim, &sim->text, NULL) != PL_OK)
+            pl_buf_reset(&sim->text); /* the end says why */
         sim->words = pl_buf_failed(&sim->text) ? 0 : count_words(pl_buf_view(&sim->text));
     }
     sim->began = loop_now(loop);

@@ -143,6 +143,23 @@ static enum pl_code option_times(struct pl_str value, struct sim_options *option
     return code;
 }
 
+static enum pl_code option_bad_json(struct pl_str value, struct sim_options *options,
+                                    struct pl_err *err)
+{
+    return take_count("bad_json", value, MAX_TIMES, &options->bad_json, err);
+}
+
+static enum pl_code option_tools(struct pl_str value, struct sim_options *options,
+                                 struct pl_err *err)
+{
+    options->no_tools = pl_str_is(value, "0");
+    if (options->no_tools || pl_str_is(value, "1"))
+        return PL_OK;
+    return pl_err_set(err, PL_ERR_INVALID_ARGUMENT,
+                      "'tools' is 0 (it calls no tool) or 1 (it calls each one once), not '%.*s'",
+                      PL_STR_ARG(value));
+}
+
 static enum pl_code option_text(struct pl_str value, struct sim_options *options,
                                 struct pl_err *err)
 {
@@ -253,11 +270,12 @@ static enum pl_code option_vote(struct pl_str value, struct sim_options *options
 
 /* ---- the name ---- */
 
-static const char *const option_names[] = {"latency", "jitter", "tokens",    "text",        "vote",
-                                           "fail",    "times",  "fail_rate", "retry_after", NULL};
-static const option_fn option_fns[] = {option_latency, option_jitter,    option_tokens,
-                                       option_text,    option_vote,      option_fail,
-                                       option_times,   option_fail_rate, option_retry_after};
+static const char *const option_names[] = {"latency",     "jitter", "tokens",   "text",
+                                           "vote",        "fail",   "times",    "fail_rate",
+                                           "retry_after", "tools",  "bad_json", NULL};
+static const option_fn option_fns[] = {
+    option_latency, option_jitter,    option_tokens,      option_text,  option_vote,    option_fail,
+    option_times,   option_fail_rate, option_retry_after, option_tools, option_bad_json};
 
 static enum pl_code take_option(struct pl_str option, unsigned *seen, struct sim_options *options,
                                 struct pl_err *err)
@@ -283,8 +301,8 @@ static enum pl_code take_option(struct pl_str option, unsigned *seen, struct sim
     return pl_err_set(err, PL_ERR_INVALID_ARGUMENT, "sim has no option '%.*s'; %s%s%s",
                       PL_STR_ARG(name), near ? "did you mean '" : "it has ",
                       near ? near
-                           : "latency, jitter, tokens, text, vote, fail, times, fail_rate, "
-                             "retry_after",
+                           : "latency, jitter, tokens, text, vote, tools, bad_json, fail, times, "
+                             "fail_rate, retry_after",
                       near ? "'?" : "");
 }
 

@@ -1,8 +1,8 @@
 /* subworkflow_parse.c - reads what stands under `workflow`: the name of another one, or steps
  * inline. Not the finding of it (workflow_children.c). Called by workflow_steps through its table
  * of kinds. */
+#include "service/workflow_bodies.h"
 #include "service/workflow_children.h"
-#include "service/workflow_parse.h"
 
 #include "base/limits.h"
 
@@ -168,9 +168,8 @@ static void check_input(struct wf_ctx *ctx, const struct doc_node *node,
         return;
     for (size_t i = 0; i < problems.count; i++)
         wf_problem_key(ctx, input ? input : doc_get(node, "name"),
-                       "the workflow '%s' does not take this input: %s%s%s",
-                       wf_show(ctx, config->name), problems.items[i].pointer,
-                       problems.items[i].pointer[0] ? ": " : "", problems.items[i].message);
+                       "the workflow '%s' does not take this input: %s", wf_show(ctx, config->name),
+                       problems.items[i].message);
 }
 
 static void check_keys(struct wf_ctx *ctx, const struct doc_node *node)

@@ -133,13 +133,13 @@ static void loop(bool lasting, long offset, long stride)
 
 START_TEST(one_failed_allocation_is_an_error_and_nothing_worse)
 {
-    loop(false, 1, 7);
+    loop(false, 1, 17);
 }
 END_TEST
 
 START_TEST(memory_that_is_gone_for_good_is_an_error_and_nothing_worse)
 {
-    loop(true, 3, 11);
+    loop(true, 3, 23);
 }
 END_TEST
 

@@ -1,7 +1,9 @@
 /* fuzz_schema.c - a schema, a line of three dashes, and a value. Whatever they are, filling keeps
- * the value strict JSON, and what was filled needs no more. */
+ * the value strict JSON, and what was filled needs no more; the schema written out to stand alone
+ * judges the same; what is made up for it fits. Its `$defs` serve as a library too. */
 #include "base/json.h"
 #include "service/schema.h"
+#include "service/schema_sample.h"
 #include "tests/fuzz/fuzz.h"
 
 #include <stdlib.h>
@@ -28,12 +30,49 @@ static void apply(const struct schema *schema, struct pl_arena *arena, struct pl
     (void)schema_property_type(schema, PL_STR("a"));
 }
 
+/* What has been written out compiles and judges the same. */
+static void stand_alone(const struct schema *schema, struct pl_arena *arena, struct pl_str json)
+{
+    struct pl_str text = schema_json(schema, arena), filled = {0};
+    struct doc_problems problems;
+    struct doc_node *root = NULL;
+    struct schema *alone;
+    enum pl_code code;
+
+    doc_problems_init(&problems, arena);
+    must(json_check(text, 256, NULL, NULL) == PL_OK);
+    must(doc_parse(arena, text, DOC_JSON, &root, &problems) == PL_OK);
+    alone = schema_compile(arena, root, &problems);
+    must(alone != NULL);
+    doc_problems_init(&problems, arena);
+    code = schema_apply(schema, arena, json, &filled, &problems);
+    doc_problems_init(&problems, arena);
+    must(schema_apply(alone, arena, json, &filled, &problems) == code);
+}
+
+static void sample(const struct schema *schema, struct pl_arena *arena)
+{
+    struct pl_str filled = {0};
+    struct doc_problems problems;
+    struct pl_buf out;
+    struct pl_err err;
+
+    pl_buf_init(&out, 1 << 16);
+    doc_problems_init(&problems, arena);
+    if (schema_sample_write(schema, PL_STR("some text"), &out, &err) == PL_OK) {
+        must(json_check(pl_buf_view(&out), 64, NULL, NULL) == PL_OK);
+        must(schema_apply(schema, arena, pl_buf_view(&out), &filled, &problems) == PL_OK);
+    }
+    pl_buf_finish(&out);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     const struct pl_str text = pl_str_n((const char *)data, size);
     const char *dashes = memmem(data, size, "\n---\n", 5);
     struct pl_str document = text, json = PL_STR("{}");
     struct doc_problems problems;
+    struct schema_library *library;
     struct schema *schema = NULL;
     struct doc_node *root = NULL;
     struct pl_arena *arena;
@@ -50,8 +89,19 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         schema = schema_compile(arena, root, &problems);
         must((schema != NULL) == (problems.total == 0));
     }
-    if (schema && json_check(json, 64, NULL, NULL) == PL_OK)
+    if (schema && json_check(json, 64, NULL, NULL) == PL_OK) {
         apply(schema, arena, json);
+        stand_alone(schema, arena, json);
+        sample(schema, arena);
+    }
+    if (root && root->type == DOC_OBJECT && doc_get(root, "$defs")) {
+        doc_problems_init(&problems, arena);
+        library = schema_library_create(arena, doc_get(root, "$defs"), &problems);
+        must(library != NULL);
+        schema = problems.total ? NULL : schema_compile_in(arena, root, library, &problems);
+        if (schema && json_check(json, 64, NULL, NULL) == PL_OK)
+            stand_alone(schema, arena, json);
+    }
     pl_arena_destroy(&arena);
     return 0;
 }

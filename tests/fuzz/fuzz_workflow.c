@@ -1,6 +1,7 @@
 /* fuzz_workflow.c - any bytes as a workflow. What compiles must be whole (every expression has its
- * step, deps and dependents agree, paths lead back) and its pinned text must compile to the same;
- * what does not must say at least one problem. */
+ * step, deps and dependents agree, paths lead back, bodies know their steps) and its pinned text
+ * must compile to the same without asking for another workflow; what does not must say at least one
+ * problem. */
 #include "service/workflow.h"
 #include "tests/fuzz/fuzz.h"
 
@@ -20,17 +21,42 @@ static bool has(struct step_def *const *steps, size_t count, const struct step_d
     return false;
 }
 
+/* What waits for a step outside its own body is the step the body stands in. */
+static void check_ref(const struct step_def *step, const struct expr_ref *ref)
+{
+    if (ref->root == EXPR_ROOT_STATE && ref->name.len)
+        must(ref->channel != NULL);
+    if (ref->root != EXPR_ROOT_STEP)
+        return;
+    must(ref->step != NULL);
+    while (step->body != ref->step->body)
+        must((step = step->body->owner) != NULL);
+    must(has(step->deps, step->n_deps, ref->step));
+}
+
+static void check_body(const struct workflow *workflow, const struct step_body *body)
+{
+    must(workflow->bodies[body->index] == body && body->workflow == workflow);
+    must(body->n_top > 0 && body->n_sinks > 0 && (!body->single || body->n_top == 1));
+    must(!body->owner || body->owner->bodies[body->number] == body);
+    for (size_t i = 0; i < body->n_top; i++)
+        must(body->top[i]->body == body && body->top[i]->parent == body->owner);
+}
+
 static void check_step(const struct workflow *workflow, const struct step_def *step)
 {
     must(workflow->steps[step->index] == step);
     must(workflow_find(workflow, step->path) == step);
     must(!step->parent || step->parent->index < step->index);
+    must(step->body->steps[step->slot] == step);
     for (const struct expr *expr = step->exprs; expr; expr = expr->next)
         for (size_t i = 0; i < expr->n_refs; i++)
-            must(expr->refs[i].root != EXPR_ROOT_STEP ||
-                 (expr->refs[i].step && has(step->deps, step->n_deps, expr->refs[i].step)));
+            check_ref(step, &expr->refs[i]);
+    for (size_t i = 0; i < step->n_writes; i++)
+        must(step->writes[i].channel && step->writes[i].value);
     for (size_t i = 0; i < step->n_deps; i++)
-        must(has(step->deps[i]->dependents, step->deps[i]->n_dependents, step));
+        must(has(step->deps[i]->dependents, step->deps[i]->n_dependents, step) &&
+             step->deps[i]->body == step->body);
     for (size_t i = 0; i < step->n_children; i++)
         must(step->children[i]->parent == step);
     if (step->kind == STEP_LLM)
@@ -48,7 +74,8 @@ static void check_workflow(const struct workflow *workflow, struct doc_problems 
     struct workflow *again = NULL;
     struct pl_buf graph;
 
-    must(workflow->root->n_top > 0 && workflow->root->n_sinks > 0);
+    for (size_t i = 0; i < workflow->n_bodies; i++)
+        check_body(workflow, workflow->bodies[i]);
     for (size_t i = 0; i < workflow->n_steps; i++)
         check_step(workflow, workflow->steps[i]);
     pl_buf_init(&graph, (size_t)64 << 20);
@@ -60,6 +87,33 @@ static void check_workflow(const struct workflow *workflow, struct doc_problems 
     must(workflow_compile(workflow->text, DOC_JSON, NULL, &again, problems) == PL_OK);
     must(again->n_steps == workflow->n_steps && strcmp(again->hash, workflow->hash) == 0);
     workflow_unref(&again);
+}
+
+/* A few stored workflows; `me` is the text at hand. */
+static bool find_workflow(void *arg, struct pl_str name, struct pl_arena *arena,
+                          struct pl_str *ret_text, enum doc_format *ret_format,
+                          int64_t *ret_version, struct pl_err *err)
+{
+    static const char *const stored[][2] = {
+        {"a", "{steps: {x: {workflow: {name: b}}, on_error: {reduce: 1}}}"},
+        {"b", "{input: {required: [x]}, steps: {x: {map: {over: [1], do: {reduce: 1}}}}}"},
+        {"c", "{steps: {x: {workflow: {name: d}}}}"},
+        {"d", "{steps: {x: {workflow: {name: c}}}}"},
+    };
+
+    *ret_format = DOC_AUTO;
+    *ret_version = 3;
+    if (pl_str_is(name, "me")) {
+        *ret_text = pl_arena_str(arena, *(const struct pl_str *)arg);
+        return true;
+    }
+    for (size_t i = 0; i < PL_ARRAY_LEN(stored); i++)
+        if (pl_str_is(name, stored[i][0])) {
+            *ret_text = pl_str(stored[i][1]);
+            return true;
+        }
+    (void)pl_err_set(err, PL_ERR_NOT_FOUND, "there is no such workflow");
+    return false;
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -74,7 +128,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         return 0;
     }
     doc_problems_init(&problems, arena);
-    enum pl_code code = workflow_compile(text, DOC_AUTO, NULL, &workflow, &problems);
+    const struct workflow_env env = {.arg = &text, .find_workflow = find_workflow};
+    enum pl_code code = workflow_compile(text, DOC_AUTO, &env, &workflow, &problems);
     if (code == PL_OK)
         check_workflow(workflow, &problems);
     else

@@ -133,6 +133,11 @@ static pid_t parent_of(pid_t pid)
     return parent;
 }
 
+bool jq_probe_lives(pid_t pid)
+{
+    return parent_of(pid) != 0;
+}
+
 size_t jq_probe_children(pid_t parent, pid_t *pids, size_t max)
 {
     DIR *proc = opendir("/proc");

@@ -50,6 +50,8 @@ void jq_ask_finish(struct jq_ask *ask);
 /* All of that for one text: its result. */
 const char *jq_probe_eval(struct jq_probe *probe, const char *text, const char *document);
 
+/* Not ended, nor waiting to be waited for. */
+bool jq_probe_lives(pid_t pid);
 /* The processes that have `parent`, at most `max`; how many there are. Ended ones do not count. */
 size_t jq_probe_children(pid_t parent, pid_t *pids, size_t max);
 /* Waits until there are `count` children of this process; false after ten seconds. */

@@ -56,6 +56,8 @@ static const char *const bad_options[][2] = {
     {"echo?vote=a:x", "'vote' is a whole number"},
     {"echo?vote=a,,b", "'vote' is a list of up to"},
     {"echo?text=a&vote=b", "'text' and 'vote' both fix the answer"},
+    {"echo?tools=2", "'tools' is 0 (it calls no tool) or 1"},
+    {"echo?bad_json=some", "'bad_json' is a whole number"},
     {"echo?tokens=1&tokens=2", "option 'tokens' is there twice"},
 };
 

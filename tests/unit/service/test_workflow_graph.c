@@ -21,9 +21,25 @@ static const char *const source =
     "    needs: [group, empty]\n"
     "    reduce: \"${ .steps.start.output }\"\n";
 
-static void graph_is(enum graph_format format, const char *expected)
+static const char *const inside =
+    "name: inside\n"
+    "steps:\n"
+    "  list: {reduce: [1]}\n"
+    "  each:\n"
+    "    join: {fraction: 0.5}\n"
+    "    map:\n"
+    "      over: \"${ .steps.list.output }\"\n"
+    "      do: {workflow: {steps: {x: {reduce: 1}, y: {reduce: \"${ .steps.x.output }\"}}}}\n"
+    "      collapse: {do: {reduce: \"${ .items }\"}}\n"
+    "  choice:\n"
+    "    vote: {among: {a: {reduce: \"${ .steps.each.output }\"}}, method: judge, judge: {reduce: "
+    "a}}\n"
+    "  agent: {agent: {model: sim/echo, prompt: hi, tools: {find: {do: {sleep: 1s}}}}}\n"
+    "  loop: {repeat: {max: 3, steps: {z: {human: {ask: ok}}}}}\n";
+
+static void graph_of(const char *text, enum graph_format format, const char *expected)
 {
-    struct workflow *workflow = test_workflow(source);
+    struct workflow *workflow = test_workflow(text);
     struct pl_buf out;
 
     pl_buf_init(&out, 1 << 20);
@@ -33,6 +49,62 @@ static void graph_is(enum graph_format format, const char *expected)
     pl_buf_finish(&out);
     workflow_unref(&workflow);
 }
+
+static void graph_is(enum graph_format format, const char *expected)
+{
+    graph_of(source, format, expected);
+}
+
+START_TEST(bodies_are_drawn_inside_their_step)
+{
+    graph_of(inside, GRAPH_MERMAID,
+             "flowchart TD\n"
+             "  n0[\"list: reduce\"]\n"
+             "  subgraph n1[\"each: map, fraction 0.5\"]\n"
+             "    subgraph n2[\"do: workflow\"]\n"
+             "      n3[\"x: reduce\"]\n"
+             "      n4[\"y: reduce\"]\n"
+             "    end\n"
+             "    n5[\"collapse: reduce\"]\n"
+             "  end\n"
+             "  subgraph n6[\"choice: vote, judge among 1\"]\n"
+             "    n7[\"a: reduce\"]\n"
+             "    n8[\"judge: reduce\"]\n"
+             "  end\n"
+             "  subgraph n9[\"agent: agent\"]\n"
+             "    n10[\"turn: llm\"]\n"
+             "    n11[\"find: sleep\"]\n"
+             "  end\n"
+             "  subgraph n12[\"loop: repeat, at most 3\"]\n"
+             "    n13[\"z: human\"]\n"
+             "  end\n"
+             "  n0 --> n1\n"
+             "  n3 --> n4\n"
+             "  n1 --> n6\n");
+    graph_of(inside, GRAPH_JSON,
+             "{\"nodes\":["
+             "{\"id\":\"list\",\"kind\":\"reduce\"},"
+             "{\"id\":\"each\",\"kind\":\"map\",\"join\":\"fraction\"},"
+             "{\"id\":\"each.*\",\"kind\":\"workflow\",\"parent\":\"each\",\"body\":\"branch\"},"
+             "{\"id\":\"each.*.x\",\"kind\":\"reduce\",\"parent\":\"each.*\",\"body\":\"steps\"},"
+             "{\"id\":\"each.*.y\",\"kind\":\"reduce\",\"parent\":\"each.*\",\"body\":\"steps\"},"
+             "{\"id\":\"each.collapse.*.*\",\"kind\":\"reduce\",\"parent\":\"each\","
+             "\"body\":\"collapse\"},"
+             "{\"id\":\"choice\",\"kind\":\"vote\",\"join\":\"settled\"},"
+             "{\"id\":\"choice.a\",\"kind\":\"reduce\",\"parent\":\"choice\",\"body\":\"branch\"},"
+             "{\"id\":\"choice.judge\",\"kind\":\"reduce\",\"parent\":\"choice\",\"body\":"
+             "\"judge\"},"
+             "{\"id\":\"agent\",\"kind\":\"agent\"},"
+             "{\"id\":\"agent.*\",\"kind\":\"llm\",\"parent\":\"agent\",\"body\":\"turn\"},"
+             "{\"id\":\"agent.*.find\",\"kind\":\"sleep\",\"parent\":\"agent\",\"body\":\"tool\"},"
+             "{\"id\":\"loop\",\"kind\":\"repeat\"},"
+             "{\"id\":\"loop.*.z\",\"kind\":\"human\",\"parent\":\"loop\",\"body\":\"turn\"}],"
+             "\"edges\":["
+             "{\"from\":\"list\",\"to\":\"each\"},"
+             "{\"from\":\"each.*.x\",\"to\":\"each.*.y\"},"
+             "{\"from\":\"each\",\"to\":\"choice\"}]}");
+}
+END_TEST
 
 START_TEST(mermaid_frames_a_parallel_and_hangs_a_handler_on_its_step)
 {
@@ -122,6 +194,7 @@ int main(void)
     SRunner *runner = srunner_create(suite);
     int failed;
 
+    tcase_add_test(tcase, bodies_are_drawn_inside_their_step);
     tcase_add_test(tcase, mermaid_frames_a_parallel_and_hangs_a_handler_on_its_step);
     tcase_add_test(tcase, dot_clips_edges_at_the_frame);
     tcase_add_test(tcase, json_names_steps_by_their_paths);
