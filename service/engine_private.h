@@ -39,6 +39,10 @@ struct run_exec *engine_find_locked(struct engine *engine, struct pl_str tenant,
 /* Hangs a run into the table and sends it to its loop. Errors: SHUTTING_DOWN, CONFLICT (it runs
  * already): the exec is still the caller's. */
 enum pl_code engine_launch(struct engine *engine, struct run_exec *exec, struct pl_err *err);
+/* Sends an answer to its run. Errors: NO_MEMORY; then it is still the caller's. Else told by
+ * answer->done, at once with CONFLICT when the run does not go on here. */
+enum pl_code engine_post_answer(struct engine *engine, struct pl_str tenant, struct pl_str run_id,
+                                struct run_answer *answer, struct pl_err *err);
 /* Loads an unfinished run from its rows and launches it. Errors: as engine_resume_run. */
 enum pl_code engine_load(struct engine *engine, const struct engine_run_request *request,
                          struct pl_err *err);

@@ -334,6 +334,7 @@ enum pl_code run_core_step(struct run_core *core, struct run_event *event,
         run_frames_reap(core);
         take(core, event);
         run_core_settle(core);
+        run_waiting_update(core);
     }
     if (core->out_of_memory)
         return PL_ERR_NO_MEMORY;
@@ -416,6 +417,8 @@ static void count_progress(struct run_progress *progress, const struct run_node 
         progress->cancelled++;
     else if (strcmp(node_state_status(node->state), "pending") == 0)
         progress->pending++;
+    else if (node->state == NODE_ASKING)
+        progress->waiting++;
     else
         progress->running++;
 }
