@@ -2,7 +2,6 @@
  * compiling itself (workflow.c) nor the rows (engine_workflows.c). A definition that calls others
  * by name gets them from the same tenant's store, or, once it is pinned, from its own text. */
 #include "service/engine_private.h"
-#include "service/jq_check.h"
 #include "service/llm/provider.h"
 #include "service/workflow_cache.h"
 #include "storage/store.h"
@@ -49,7 +48,7 @@ static enum pl_code world_check_jq(void *arg, struct expr *const *exprs, size_t 
 {
     const struct world *world = arg;
 
-    return jq_check_exprs(world->engine->jq, exprs, n_exprs, errors, err);
+    return workflow_check_jq(world->engine->jq, exprs, n_exprs, errors, err);
 }
 
 enum pl_code engine_compile(struct engine *engine, const struct engine_text *text,

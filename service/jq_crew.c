@@ -7,6 +7,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <signal.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
 #include <sys/wait.h>
@@ -16,6 +17,8 @@ enum {
     CPU_US = 1 * SECOND,         /* one expression */
     COMPILE_CPU_US = 3 * SECOND, /* a chunk of them, the first time */
     WALL_US = 30 * SECOND,       /* either, on a machine that lends no processor */
+    HEAVY_US = SECOND / 10,      /* work that takes more yields to everybody from there on */
+    HEAVY_NICENESS = 19,
     READ_SIZE = 64 << 10,
     REQUEST_MAX = 256 << 20, /* bytes of one chunk's texts */
 };
@@ -339,6 +342,24 @@ enum jq_heard jq_crew_hear(struct jq_crew *crew, struct pl_mutex *lock, struct p
 
 /* ---- time and death ---- */
 
+/* Heavy work is pushed behind everybody else's. There is no way back from that without privileges,
+ * so the worker goes when the work is done. Microseconds until it may be heavy, `left` when that is
+ * settled. */
+static int64_t watch_weight(struct jq_crew *crew, int64_t wall_us, int64_t left)
+{
+    int64_t until = HEAVY_US - wall_us;
+
+    if (crew->heavy || crew->compiling)
+        return left;
+    if (until <= 0)
+        until = HEAVY_US - (jq_child_cpu_us(&crew->child) - crew->cpu_us);
+    if (until > 0)
+        return until < left ? until : left;
+    crew->heavy = true;
+    (void)setpriority(PRIO_PROCESS, (id_t)crew->child.pid, HEAVY_NICENESS);
+    return left;
+}
+
 int64_t jq_crew_watch_locked(struct jq_crew *crew, int64_t now_us)
 {
     int64_t limit = crew->compiling ? COMPILE_CPU_US : CPU_US;
@@ -349,12 +370,9 @@ int64_t jq_crew_watch_locked(struct jq_crew *crew, int64_t now_us)
         left = limit - (jq_child_cpu_us(&crew->child) - crew->cpu_us);
     if (crew->state == JQ_STARTING)
         left = WALL_US;
-    if (left <= 0)
-        crew->verdict = JQ_OVER_CPU;
-    else if (wall >= WALL_US)
-        crew->verdict = JQ_OVER_WALL;
-    else
-        return left;
+    if (left > 0 && wall < WALL_US)
+        return crew->state == JQ_BUSY ? watch_weight(crew, wall, left) : left;
+    crew->verdict = left > 0 ? JQ_OVER_WALL : JQ_OVER_CPU;
     jq_child_kill(&crew->child);
     return WALL_US; /* its end is heard */
 }
@@ -411,7 +429,7 @@ struct jq_job *jq_crew_bury(struct jq_crew *crew, struct pl_mutex *lock)
     pl_buf_finish(&crew->out);
     pl_buf_finish(&crew->in);
     crew->document = (struct pl_str){0};
-    crew->sending = crew->tired = crew->compiling = false;
+    crew->sending = crew->tired = crew->heavy = crew->compiling = false;
     crew->verdict = JQ_ALIVE;
     return job;
 }

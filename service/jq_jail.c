@@ -49,6 +49,18 @@ static bool settle_time_zone(void)
     return localtime_r(&epoch, &tm) != NULL;
 }
 
+/* When memory runs out, one of these goes and not the service. Not being able to say so is no
+ * reason not to work. */
+static void volunteer(void)
+{
+    int fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
+
+    if (fd < 0)
+        return;
+    (void)!write(fd, "1000", 4);
+    close(fd);
+}
+
 enum pl_code jq_jail_enter(int keep, struct pl_err *err)
 {
     (void)prctl(PR_SET_NAME, "plait-jq");
@@ -59,6 +71,7 @@ enum pl_code jq_jail_enter(int keep, struct pl_err *err)
         return refused("cannot close its descriptors", err);
     if (!settle_time_zone())
         return refused("cannot empty its environment", err);
+    volunteer();
     if (setpriority(PRIO_PROCESS, 0, NICENESS) != 0)
         return refused("cannot lower its priority", err);
     if (prctl(PR_SET_DUMPABLE, 0) != 0 || !limit(RLIMIT_CORE, 0) || !limit(RLIMIT_FSIZE, 0))

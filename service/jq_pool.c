@@ -247,10 +247,12 @@ static void count_failure(struct jq_pool *pool, const struct pl_err *err)
 
 static void start_worker(struct jq_pool *pool, struct jq_crew *crew)
 {
+    struct pl_err err = {.code = PL_OK};
     struct jq_child child;
-    struct pl_err err;
 
-    if (jq_child_start(&child, &err) != PL_OK) {
+    if (!jq_worker_possible())
+        (void)pl_err_set(&err, PL_ERR_INTERNAL, "this program cannot be started as a jq worker");
+    if (err.code != PL_OK || jq_child_start(&child, &err) != PL_OK) {
         count_failure(pool, &err);
         return;
     }
@@ -359,7 +361,7 @@ static enum jq_crew_state state_of(struct jq_pool *pool, const struct jq_crew *c
 static void next_for(struct jq_pool *pool, struct jq_crew *crew)
 {
     struct jq_job *job = crew->job;
-    bool over = job->answered == job->n_indexes, retire = crew->tired;
+    bool over = job->answered == job->n_indexes, retire = crew->tired || crew->heavy;
     bool given = false;
 
     if (retire) {

@@ -16,6 +16,10 @@ enum {
     JQ_EXTRA_WORKERS = 4, /* over the fixed number, while all of those are stuck */
 };
 
+/* Whether main() has called jq_worker_main_if_asked: a program that has not, started as a worker,
+ * would do all its work once more instead. */
+bool jq_worker_possible(void);
+
 /* A worker's place in the pool; processes come and go in it.
  *
  *   ABSENT -> STARTING -> IDLE <-> BUSY, and from each back to ABSENT when the process ends
@@ -43,7 +47,8 @@ struct jq_crew {
     int64_t since_us, cpu_us; /* guarded by lock: when its present work began */
 
     struct pl_buf in; /* pool's thread only: answers not complete yet */
-    bool tired;       /* pool's thread only */
+    bool tired;       /* pool's thread only: it wants to be replaced */
+    bool heavy;       /* pool's thread only: it has been pushed behind everybody */
     enum jq_verdict { JQ_ALIVE, JQ_OVER_CPU, JQ_OVER_WALL, JQ_BREACH } verdict; /* pool's thread */
 };
 

@@ -5,7 +5,7 @@
 #include "service/schema.h"
 
 #include "base/json.h"
-#include "service/schema_node.h"
+#include "service/schema_check.h"
 
 static struct pl_str trim(struct pl_str json)
 {
@@ -92,7 +92,7 @@ bool schema_fits(struct schema_check *check, const struct schema *schema, struct
 
     if (schema->never)
         return schema_report(check, place, "no value is allowed here");
-    if (!schema_work(check, 1 + json.len / SCHEMA_BYTES_A_UNIT))
+    if (!schema_work(check, SCHEMA_FIT_UNITS + json.len / SCHEMA_BYTES_A_UNIT))
         return false;
     if (check->depth == SCHEMA_DEPTH)
         return schema_stop(check, "checking this value opens more than 500 schemas, one inside "
@@ -106,28 +106,35 @@ bool schema_fits(struct schema_check *check, const struct schema *schema, struct
 }
 
 enum pl_code schema_validate(const struct schema *schema, struct pl_arena *arena,
-                             struct pl_str json, struct doc_problems *problems)
+                             struct pl_str json, struct schema_limits *limits,
+                             struct doc_problems *problems)
 {
-    struct schema_shared shared = {.work = SCHEMA_WORK + (uint64_t)json.len * SCHEMA_WORK_PER_BYTE};
+    struct schema_shared shared = {.work = limits->work};
     struct schema_check check = {.arena = arena, .problems = problems, .shared = &shared};
     bool fits;
 
     pl_buf_init(&shared.text, json.len + 8);
     fits = schema_fits(&check, schema, trim(json), NULL, NULL);
+    limits->work = shared.work;
     schema_matcher_finish(&shared.matcher);
     pl_buf_finish(&shared.text);
     if (shared.no_memory || pl_arena_failed(arena))
         return PL_ERR_NO_MEMORY;
-    if (shared.stopped)
-        fits = schema_report(&check, NULL, "%s", shared.stopped);
+    if (shared.stopped) {
+        const char *why = shared.stopped;
+
+        shared.stopped = NULL;
+        fits = schema_report(&check, NULL, "%s", why);
+    }
     return fits ? PL_OK : PL_ERR_INVALID_INPUT;
 }
 
 enum pl_code schema_apply(const struct schema *schema, struct pl_arena *arena, struct pl_str json,
                           struct pl_str *ret_filled, struct doc_problems *problems)
 {
+    struct schema_limits limits = schema_limits_for(json);
     const char *why = NULL;
-    struct pl_str filled = schema_fill(schema, arena, json, &why);
+    struct pl_str filled = schema_fill(schema, arena, json, &limits, &why);
     enum pl_code code;
 
     if (pl_arena_failed(arena))
@@ -137,7 +144,7 @@ enum pl_code schema_apply(const struct schema *schema, struct pl_arena *arena, s
         doc_problem_add(problems, 0, 0, "", "%s", why);
         return PL_ERR_INVALID_INPUT;
     }
-    code = schema_validate(schema, arena, filled, problems);
+    code = schema_validate(schema, arena, filled, &limits, problems);
     if (code == PL_OK || code == PL_ERR_INVALID_INPUT)
         *ret_filled = filled;
     return code;

@@ -38,8 +38,9 @@ struct schema *schema_compile(struct pl_arena *arena, const struct doc_node *nod
 /* The schema as JSON text that stands alone, for a provider's structured output: what it refers to
  * in the library is moved into its `$defs` (as `name`, or `name_2` when that is taken), every
  * `$ref` is a pointer `#/...` into the text, and `$id` and `$anchor`, which nothing needs then, are
- * left out. In the arena; absent (and the arena has failed) when out of memory. */
-struct pl_str schema_json(const struct schema *schema, struct pl_arena *arena);
+ * left out. Kept with the schema, whose arena it must be: only before others see the schema. Absent
+ * (and the arena has failed) when out of memory. */
+struct pl_str schema_json(struct schema *schema, struct pl_arena *arena);
 
 /* Checks one JSON value (checked text). Each problem has the pointer into the value and the rule it
  * breaks. Returns PL_OK when valid, INVALID_INPUT when not, NO_MEMORY. Defaults of missing

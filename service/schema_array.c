@@ -1,7 +1,7 @@
 /* schema_array.c - keywords for lists. Not their elements' own rules, which come back by way of
  * schema_fits. Called by schema.c. */
 #include "base/json.h"
-#include "service/schema_node.h"
+#include "service/schema_check.h"
 
 #include <stdlib.h>
 

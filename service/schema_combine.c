@@ -1,7 +1,7 @@
 /* schema_combine.c - schemas that apply to the same value as the one they stand in: allOf, anyOf,
  * oneOf, not, if, $ref; and what none of them looked at. Called by schema.c. */
 #include "base/json.h"
-#include "service/schema_node.h"
+#include "service/schema_check.h"
 
 #include <stdio.h>
 #include <stdlib.h>

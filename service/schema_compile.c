@@ -80,6 +80,8 @@ static bool compiler_init(struct schema_compiler *compiler, struct schema_index 
 {
     compiler->before = compiler->problems->total;
     compiler->last_pending = &compiler->pending;
+    compiler->limits = schema_limits_for((struct pl_str){0});
+    compiler->limits.work *= 4;
     compiler->index = index;
     index->nodes = pl_map_create(compiler->arena, 8);
     return index->nodes != NULL;
@@ -98,16 +100,34 @@ static void check_default(struct schema_compiler *compiler, const struct schema_
     const char *why = NULL;
 
     doc_problems_init(&found, compiler->arena);
-    filled = schema_fill(fallback->schema, compiler->arena, fallback->schema->fallback, &why);
+    filled = schema_fill(fallback->schema, compiler->arena, fallback->schema->fallback,
+                         &compiler->limits, &why);
     if (why)
         doc_problem_at(compiler->problems, fallback->node, false, "default: %s", why);
     if (!filled.ptr)
         return;
-    if (schema_validate(fallback->schema, compiler->arena, filled, &found) ==
+    if (schema_validate(fallback->schema, compiler->arena, filled, &compiler->limits, &found) ==
             PL_ERR_INVALID_INPUT &&
         found.count)
         doc_problem_at(compiler->problems, fallback->node, false,
                        "default: does not fit the schema it stands in: %s", found.items[0].message);
+}
+
+static bool has_default(const struct schema *schema)
+{
+    while (schema && !schema->fallback.ptr)
+        schema = schema->ref;
+    return schema != NULL;
+}
+
+/* What filling has to know; references must not go in circles. */
+static void note_defaults(struct schema_compiler *compiler)
+{
+    for (struct schema *schema = compiler->schemas; schema; schema = schema->next) {
+        schema->fills = compiler->fallbacks || (compiler->library && compiler->library->fills);
+        for (size_t i = 0; i < schema->n_properties && schema->fills; i++)
+            schema->defaults |= has_default(schema->properties[i]->schema);
+    }
 }
 
 /* Once everything has been read. */
@@ -118,10 +138,9 @@ static void finish(struct schema_compiler *compiler)
     schema_link_refs(compiler);
     if (is_sound(compiler))
         schema_check_circles(compiler);
-    for (struct schema *schema = compiler->schemas; schema; schema = schema->next)
-        schema->fills = compiler->fallbacks || (compiler->library && compiler->library->fills);
-    if (compiler->library && compiler->library->broken)
+    if (!is_sound(compiler) || (compiler->library && compiler->library->broken))
         return;
+    note_defaults(compiler);
     for (; fallback && is_sound(compiler); fallback = fallback->next)
         check_default(compiler, fallback);
 }

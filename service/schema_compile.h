@@ -4,7 +4,7 @@
 #define PLAIT_SERVICE_SCHEMA_COMPILE_H
 
 #include "base/map.h"
-#include "service/schema_node.h"
+#include "service/schema_check.h"
 
 /* Where schemas are found. */
 struct schema_index {
@@ -52,6 +52,7 @@ struct schema_compiler {
     size_t count;
     struct schema_pending *pending, **last_pending;
     struct schema_fallback *fallbacks;
+    struct schema_limits limits; /* of all checks of defaults together */
 };
 
 typedef void schema_keyword(struct schema_compiler *compiler, struct schema *schema,

@@ -5,7 +5,7 @@
  * member. They are carried along as layers; the first that has a default for a name gives it. */
 #include "base/json.h"
 #include "base/map.h"
-#include "service/schema_node.h"
+#include "service/schema_check.h"
 
 /* Text to put before the byte at `offset`. */
 struct splice {
@@ -19,37 +19,40 @@ struct filler {
     const char *start; /* of the whole text */
     struct splice *first, **last;
     size_t added; /* bytes, here */
-    size_t *room; /* bytes that may still be added in all */
+    struct schema_limits *limits;
     unsigned depth;
     const char **why;
 };
 
 /* The schemas of one value, those behind `$ref` included. */
 struct layers {
-    const struct schema *few[8], **items;
-    size_t count, capacity;
+    const struct schema *items[SCHEMA_IN_PLACE]; /* those past that have no say */
+    size_t count;
 };
 
 static struct pl_str fill_text(const struct filler *outer, const struct layers *layers,
                                struct pl_str json);
 
+/* False once there is no work left to do it with. */
+static bool work(struct filler *filler, size_t units)
+{
+    if (filler->limits->work > units) {
+        filler->limits->work -= units;
+        return true;
+    }
+    if (!*filler->why)
+        *filler->why = "filling in its defaults takes too much work";
+    return false;
+}
+
 static void add_layer(struct filler *filler, struct layers *layers, const struct schema *schema)
 {
-    for (; schema; schema = schema->ref) {
-        if (!layers->items) {
-            layers->items = layers->few;
-            layers->capacity = PL_ARRAY_LEN(layers->few);
-        }
-        if (layers->count == layers->capacity) {
-            const struct schema **more =
-                pl_arena_alloc_array(filler->arena, 2 * layers->capacity, sizeof(*more));
-
-            if (!more)
+    for (; schema && layers->count < PL_ARRAY_LEN(layers->items); schema = schema->ref) {
+        for (size_t i = 0; i < layers->count; i++)
+            if (layers->items[i] == schema)
                 return;
-            memcpy(more, layers->items, layers->count * sizeof(*more));
-            layers->items = more;
-            layers->capacity *= 2;
-        }
+        if (!work(filler, 1 + layers->count / 4))
+            return;
         layers->items[layers->count++] = schema;
     }
 }
@@ -60,11 +63,11 @@ static void add_splice(struct filler *filler, const char *at, struct pl_str text
 
     if (!splice || *filler->why)
         return;
-    if (text.len > *filler->room) {
+    if (text.len > filler->limits->room) {
         *filler->why = "with its defaults the value is more than 16 MiB larger";
         return;
     }
-    *filler->room -= text.len;
+    filler->limits->room -= text.len;
     splice->offset = (size_t)(at - filler->start);
     splice->text = text;
     *filler->last = splice;
@@ -78,7 +81,7 @@ static void fill(struct filler *filler, const struct layers *layers, struct pl_s
 static void layers_of(struct filler *filler, const struct layers *layers, struct pl_str key,
                       struct layers *ret)
 {
-    *ret = (struct layers){0};
+    ret->count = 0;
     for (size_t i = 0; i < layers->count; i++) {
         const struct schema_property *property = schema_property_of(layers->items[i], key);
 
@@ -115,9 +118,8 @@ static struct pl_str fallback_of(const struct schema *schema)
 static bool has_defaults(const struct layers *layers)
 {
     for (size_t i = 0; i < layers->count; i++)
-        for (size_t p = 0; p < layers->items[i]->n_properties; p++)
-            if (fallback_of(layers->items[i]->properties[p]->schema).ptr)
-                return true;
+        if (layers->items[i]->defaults)
+            return true;
     return false;
 }
 
@@ -155,6 +157,8 @@ static void fill_object(struct filler *filler, const struct layers *layers, stru
     if (!comma)
         at--;
     for (size_t i = 0; seen && i < layers->count; i++) {
+        if (!layers->items[i]->defaults || !work(filler, layers->items[i]->n_properties))
+            continue;
         for (size_t p = 0; p < layers->items[i]->n_properties; p++) {
             const struct schema_property *property = layers->items[i]->properties[p];
             struct pl_str fallback = fallback_of(property->schema);
@@ -183,7 +187,7 @@ static void fill_array(struct filler *filler, const struct layers *layers, struc
     if (!items && !longest)
         return;
     for (json_iter_init(&it, json); json_iter_next(&it) && (items || index < longest); index++) {
-        inner = (struct layers){0};
+        inner.count = 0;
         for (size_t i = 0; i < layers->count; i++) {
             const struct schema *layer = layers->items[i];
 
@@ -198,7 +202,8 @@ static void fill(struct filler *filler, const struct layers *layers, struct pl_s
 {
     enum json_type type = json_type(json);
 
-    if (!layers->count || *filler->why || pl_arena_failed(filler->arena))
+    if (!layers->count || *filler->why || pl_arena_failed(filler->arena) ||
+        !work(filler, 1 + json.len / SCHEMA_BYTES_A_UNIT))
         return;
     if (type == JSON_OBJECT)
         fill_object(filler, layers, json);
@@ -245,14 +250,14 @@ static struct pl_str fill_text(const struct filler *outer, const struct layers *
 }
 
 struct pl_str schema_fill(const struct schema *schema, struct pl_arena *arena, struct pl_str json,
-                          const char **ret_why)
+                          struct schema_limits *limits, const char **ret_why)
 {
-    size_t room = SCHEMA_FILLED;
-    struct filler filler = {.arena = arena, .room = &room, .why = ret_why};
-    struct layers layers = {0};
+    struct filler filler = {.arena = arena, .limits = limits, .why = ret_why};
+    struct layers layers;
 
     if (!schema->fills)
         return json;
+    layers.count = 0;
     add_layer(&filler, &layers, schema);
     return fill_text(&filler, &layers, json);
 }

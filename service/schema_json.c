@@ -174,13 +174,13 @@ static void write_root(struct writer *writer)
     json_object_end(&writer->out);
 }
 
-struct pl_str schema_json(const struct schema *schema, struct pl_arena *arena)
+struct pl_str schema_json(struct schema *schema, struct pl_arena *arena)
 {
     struct writer writer = {.arena = arena, .root = schema, .seen = pl_map_create(arena, 8)};
     struct pl_str json = {0};
 
-    if (!writer.seen)
-        return json;
+    if (schema->alone.ptr || !writer.seen)
+        return schema->alone;
     writer.last = &writer.first;
     pl_buf_init(&writer.out, SCHEMA_TEXT);
     write_root(&writer);
@@ -189,5 +189,7 @@ struct pl_str schema_json(const struct schema *schema, struct pl_arena *arena)
     else
         json = pl_arena_str(arena, pl_buf_view(&writer.out));
     pl_buf_finish(&writer.out);
-    return pl_arena_failed(arena) ? (struct pl_str){0} : json;
+    if (!pl_arena_failed(arena))
+        schema->alone = json;
+    return schema->alone;
 }

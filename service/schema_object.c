@@ -2,7 +2,7 @@
  * schema_fits. Called by schema.c. */
 #include "base/json.h"
 #include "base/map.h"
-#include "service/schema_node.h"
+#include "service/schema_check.h"
 
 /* A member of the value that is looked at. */
 struct member {

@@ -2,7 +2,7 @@
  * (schema.c). */
 #include "base/json.h"
 #include "base/limits.h"
-#include "service/schema_node.h"
+#include "service/schema_check.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -95,7 +95,7 @@ bool schema_report(struct schema_check *check, const struct schema_place *place,
     char label[LABEL] = "", message[400];
     va_list args;
 
-    if (!schema_wants_words(check))
+    if (!schema_wants_words(check) || check->shared->stopped || check->shared->no_memory)
         return false;
     if (problems && problems->count == PL_LIMIT_PROBLEMS) {
         problems->total++;

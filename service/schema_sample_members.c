@@ -159,6 +159,7 @@ static struct pl_str other_name(struct sampler *sampler, const struct sample_lay
                            nth, nth, false, &text);
     if (text.len == 0)
         pl_buf_printf(&text, "key%u", nth + 1);
+    sampler->shared.no_memory |= pl_buf_failed(&text) && !text.too_large;
     name = pl_arena_str(sampler->arena, pl_buf_view(&text));
     pl_buf_finish(&text);
     return name;

@@ -3,7 +3,7 @@
 #ifndef PLAIT_SERVICE_SCHEMA_SAMPLE_NODE_H
 #define PLAIT_SERVICE_SCHEMA_SAMPLE_NODE_H
 
-#include "service/schema_node.h"
+#include "service/schema_check.h"
 
 enum {
     SAMPLE_LAYERS = 64,   /* schemas that speak of one value */

@@ -241,8 +241,8 @@ bool sample_string(struct sampler *sampler, const struct sample_layers *layers, 
         found = try_string(sampler, layers, pl_buf_view(&text));
         found = found || (i == 0 && try_patterns(sampler, layers, &lengths, nth, &text));
     }
-    if (pl_buf_failed(&text))
-        sampler->out->failed = sampler->out->too_large = true;
+    sampler->out->failed |= pl_buf_failed(&text);
+    sampler->out->too_large |= text.too_large;
     pl_buf_finish(&text);
     return found;
 }

@@ -2,7 +2,7 @@
  * objects (schema_object.c), or schemas of schemas (schema_combine.c). Numbers of any size count
  * exactly, read from their text. Called by schema.c. */
 #include "base/json.h"
-#include "service/schema_node.h"
+#include "service/schema_check.h"
 
 #include <stdio.h>
 
@@ -141,7 +141,11 @@ bool schema_matches(struct schema_check *check, const struct schema_pattern *pat
 {
     struct schema_shared *shared = check->shared;
 
-    switch (schema_pattern_match(pattern, &shared->matcher, text, &shared->work)) {
+    uint64_t states = shared->work * SCHEMA_STATES_A_UNIT;
+    enum schema_match match = schema_pattern_match(pattern, &shared->matcher, text, &states);
+
+    shared->work = states / SCHEMA_STATES_A_UNIT;
+    switch (match) {
     case SCHEMA_MATCH:
         return true;
     case SCHEMA_MATCH_NO_MEMORY:

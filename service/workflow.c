@@ -117,7 +117,7 @@ static enum pl_code build(struct workflow *workflow, const struct doc_node *root
     wf_parse_workflow(&parser);
     wf_check(&parser);
     if (pl_arena_failed(parser.scratch) || pl_arena_failed(parser.arena) ||
-        pl_arena_failed(problems->arena) || pl_arena_failed(session->arena))
+        pl_arena_failed(problems->arena) || pl_arena_failed(session->arena) || session->no_memory)
         code = PL_ERR_NO_MEMORY;
     else if (problems->total > before)
         code = PL_ERR_INVALID_WORKFLOW;

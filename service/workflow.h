@@ -63,6 +63,11 @@ struct workflow_env {
                              struct pl_err *errors, struct pl_err *err);
 };
 
+struct jq_pool;
+/* What a check_jq does: asks a pool, or (NULL) a worker that is ended afterwards. */
+enum pl_code workflow_check_jq(struct jq_pool *pool, struct expr *const *exprs, size_t n_exprs,
+                               struct pl_err *errors, struct pl_err *err) PL_MUST_CHECK;
+
 /* Parses, checks and compiles. All problems at once go to `problems` (its arena may be another one
  * than the workflow's). Errors: INVALID_YAML, INVALID_JSON, TOO_LARGE, INVALID_WORKFLOW (see
  * problems), NO_MEMORY. On success one reference is yours. */

@@ -107,38 +107,52 @@ static void compile(struct wf_session *session, const struct found *found,
         session->bytes += found->text.len;
         session->children[session->n_children++] = child;
     } else {
+        session->no_memory |= code == PL_ERR_NO_MEMORY;
         child->why = first_problem(session, &problems);
     }
 }
 
-const struct wf_child *wf_session_child(struct wf_session *session, struct pl_str name,
-                                        const struct wf_caller *caller)
+/* Finds and compiles the child; *ret_child may become one that is known by its key. */
+static void get_child(struct wf_session *session, struct pl_str name,
+                      const struct wf_caller *caller, struct wf_child **ret_child)
 {
-    struct wf_child *child = pl_map_get(session->asked, name);
+    struct wf_child *child = *ret_child;
     struct found found = {.key = name};
 
-    if (child && child->workflow)
-        return child;
-    if (child && child->why)
-        return child;
-    child = pl_arena_alloc(session->arena, sizeof(*child));
-    if (!child)
-        return NULL;
     child->key = name;
     child->why = refused(session, caller, name);
     if (!child->why)
         child->why = find(session, name, &found);
+    if (child->why)
+        return;
     child->key = found.key;
-    if (!child->why && !pl_str_eq(name, found.key)) {
+    if (!pl_str_eq(name, found.key)) {
         struct wf_child *same = pl_map_get(session->asked, found.key);
 
-        if (same)
-            child = same;
-        else
-            child->why = refused(session, caller, found.key);
+        if (same) {
+            *ret_child = same;
+            return;
+        }
+        child->why = refused(session, caller, found.key);
     }
-    if (!child->why && !child->workflow)
+    if (!child->why)
         compile(session, &found, caller, child);
+}
+
+const struct wf_child *wf_session_child(struct wf_session *session, struct pl_str asked,
+                                        const struct wf_caller *caller)
+{
+    struct wf_child *child = pl_map_get(session->asked, asked);
+    struct pl_str name;
+
+    if (child)
+        return child;
+    /* Who asks may be refused and freed before the session ends. */
+    name = pl_arena_str(session->arena, asked);
+    child = pl_arena_alloc(session->arena, sizeof(*child));
+    if (!child || !name.ptr)
+        return NULL;
+    get_child(session, name, caller, &child);
     (void)pl_map_put(session->asked, name, child, NULL);
     (void)pl_map_put(session->asked, child->key, child, NULL);
     return pl_arena_failed(session->arena) ? NULL : child;

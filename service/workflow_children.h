@@ -31,7 +31,8 @@ struct wf_session {
     struct pl_map *asked;           /* name as written or key -> struct wf_child */
     struct wf_child **children;     /* those that were compiled, in that order */
     size_t n_children;
-    size_t bytes; /* of their texts */
+    size_t bytes;   /* of their texts */
+    bool no_memory; /* a compilation ran out of it */
 };
 
 /* False when memory is out. */

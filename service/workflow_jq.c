@@ -1,5 +1,6 @@
 /* workflow_jq.c - the jq programs of a workflow as one unit: numbered, gathered, and asked whether
- * they are sound. Not their running (jq_pool). Called by workflow_check. */
+ * they are sound. Not their running (jq_pool). Called by workflow_check; workflow_check_jq by those
+ * who make a workflow_env. */
 #include "service/workflow_checks.h"
 
 #include "service/jq_pool.h"
@@ -90,6 +91,7 @@ static void ask(const struct programs *programs)
     struct wf_ctx ctx = {.p = p};
     struct pl_err *errors = pl_arena_alloc_array(p->scratch, programs->count, sizeof(*errors));
     struct pl_err err = {0};
+    char shown[DOC_EXCERPT];
 
     if (!errors)
         return;
@@ -99,7 +101,8 @@ static void ask(const struct programs *programs)
     }
     for (size_t i = 0; i < programs->count; i++)
         if (errors[i].code != PL_OK)
-            expr_jq_problem(programs->exprs[i], &errors[i], p->problems);
+            wf_problem(&ctx, programs->exprs[i]->node, "in expression '%s', %s",
+                       doc_excerpt(programs->exprs[i]->text, shown), errors[i].message);
 }
 
 void wf_collect_jq(struct wf_parser *p)
@@ -115,4 +118,23 @@ void wf_collect_jq(struct wf_parser *p)
     p->workflow->jq = make_program(&programs);
     if (p->env && p->env->check_jq && !pl_arena_failed(p->scratch))
         ask(&programs);
+}
+
+enum pl_code workflow_check_jq(struct jq_pool *pool, struct expr *const *exprs, size_t n_exprs,
+                               struct pl_err *errors, struct pl_err *err)
+{
+    struct pl_arena *arena = pl_arena_create(0);
+    struct pl_str *texts =
+        arena ? pl_arena_alloc_array(arena, n_exprs ? n_exprs : 1, sizeof(*texts)) : NULL;
+    enum pl_code code;
+
+    if (!texts) {
+        pl_arena_destroy(&arena);
+        return pl_err_set(err, PL_ERR_NO_MEMORY, "out of memory");
+    }
+    for (size_t i = 0; i < n_exprs; i++)
+        texts[i] = exprs[i]->program;
+    code = jq_pool_check(pool, texts, n_exprs, errors, err);
+    pl_arena_destroy(&arena);
+    return code;
 }

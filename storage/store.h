@@ -187,8 +187,8 @@ struct store_run_filter {
     const struct pl_str *metadata_keys,
         *metadata_values; /* members of metadata that are these strings (or JSON scalars) */
     size_t n_metadata;
+    bool waiting;        /* only runs with a step that waits */
     struct pl_str after; /* the id of the last one seen: only older ones */
-    bool has_waiting;    /* only those of which a step waits for a person */
 };
 /* A tenant's runs, newest first (by id), at most `limit`. Inputs, outputs are read too. */
 enum pl_code store_list_runs(struct store *store, struct pl_arena *arena, struct pl_str tenant,

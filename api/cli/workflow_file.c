@@ -3,8 +3,9 @@
 
 #include "api/cli/command.h"
 #include "base/limits.h"
-#include "service/jq_check.h"
 #include "service/llm/provider.h"
+
+#include <unistd.h>
 
 void workflow_file_print(const char *path, struct doc_problems *problems, FILE *out)
 {
@@ -40,67 +41,58 @@ struct config *workflow_file_config(const char *path)
     return config;
 }
 
-/* ---- what a check asks of the world ---- */
-
+/* What the check of a file sees of the world. */
 struct world {
-    const struct config *config;
     struct providers *providers; /* of the configuration, else the simulated one alone */
-    const char *path;            /* of the file that is compiled */
+    bool configured;
+    const char *path; /* of the file: those it calls by name stand beside it */
 };
 
 /* Without a configuration any provider may exist, but the simulated one always does. */
-static bool world_model_ok(void *arg, struct pl_str model, struct pl_err *err)
+static bool model_ok(void *arg, struct pl_str model, struct pl_err *err)
 {
     const struct world *world = arg;
 
-    if (!world->config && (!pl_str_starts(model, PL_STR("sim/")) || !world->providers))
+    if (!world->configured && (!pl_str_starts(model, PL_STR("sim/")) || !world->providers))
         return true;
     return providers_model_ok(world->providers, model, err);
 }
 
-/* A workflow that is called by name stands beside the file: NAME.yaml, NAME.yml or NAME.json. Files
- * have no versions: NAME@3 is the same file. */
-static bool world_find(void *arg, struct pl_str name, struct pl_arena *arena,
-                       struct pl_str *ret_text, enum doc_format *ret_format, int64_t *ret_version,
-                       struct pl_err *err)
+static enum pl_code check_jq(void *arg, struct expr *const *exprs, size_t n_exprs,
+                             struct pl_err *errors, struct pl_err *err)
+{
+    (void)arg;
+    return workflow_check_jq(NULL, exprs, n_exprs, errors, err);
+}
+
+/* A workflow called by name is a file beside this one. */
+static bool find_workflow(void *arg, struct pl_str name, struct pl_arena *arena,
+                          struct pl_str *ret_text, enum doc_format *ret_format,
+                          int64_t *ret_version, struct pl_err *err)
 {
     static const char *const endings[] = {"yaml", "yml", "json"};
     const struct world *world = arg;
     const char *slash = strrchr(world->path, '/');
-    const char *at = memchr(name.ptr, '@', name.len);
-    int folder = slash ? (int)(slash - world->path) + 1 : 0;
-    struct pl_err failure = {0};
+    int folder = slash ? (int)(slash - world->path + 1) : 0;
 
-    if (at)
-        name.len = (size_t)(at - name.ptr);
-    for (size_t i = 0; i < PL_ARRAY_LEN(endings); i++) {
-        const char *file = pl_arena_printf(arena, "%.*s%.*s.%s", folder, world->path,
-                                           PL_STR_ARG(name), endings[i]);
-        enum pl_code code =
-            file ? config_read_file(arena, file, PL_LIMIT_DOCUMENT_BYTES, ret_text, &failure)
-                 : pl_err_set(&failure, PL_ERR_NO_MEMORY, "out of memory");
-
-        *ret_format = i == 2 ? DOC_JSON : DOC_YAML;
-        *ret_version = 0;
-        if (code == PL_OK)
-            return true;
-        if (code != PL_ERR_NOT_FOUND) {
-            *err = failure;
-            return false;
-        }
+    if (memchr(name.ptr, '@', name.len)) {
+        (void)pl_err_set(err, PL_ERR_NOT_FOUND,
+                         "files have no versions; write the name without '@...'");
+        return false;
     }
-    pl_err_set(err, PL_ERR_NOT_FOUND,
-               "there is no %.*s.yaml (nor .yml, .json) beside the file; a workflow called by name "
-               "is looked for there",
-               PL_STR_ARG(name));
-    return false;
-}
+    for (size_t i = 0; i < PL_ARRAY_LEN(endings); i++) {
+        const char *path = pl_arena_printf(arena, "%.*s%.*s.%s", folder, world->path,
+                                           PL_STR_ARG(name), endings[i]);
 
-static enum pl_code world_check_jq(void *arg, struct expr *const *exprs, size_t n_exprs,
-                                   struct pl_err *errors, struct pl_err *err)
-{
-    (void)arg;
-    return jq_check_exprs(NULL, exprs, n_exprs, errors, err);
+        if (!path || access(path, F_OK) != 0)
+            continue;
+        *ret_format = i == 2 ? DOC_JSON : DOC_AUTO;
+        *ret_version = 0;
+        return config_read_file(arena, path, PL_LIMIT_DOCUMENT_BYTES, ret_text, err) == PL_OK;
+    }
+    (void)pl_err_set(err, PL_ERR_NOT_FOUND, "there is no file %.*s.yaml (.yml, .json) beside it",
+                     PL_STR_ARG(name));
+    return false;
 }
 
 static enum pl_code compile_text(const char *path, struct pl_str text, const struct config *config,
@@ -109,15 +101,15 @@ static enum pl_code compile_text(const char *path, struct pl_str text, const str
 {
     struct providers *sim = config ? NULL : providers_create();
     struct world world = {
-        .config = config,
         .providers = config ? config->providers : sim,
-        .path = strcmp(path, "-") == 0 ? "" : path,
+        .configured = config != NULL,
+        .path = path,
     };
-    struct workflow_env env = {
+    const struct workflow_env env = {
         .arg = &world,
-        .model_ok = world_model_ok,
-        .find_workflow = world_find,
-        .check_jq = world_check_jq,
+        .model_ok = model_ok,
+        .find_workflow = find_workflow,
+        .check_jq = check_jq,
         .model = model ? pl_str(model) : (struct pl_str){0},
     };
     enum pl_code code;

@@ -65,7 +65,7 @@ void handle_runs_list(struct api_request *request)
         !answers_limit(request, &limit) ||
         !read_metadata(request, keys, values, &filter.n_metadata))
         return;
-    filter.has_waiting = has.len > 0;
+    filter.waiting = has.len > 0;
     pl_buf_init(&body, (size_t)4 * PL_LIMIT_RUN_OUTPUT_BYTES);
     code = engine_write_runs(request->engine, request->tenant, &filter, limit, &body, &err);
     answers_built(request, 200, code, &err, &body);

@@ -26,10 +26,9 @@ static const char *const sql[SQLITE_READ__COUNT] = {
         LIST_RUNS("INDEXED BY runs_by_workflow", " AND workflow_name = ?4 AND workflow_name <> ''"),
     [SQLITE_LIST_BY_THREAD] =
         LIST_RUNS("INDEXED BY runs_by_thread", " AND thread = ?5 AND thread <> ''"),
-    [SQLITE_LIST_WAITING] = LIST_RUNS(
-        "INDEXED BY runs_unfinished",
-        " AND r.ended_at = 0 AND EXISTS (SELECT 1 FROM steps s WHERE s.tenant = r.tenant"
-        " AND s.run = r.id AND s.status = 'waiting')"),
+    [SQLITE_LIST_WAITING] =
+        LIST_RUNS("", " AND r.id IN (SELECT s.run FROM steps s INDEXED BY steps_waiting"
+                      " WHERE s.tenant = ?1 AND s.status = 'waiting')"),
     [SQLITE_COUNT_STEPS] =
         "SELECT status, count(*) FROM steps WHERE tenant = ? AND run = ? GROUP BY status",
     [SQLITE_READ_KEY] = "SELECT run, fingerprint FROM run_keys"
@@ -57,7 +56,7 @@ static struct sqlite_query begin(struct store_driver *driver, enum sqlite_read w
 /* The narrowest index there is for the filter. */
 static enum sqlite_read list_for(const struct store_run_filter *filter)
 {
-    if (filter->has_waiting)
+    if (filter->waiting)
         return SQLITE_LIST_WAITING;
     if (filter->thread.len)
         return SQLITE_LIST_BY_THREAD;

@@ -27,6 +27,7 @@ static const char *const sql[SQLITE_OP__COUNT] = {
     [SQLITE_OP_RUN_ENDED] = "SELECT ended_at FROM runs WHERE tenant = ? AND id = ?",
     [SQLITE_OP_DELETE_RUN] = "DELETE FROM runs WHERE tenant = ? AND id = ?",
     [SQLITE_OP_DELETE_INPUT] = "DELETE FROM run_inputs WHERE tenant = ? AND id = ?",
+    [SQLITE_OP_DELETE_OUTPUT] = "DELETE FROM run_outputs WHERE tenant = ? AND id = ?",
     [SQLITE_OP_DELETE_STEPS] = "DELETE FROM steps WHERE tenant = ? AND run = ?",
     [SQLITE_OP_DELETE_EVENTS] = "DELETE FROM events WHERE tenant = ? AND run = ?",
     [SQLITE_OP_DELETE_KEYS] = "DELETE FROM run_keys WHERE tenant = ? AND run = ?",
@@ -231,8 +232,9 @@ static enum pl_code delete_run(struct sqlite_driver *sqlite, const struct store_
                                struct pl_err *err)
 {
     static const enum sqlite_op parts[] = {
-        SQLITE_OP_DELETE_RUN,    SQLITE_OP_DELETE_INPUT, SQLITE_OP_DELETE_STEPS,
-        SQLITE_OP_DELETE_EVENTS, SQLITE_OP_DELETE_KEYS,  SQLITE_OP_DELETE_NOTES,
+        SQLITE_OP_DELETE_RUN,   SQLITE_OP_DELETE_INPUT,  SQLITE_OP_DELETE_OUTPUT,
+        SQLITE_OP_DELETE_STEPS, SQLITE_OP_DELETE_EVENTS, SQLITE_OP_DELETE_KEYS,
+        SQLITE_OP_DELETE_NOTES,
     };
     enum pl_code code = check_ended(sqlite, op, err);
 

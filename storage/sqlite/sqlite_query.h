@@ -7,13 +7,14 @@
 #include "storage/sqlite/sqlite_driver.h"
 
 /* The order of the columns is the order in which sqlite_run_row takes them; runs are `r`. */
-#define SQLITE_RUN_COLUMNS                                                                      \
-    "r.tenant, r.id, definition, workflow_name, workflow_version, status, phase, paused,"       \
-    " CASE input_apart WHEN 0 THEN r.input ELSE (SELECT i.input FROM run_inputs i"              \
-    " WHERE i.tenant = r.tenant AND i.id = r.id) END AS input, output, error, reason, thread, " \
-    "metadata,"                                                                                 \
-    " options, created_at, started_at, ended_at, calls, input_tokens, cached_input_tokens,"     \
-    " output_tokens, cost_usd, last_seq"
+#define SQLITE_RUN_COLUMNS                                                                \
+    "r.tenant, r.id, definition, workflow_name, workflow_version, status, phase, paused," \
+    " CASE input_apart WHEN 0 THEN r.input ELSE (SELECT i.input FROM run_inputs i"        \
+    " WHERE i.tenant = r.tenant AND i.id = r.id) END AS input,"                           \
+    " CASE output_apart WHEN 0 THEN r.output ELSE (SELECT o.output FROM run_outputs o"    \
+    " WHERE o.tenant = r.tenant AND o.id = r.id) END AS output, error, reason, thread,"   \
+    " metadata, options, created_at, started_at, ended_at, calls, input_tokens,"          \
+    " cached_input_tokens, output_tokens, cost_usd, last_seq"
 
 /* The same of steps, which are `s`, their notes `n`; `part` is the enum store_step_part. */
 #define SQLITE_STEP_COLUMNS(part)                                                            \

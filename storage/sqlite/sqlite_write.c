@@ -5,9 +5,9 @@
 #include "storage/step_path.h"
 
 enum {
-    INPUT_APART_BYTES = 1024, /* a longer run input is kept in run_inputs */
-    TOGETHER = 8,             /* rows of one statement where there are that many */
-    CHECKPOINT_PAGES = 4096,  /* of 4 KiB in the WAL before it is moved into the file */
+    APART_BYTES = 1024,      /* a longer input or output of a run is kept apart from its row */
+    TOGETHER = 8,            /* rows of one statement where there are that many */
+    CHECKPOINT_PAGES = 4096, /* of 4 KiB in the WAL before it is moved into the file */
 };
 
 /* Rows of which a batch has many are written eight at a time: an event then takes 0.7 us, not 1.1.
@@ -37,12 +37,16 @@ static const char *const sql[SQLITE_WRITE__COUNT] = {
     [SQLITE_WRITE_INPUT] =
         "INSERT INTO run_inputs (tenant, id, input) VALUES (?,?,?)"
         " ON CONFLICT DO UPDATE SET input = excluded.input WHERE input IS NOT excluded.input",
+    [SQLITE_WRITE_OUTPUT] =
+        "INSERT INTO run_outputs (tenant, id, output) VALUES (?,?,?)"
+        " ON CONFLICT DO UPDATE SET output = excluded.output WHERE output IS NOT excluded.output",
     [SQLITE_WRITE_RUN] =
         "INSERT OR REPLACE INTO runs (tenant, id, definition, workflow_name, workflow_version,"
-        " status, phase, paused, input_apart, input, output, error, reason, thread, metadata,"
+        " status, phase, paused, input_apart, input, output_apart, output, error, reason, thread, "
+        "metadata,"
         " options, created_at, started_at, ended_at, calls, input_tokens, cached_input_tokens,"
         " output_tokens, cost_usd, last_seq)"
-        " VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
+        " VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
     [SQLITE_WRITE_STEP] = INSERT_STEPS STEP_VALUES,
     [SQLITE_WRITE_STEPS] = INSERT_STEPS EIGHT(STEP_VALUES),
     [SQLITE_WRITE_NOTES] =
@@ -118,21 +122,28 @@ static enum pl_code put_definition(struct sqlite_driver *sqlite, const struct st
     return run(sqlite, SQLITE_WRITE_DEFINITION, binder.rc, err);
 }
 
-static enum pl_code put_input(struct sqlite_driver *sqlite, const struct store_batch *batch,
+static bool is_apart(const struct pl_value *value)
+{
+    return value && pl_value_text(value).len > APART_BYTES;
+}
+
+/* The input or output of the batch's run, where it is long. */
+static enum pl_code put_apart(struct sqlite_driver *sqlite, enum sqlite_write which,
+                              const struct store_batch *batch, const struct pl_value *value,
                               struct pl_err *err)
 {
-    struct sqlite_binder binder = begin_row(sqlite, SQLITE_WRITE_INPUT, batch);
+    struct sqlite_binder binder = begin_row(sqlite, which, batch);
 
     sqlite_bind_str(&binder, batch->run);
-    sqlite_bind_value(&binder, batch->run_row.input);
-    return run(sqlite, SQLITE_WRITE_INPUT, binder.rc, err);
+    sqlite_bind_value(&binder, value);
+    return run(sqlite, which, binder.rc, err);
 }
 
 static enum pl_code put_run(struct sqlite_driver *sqlite, const struct store_batch *batch,
                             struct pl_err *err)
 {
     const struct store_run *row = &batch->run_row;
-    bool apart = row->input && pl_value_text(row->input).len > INPUT_APART_BYTES;
+    bool input_apart = is_apart(row->input), output_apart = is_apart(row->output);
     struct sqlite_binder binder = begin_row(sqlite, SQLITE_WRITE_RUN, batch);
     enum pl_code code;
 
@@ -143,9 +154,10 @@ static enum pl_code put_run(struct sqlite_driver *sqlite, const struct store_bat
     sqlite_bind_str(&binder, row->status);
     sqlite_bind_str(&binder, row->phase);
     sqlite_bind_int(&binder, row->paused);
-    sqlite_bind_int(&binder, apart);
-    sqlite_bind_value(&binder, apart ? NULL : row->input);
-    sqlite_bind_value(&binder, row->output);
+    sqlite_bind_int(&binder, input_apart);
+    sqlite_bind_value(&binder, input_apart ? NULL : row->input);
+    sqlite_bind_int(&binder, output_apart);
+    sqlite_bind_value(&binder, output_apart ? NULL : row->output);
     sqlite_bind_value(&binder, row->error);
     sqlite_bind_str(&binder, row->reason);
     sqlite_bind_str(&binder, row->thread);
@@ -157,8 +169,10 @@ static enum pl_code put_run(struct sqlite_driver *sqlite, const struct store_bat
     bind_usage(&binder, &row->usage);
     sqlite_bind_int(&binder, row->last_seq);
     code = run(sqlite, SQLITE_WRITE_RUN, binder.rc, err);
-    if (code == PL_OK && apart)
-        code = put_input(sqlite, batch, err);
+    if (code == PL_OK && input_apart)
+        code = put_apart(sqlite, SQLITE_WRITE_INPUT, batch, row->input, err);
+    if (code == PL_OK && output_apart)
+        code = put_apart(sqlite, SQLITE_WRITE_OUTPUT, batch, row->output, err);
     return code;
 }
 

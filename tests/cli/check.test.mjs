@@ -150,3 +150,32 @@ test('version names plait and its libraries', limit, async (t) => {
         for (const library of ['libcurl', 'sqlite', 'libyaml', 'cJSON', 'libsodium']) assert.match(result.out, new RegExp(`${library} \\d`));
     }
 });
+
+test('a workflow called by name is a file beside the one that is checked', limit, async (t) => {
+    const home = place(t);
+    const file = home.file('main.yaml', 'steps:\n  a: {workflow: {name: greet, input: {who: you}}}\n  b: {workflow: {name: greet, input: {who: 1}}}\n');
+    home.file('greet.yaml', 'input: {required: [who], properties: {who: {type: string}}}\nsteps: {x: {reduce: "${ .input.who }"}}\n');
+    const result = await run(t, home, ['check', file]);
+    assert.equal(result.code, 2);
+    assert.match(result.out, /main\.yaml:3:31 \/steps\/b\/workflow\/input: the workflow 'greet' does not take this input: who: expected a string/);
+    assert.equal(result.out.trimEnd().split('\n').length, 1);
+    const drawn = await run(t, home, ['graph', home.file('one.yaml', 'steps: {a: {workflow: {name: greet, input: {who: you}}}}\n')]);
+    assert.match(drawn.out, /n0\["a: workflow greet"\]/);
+});
+
+test('a workflow that is no file, or asks for a version, is refused', limit, async (t) => {
+    const home = place(t);
+    const file = home.file('main.yaml', 'steps:\n  a: {workflow: {name: nowhere}}\n  b: {workflow: {name: greet@3}}\n');
+    const result = await run(t, home, ['check', file]);
+    assert.equal(result.code, 2);
+    assert.match(result.out, /:2:24 \/steps\/a\/workflow\/name: .*there is no file nowhere\.yaml \(\.yml, \.json\) beside it/);
+    assert.match(result.out, /:3:24 \/steps\/b\/workflow\/name: .*files have no versions/);
+});
+
+test('a jq program that does not compile is a problem where it stands', limit, async (t) => {
+    const home = place(t);
+    const file = home.file('main.yaml', 'steps:\n  a: {reduce: "${ .input | lenth }"}\n  b: {reduce: "${ .input | length }"}\n');
+    const result = await run(t, home, ['check', file]);
+    assert.equal(result.code, 2);
+    assert.match(result.out, /^[^\n]*:2:15 \/steps\/a\/reduce: in expression '\.input \| lenth', lenth\/0 is not defined\n$/);
+});

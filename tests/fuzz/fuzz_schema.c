@@ -31,7 +31,7 @@ static void apply(const struct schema *schema, struct pl_arena *arena, struct pl
 }
 
 /* What has been written out compiles and judges the same. */
-static void stand_alone(const struct schema *schema, struct pl_arena *arena, struct pl_str json)
+static void stand_alone(struct schema *schema, struct pl_arena *arena, struct pl_str json)
 {
     struct pl_str text = schema_json(schema, arena), filled = {0};
     struct doc_problems problems;

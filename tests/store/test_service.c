@@ -491,6 +491,47 @@ START_TEST(runs_are_filtered_by_members_of_their_metadata)
 }
 END_TEST
 
+static void commit_step(struct conformance *c, const char *tenant, int run, const char *status)
+{
+    struct store_step step = {.path = PL_STR("ask.1"), .status = pl_str(status)};
+    char id[16];
+    struct store_batch *batch;
+
+    snprintf(id, sizeof(id), "run_%03d", run);
+    batch = new_batch(tenant, id);
+    store_batch_put_step(batch, &step);
+    commit(c, batch);
+}
+
+START_TEST(runs_with_a_step_that_waits_are_found)
+{
+    enum { RUNS = 30 };
+    struct conformance c;
+    struct store_run_filter filter = {.waiting = true}, failed = {.waiting = true};
+    struct store_run *runs;
+
+    begin(&c, _i);
+    failed.status = PL_STR("failed");
+    for (int i = 1; i <= RUNS; i++)
+        commit_listed(&c, "t", i);
+    commit_listed(&c, "u", 9);
+    ck_assert_uint_eq(list(&c, filter, 100, &runs), 0);
+    commit_step(&c, "t", 7, "waiting");
+    commit_step(&c, "t", 9, "running");
+    commit_step(&c, "t", 12, "waiting");
+    commit_step(&c, "t", 20, "waiting");
+    commit_step(&c, "u", 9, "waiting");
+    commit_step(&c, "t", 20, "succeeded");
+    ck_assert_uint_eq(list(&c, filter, 100, &runs), 2);
+    ck_assert(pl_str_is(runs[0].id, "run_012") && pl_str_is(runs[1].id, "run_007"));
+    ck_assert_uint_eq(list(&c, failed, 100, &runs), 1);
+    filter.after = PL_STR("run_012");
+    ck_assert_uint_eq(list(&c, filter, 100, &runs), 1);
+    ck_assert(pl_str_is(runs[0].id, "run_007"));
+    end(&c);
+}
+END_TEST
+
 START_TEST(steps_are_counted_by_status)
 {
     static const char *const words[8] = {"pending",   "running", "retrying", "waiting",
@@ -560,6 +601,7 @@ int main(void)
         runs_are_listed_newest_first_in_pages_and_of_one_tenant,
         runs_are_filtered_by_status_workflow_and_thread_together,
         runs_are_filtered_by_members_of_their_metadata,
+        runs_with_a_step_that_waits_are_found,
         steps_are_counted_by_status,
         one_step_comes_back_by_its_path,
     };

@@ -44,6 +44,9 @@ INSERT INTO steps_by_place
 DROP TABLE steps;
 ALTER TABLE steps_by_place RENAME TO steps;
 
+-- Which runs wait for a person, and where.
+CREATE INDEX steps_waiting ON steps (tenant, run) WHERE status = 'waiting';
+
 -- What few steps have, written once and apart: the row in steps is replaced whole each time a step gets on.
 CREATE TABLE step_notes (
     tenant TEXT NOT NULL,
@@ -62,7 +65,18 @@ CREATE TABLE threads (
     PRIMARY KEY (tenant, id)
 ) STRICT;
 
--- The same of inputs, which may be large.
+-- The same of definitions, inputs and outputs, which may be large. A large output is kept in run_outputs.
+CREATE TABLE definitions_by_row (
+    tenant TEXT NOT NULL,
+    hash   TEXT NOT NULL,
+    text   TEXT NOT NULL,
+    PRIMARY KEY (tenant, hash)
+) STRICT;
+
+INSERT INTO definitions_by_row SELECT tenant, hash, text FROM definitions;
+DROP TABLE definitions;
+ALTER TABLE definitions_by_row RENAME TO definitions;
+
 CREATE TABLE run_inputs_by_row (
     tenant TEXT NOT NULL,
     id     TEXT NOT NULL,
@@ -73,6 +87,17 @@ CREATE TABLE run_inputs_by_row (
 INSERT INTO run_inputs_by_row SELECT tenant, id, input FROM run_inputs;
 DROP TABLE run_inputs;
 ALTER TABLE run_inputs_by_row RENAME TO run_inputs;
+
+CREATE TABLE run_outputs (
+    tenant TEXT NOT NULL,
+    id     TEXT NOT NULL,
+    output TEXT NOT NULL,
+    PRIMARY KEY (tenant, id)
+) STRICT;
+
+ALTER TABLE runs ADD COLUMN output_apart INTEGER NOT NULL DEFAULT 0;
+INSERT INTO run_outputs SELECT tenant, id, output FROM runs WHERE length(output) > 1024;
+UPDATE runs SET output = NULL, output_apart = 1 WHERE length(output) > 1024;
 
 -- Unfinished runs come back in the order of their ids, which is that of their threads' turns. Whether a thread has a
 -- turn going on is asked before its state is set from outside.

@@ -82,7 +82,8 @@ START_TEST(what_crashes_jq_fails_alone)
     /* jq 1.6 overflows a number here; a sanitizer's memory lies so that it may get away with it */
     if (!JQ_JAIL_SANITIZED)
         is_stopped(".list | .[2147483647] = 1", "!expression_");
-    is_stopped("reduce range(1000000) as $i (0; [.]) | length", "!expression_");
+    /* too deep for the stack of jq 1.6 when it is let go; 1.8 can do it */
+    is_stopped("reduce range(1000000) as $i (0; [.]) | length", "");
 }
 END_TEST
 

@@ -28,6 +28,11 @@ static void write_version_1(const char *path)
          "'{\"code\":\"timeout\"}','why','thr','{\"k\":\"v\"}','',10,11,12,1,2,3,4,0.5,2)");
     exec(db, "INSERT INTO runs VALUES ('t','run_2','h','',0,'running','running',0,0,NULL,NULL,NULL,"
              "'','','','',20,21,0,0,0,0,0,0,1)");
+    exec(db, "INSERT INTO runs VALUES ('t','run_0','h','',0,'succeeded','over',0,1,NULL,"
+             "'\"' || printf('%.*c', 3000, 'o') || '\"',NULL,'','','','',5,6,7,0,0,0,0,0,1)");
+    exec(db,
+         "INSERT INTO run_inputs VALUES ('t','run_0','\"' || printf('%.*c', 3000, 'i') || '\"')");
+    exec(db, "INSERT INTO definitions VALUES ('t','h','steps: []')");
     exec(db, "INSERT INTO steps VALUES ('t','run_1','plan','parallel','failed','over',1,1,0,1,'',"
              "NULL,'{\"code\":\"timeout\"}','why','{}',1,2,3,4,0.5,10,11,12,0,11)");
     exec(db, "INSERT INTO steps VALUES ('t','run_1','plan.a','llm','succeeded','over',2,1,1,0,'m',"
@@ -60,6 +65,21 @@ static void check_steps(struct store *store, struct pl_arena *arena)
     ck_assert(pl_str_is(step.kind, "parallel") && pl_str_is(step.reason, "why"));
     ck_assert(pl_str_is(step.join, "{}") && step.counted && step.usage.cost_usd == 0.5);
     store_step_finish(&step);
+}
+
+static void check_large(struct store *store, struct pl_arena *arena)
+{
+    struct store_run run;
+    struct pl_str text;
+
+    ck_assert_int_eq(store_get_run(store, arena, PL_STR("t"), PL_STR("run_0"), &run, NULL), PL_OK);
+    ck_assert_uint_eq(pl_value_text(run.input).len, 3002);
+    ck_assert_uint_eq(pl_value_text(run.output).len, 3002);
+    ck_assert(pl_value_text(run.input).ptr[1] == 'i' && pl_value_text(run.output).ptr[1] == 'o');
+    store_run_finish(&run);
+    ck_assert_int_eq(store_get_definition(store, arena, PL_STR("t"), PL_STR("h"), &text, NULL),
+                     PL_OK);
+    ck_assert(pl_str_is(text, "steps: []"));
 }
 
 /* An old row that is written anew, as a run that goes on does, is the same row still. */
@@ -109,6 +129,7 @@ START_TEST(a_database_of_version_1_is_upgraded_with_its_runs)
         ck_assert_uint_eq(count, 1);
         ck_assert(pl_str_is(runs[0].id, "run_2"));
         check_steps(store, arena);
+        check_large(store, arena);
         store_close(&store);
     }
     store = store_fixture_open(&fixture, true);
