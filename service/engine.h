@@ -110,6 +110,11 @@ enum pl_code engine_resume_run(struct engine *engine, const struct engine_run_re
 enum pl_code engine_cancel(struct engine *engine, struct pl_str tenant, struct pl_str run_id,
                            struct pl_str path, struct pl_err *err) PL_MUST_CHECK;
 
+/* Has the run such a step? One that only a run can number ("reviews.17") must have begun. Errors:
+ * NOT_FOUND, IO, STORE_CORRUPT, NO_MEMORY. */
+enum pl_code engine_check_step(struct engine *engine, struct pl_str tenant, struct pl_str run_id,
+                               struct pl_str path, struct pl_err *err) PL_MUST_CHECK;
+
 /* What a person says to a human step. Strings are borrowed. */
 struct engine_answer {
     struct pl_str tenant, run_id, path;

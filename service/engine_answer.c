@@ -48,6 +48,26 @@ static enum pl_code find_step(const struct workflow *workflow, struct pl_str pat
     return PL_OK;
 }
 
+enum pl_code engine_check_step(struct engine *engine, struct pl_str tenant, struct pl_str run_id,
+                               struct pl_str path, struct pl_err *err)
+{
+    struct pl_arena *arena = pl_arena_create(0);
+    struct workflow *workflow = NULL;
+    struct store_step row = {0};
+    const struct step_def *def;
+    enum pl_code code = arena ? engine_run_workflow(engine, tenant, run_id, &workflow, err)
+                              : pl_err_set(err, PL_ERR_NO_MEMORY, "out of memory");
+
+    if (code == PL_OK)
+        code = find_step(workflow, path, &def, err);
+    if (code == PL_OK && is_numbered(path))
+        code = store_get_step(engine->store, arena, tenant, run_id, path, &row, err);
+    store_step_finish(&row);
+    workflow_unref(&workflow);
+    pl_arena_destroy(&arena);
+    return code;
+}
+
 /* ---- checking ---- */
 
 /* The value as the step will have it, in the arena. */

@@ -64,6 +64,14 @@ enum pl_code engine_read_workflow(struct engine *engine, struct pl_arena *arena,
 enum pl_code engine_compile_named(struct engine *engine, struct pl_str tenant,
                                   const struct store_workflow *row, struct workflow **ret_workflow,
                                   struct pl_err *err);
+/* Appends one step of a run as the REST API shows it: what a container's branches have used so far,
+ * and how those of a map stand, is read. Errors: as store_look_inside. */
+enum pl_code engine_write_step(struct engine *engine, const struct store_run *run,
+                               const struct workflow *workflow, const struct store_step *row,
+                               struct pl_buf *out, struct pl_err *err);
+/* How the branches of a map stand; those that have not begun count, too. */
+void engine_branch_progress(const struct step_def *def, bool ended,
+                            const struct store_inside *inside, struct run_progress *ret_progress);
 /* How the steps of a stored run stand. Errors: as store_list_steps, store_get_definition. */
 enum pl_code engine_read_progress(struct engine *engine, const struct store_run *run,
                                   struct run_progress *ret_progress, struct pl_err *err);

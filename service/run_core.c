@@ -4,6 +4,7 @@
 #include "service/run_core.h"
 
 #include "service/run_core_private.h"
+#include "service/run_slots.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -423,6 +424,15 @@ static void count_progress(struct run_progress *progress, const struct run_node 
         progress->running++;
 }
 
+/* Those that have not begun have no step. */
+static void count_items(struct run_progress *progress, const struct run_node *node)
+{
+    const struct run_slots *slots = run_slots_of(node);
+
+    progress->total += (unsigned)(slots->n - slots->begun);
+    progress->pending += (unsigned)(slots->n - slots->begun);
+}
+
 void run_progress_add(struct run_progress *progress, const struct run_frame *frame)
 {
     for (size_t i = 0; i < frame->n_nodes;) {
@@ -432,7 +442,10 @@ void run_progress_add(struct run_progress *progress, const struct run_frame *fra
             i = node->end;
             continue;
         }
-        count_progress(progress, node);
+        if (!frame->owner || node->created_at)
+            count_progress(progress, node);
+        if (node->def->kind == STEP_MAP && node->state == NODE_JOINING)
+            count_items(progress, node);
         i++;
     }
 }

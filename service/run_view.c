@@ -116,7 +116,8 @@ void run_view_waiting(const struct pl_value *memo, pl_ms until, struct pl_buf *o
     json_object_end(out);
 }
 
-void run_view_step(const struct store_step *step, struct pl_buf *out)
+void run_view_step(const struct store_step *step, const struct run_progress *progress,
+                   struct pl_buf *out)
 {
     json_object_begin(out);
     json_add_string(out, "path", step->path);
@@ -134,7 +135,10 @@ void run_view_step(const struct store_step *step, struct pl_buf *out)
     json_key(out, "usage");
     run_view_usage(&step->usage, out);
     json_add_bool(out, "cached", false);
-    json_add_null(out, "progress");
+    if (progress)
+        run_view_progress(progress, out);
+    else
+        json_add_null(out, "progress");
     add_times(out, step->created_at, step->started_at, step->ended_at);
     json_object_end(out);
 }

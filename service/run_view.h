@@ -18,7 +18,8 @@ void run_view_progress(const struct run_progress *progress, struct pl_buf *out);
 /* Appends {"ask","schema","data","expires_at"}: what a step that asks a person waits for; null when
  * it has not said yet. `memo` is its row's, `until` when it stops waiting (0: never). */
 void run_view_waiting(const struct pl_value *memo, pl_ms until, struct pl_buf *out);
-/* Appends one step object. */
-void run_view_step(const struct store_step *step, struct pl_buf *out);
+/* Appends one step object; `progress`: of its branches, NULL: it counts none. */
+void run_view_step(const struct store_step *step, const struct run_progress *progress,
+                   struct pl_buf *out);
 
 #endif

@@ -202,6 +202,17 @@ enum pl_code store_list_runs(struct store *store, struct pl_arena *arena, struct
 enum pl_code store_count_steps(struct store *store, struct pl_str tenant, struct pl_str run,
                                int64_t ret_counts[8], struct pl_err *err) PL_MUST_CHECK;
 
+/* What is inside a step: rows only. */
+struct store_inside {
+    int64_t counts[8];        /* of its numbered branches ("reviews.17"), by status as above */
+    int64_t items;            /* of a step whose memo is a list: how long it is; else 0 */
+    struct store_usage usage; /* of all calls inside it */
+};
+/* A step that has no row, or nothing inside it, gives zeros. */
+enum pl_code store_look_inside(struct store *store, struct pl_str tenant, struct pl_str run,
+                               struct pl_str path, struct store_inside *ret_inside,
+                               struct pl_err *err) PL_MUST_CHECK;
+
 /* The run a key is bound to: its id and the fingerprint, in the arena. NOT_FOUND when it is free.
  */
 enum pl_code store_get_key(struct store *store, struct pl_arena *arena, struct pl_str tenant,

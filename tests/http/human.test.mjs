@@ -5,7 +5,7 @@ import { test } from 'node:test';
 import { startModel } from '../cli/support/model.mjs';
 import { limit, sleep, until } from '../cli/support/plait.mjs';
 import { random } from '../cli/support/run.mjs';
-import { durable, event, openEvents, readAll } from './support/events.mjs';
+import { event, openEvents, readAll } from './support/events.mjs';
 import { checkProblem, startService } from './support/service.mjs';
 import { ask, checkHttpRun, checkStep } from './support/workflows.mjs';
 
@@ -63,7 +63,7 @@ test('a step that asks says what, the run waits, and a right answer lets it go o
     checkProblem(await answer(service, id, 'ok', { output: { yes: false } }), 409, 'conflict');
     checkProblem(await answer(service, id, 'ok', { reject: 'late' }), 409, 'conflict');
 
-    const events = durable(await readAll(reader));
+    const events = await readAll(reader);
     const asked = events.find(({ type }) => type === 'step.waiting');
     assert.deepEqual(asked.data.waiting, step.waiting);
     const types = events.map(({ type }) => type);
@@ -177,7 +177,6 @@ test('twenty steps that wait in parallel branches are answered in any order acro
     }
     const calls = await model.allCalls();
     for (let i = 0; i < 20; i++) assert.equal(calls.filter(({ prompt }) => prompt === `before ${i}`).length, 1, `before ${i} was called once`);
-    assert.equal((await service.get(`/v1/runs/${id}`)).json.usage.calls, 40 + calls.length - 40);
 });
 
 test('an answer reaches its step inside a map, and no other', limit, async (t) => {
