@@ -102,7 +102,10 @@ static enum pl_code create_workflow(struct api_request *request, struct create *
 
     doc_problems_init(&part, request->arena);
     if (body->document.len) {
-        code = engine_compile(request->engine, body->document, DOC_JSON, &create->workflow, &part);
+        struct engine_text text = {
+            .tenant = request->tenant, .text = body->document, .format = DOC_JSON};
+
+        code = engine_compile(request->engine, &text, &create->workflow, &part);
         take_problems(create, &part, "/workflow", body->line, body->column);
         if (code == PL_OK)
             return PL_OK;

@@ -190,9 +190,12 @@ static enum pl_code compile(struct pl_buf *out, struct pl_err *err)
     pl_buf_init(&text, 1000);
     pl_buf_printf(&text, "steps: {a: {reduce: %u}}\n", ++number);
     doc_problems_init(&problems, arena);
-    code = pl_buf_failed(&text)
-               ? PL_ERR_NO_MEMORY
-               : engine_compile(probe.engine, pl_buf_view(&text), DOC_YAML, &compiled, &problems);
+    code = pl_buf_failed(&text) ? PL_ERR_NO_MEMORY
+                                : engine_compile(probe.engine,
+                                                 &(struct engine_text){.tenant = TENANT,
+                                                                       .text = pl_buf_view(&text),
+                                                                       .format = DOC_YAML},
+                                                 &compiled, &problems);
     EXPECT((code == PL_OK) == (compiled != NULL));
     workflow_unref(&compiled);
     pl_buf_finish(&text);
