@@ -275,7 +275,8 @@ static void compare_runs(struct play *play, struct run_core *other)
         run_core_next_wake(play->core) != run_core_next_wake(other) ||
         run_core_in_flight(play->core) != run_core_in_flight(other) || a.last_seq != b.last_seq ||
         a.started_at != b.started_at || a.ended_at != b.ended_at || a.output != b.output ||
-        a.error != b.error || !pl_str_eq(a.reason, b.reason) || a.usage.calls != b.usage.calls)
+        a.error != b.error || !pl_str_eq(a.status, b.status) || !pl_str_eq(a.reason, b.reason) ||
+        a.usage.calls != b.usage.calls)
         play_breach(play, "the run is not the same after loading");
 }
 
