@@ -5,6 +5,7 @@
  * have no row follow from them. run_core_check then judges the whole: rows that contradict each
  * other break an invariant. */
 #include "base/json.h"
+#include "base/map.h"
 #include "service/run_core_private.h"
 
 #include <stdlib.h>
@@ -236,6 +237,7 @@ static enum pl_code place_row(struct loader *load, const struct store_step *row,
     while (!run_frame_find(core, row->path, &place)) {
         const struct run_kind *kind;
         struct pl_value *value = NULL;
+        struct run_frame *frame;
 
         if (!place.owner)
             return corrupt(load, row, "is of a step that the workflow does not have");
@@ -244,7 +246,8 @@ static enum pl_code place_row(struct loader *load, const struct store_step *row,
         kind = run_kind_of(place.owner->def->kind);
         if (!kind->fits(core, place.owner, place.body, place.level, place.number, &value))
             return corrupt(load, row, "is of an instance that the step around it does not have");
-        if (!run_frame_create(core, place.body, place.owner, place.level, place.number, value))
+        frame = run_frame_create(core, place.body, place.owner, place.level, place.number, value);
+        if (!frame || !run_find_remember(core, frame))
             return pl_err_set(load->err, PL_ERR_NO_MEMORY, "out of memory");
     }
     *ret_node = place.node;
@@ -263,12 +266,17 @@ static int by_length(const void *a, const void *b)
 
 static enum pl_code load_steps(struct loader *load, const struct store_step *steps, size_t n_steps)
 {
-    const struct store_step **order = malloc((n_steps + 1) * sizeof(*order));
+    struct pl_arena *arena = pl_arena_create(0);
+    const struct store_step **order =
+        arena ? pl_arena_alloc_array(arena, n_steps + 1, sizeof(*order)) : NULL;
     enum pl_code code = PL_OK;
     struct run_node *node = NULL;
 
-    if (!order)
+    load->core->by_path = order ? pl_map_create(arena, 64) : NULL;
+    if (!load->core->by_path) {
+        pl_arena_destroy(&arena);
         return pl_err_set(load->err, PL_ERR_NO_MEMORY, "out of memory");
+    }
     for (size_t i = 0; i < n_steps; i++)
         order[i] = &steps[i];
     qsort(order, n_steps, sizeof(*order), by_length);
@@ -277,7 +285,8 @@ static enum pl_code load_steps(struct loader *load, const struct store_step *ste
         if (code == PL_OK)
             code = load_step(load, node, order[i]);
     }
-    free(order);
+    load->core->by_path = NULL;
+    pl_arena_destroy(&arena);
     return code;
 }
 
