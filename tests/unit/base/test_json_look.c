@@ -88,6 +88,15 @@ START_TEST(elements_are_found_from_both_ends)
 }
 END_TEST
 
+START_TEST(depth_counts_brackets_outside_of_strings)
+{
+    ck_assert_uint_eq(json_depth(PL_STR("1")), 0);
+    ck_assert_uint_eq(json_depth(PL_STR("\"[[[\\\"[\"")), 0);
+    ck_assert_uint_eq(json_depth(PL_STR("[]")), 1);
+    ck_assert_uint_eq(json_depth(PL_STR("{\"a{\": [1, {\"b\": \"]\"}], \"c\": {}}")), 3);
+}
+END_TEST
+
 START_TEST(counts_are_of_elements_and_members)
 {
     ck_assert_uint_eq(json_count(PL_STR("[]")), 0);
