@@ -23,6 +23,7 @@ struct run_core {
     enum run_state state;
     bool out_of_memory; /* sticky */
     bool dirty;         /* the run's row changed */
+    bool loading;       /* its rows are being read */
     pl_ms now;          /* of the event at hand */
     pl_ms timeout;      /* running time of the run; 0: none */
     pl_ms created_at, started_at, ended_at, timeout_at;
@@ -36,7 +37,6 @@ struct run_core {
     size_t n_live;              /* nodes of all frames: the timers have room for them */
     size_t n_frames;            /* frames made so far and not freed */
     struct pl_list over_frames; /* of run_frame.over_link: to be freed */
-    struct pl_map *by_path;     /* frames by their paths, while loading; NULL: not */
     struct run_progress gone;   /* how the steps of freed frames ended */
     unsigned open;              /* nodes that are entered and not final: the run goes on for them */
     unsigned in_flight;         /* CALLING, STOPPING */

@@ -69,7 +69,5 @@ struct run_place {
     uint32_t level, number;
 };
 bool run_frame_find(const struct run_core *core, struct pl_str path, struct run_place *ret_place);
-/* While loading: a new frame is found by its path. False: no memory. */
-bool run_find_remember(struct run_core *core, struct run_frame *frame);
 
 #endif

@@ -5,7 +5,6 @@
  * have no row follow from them. run_core_check then judges the whole: rows that contradict each
  * other break an invariant. */
 #include "base/json.h"
-#include "base/map.h"
 #include "service/run_core_private.h"
 
 #include <stdlib.h>
@@ -247,7 +246,9 @@ static enum pl_code place_row(struct loader *load, const struct store_step *row,
         if (!kind->fits(core, place.owner, place.body, place.level, place.number, &value))
             return corrupt(load, row, "is of an instance that the step around it does not have");
         frame = run_frame_create(core, place.body, place.owner, place.level, place.number, value);
-        if (!frame || !run_find_remember(core, frame))
+        if (frame && kind->placed)
+            kind->placed(core, frame);
+        if (core->out_of_memory)
             return pl_err_set(load->err, PL_ERR_NO_MEMORY, "out of memory");
     }
     *ret_node = place.node;
@@ -266,17 +267,12 @@ static int by_length(const void *a, const void *b)
 
 static enum pl_code load_steps(struct loader *load, const struct store_step *steps, size_t n_steps)
 {
-    struct pl_arena *arena = pl_arena_create(0);
-    const struct store_step **order =
-        arena ? pl_arena_alloc_array(arena, n_steps + 1, sizeof(*order)) : NULL;
+    const struct store_step **order = malloc((n_steps + 1) * sizeof(*order));
     enum pl_code code = PL_OK;
     struct run_node *node = NULL;
 
-    load->core->by_path = order ? pl_map_create(arena, 64) : NULL;
-    if (!load->core->by_path) {
-        pl_arena_destroy(&arena);
+    if (!order)
         return pl_err_set(load->err, PL_ERR_NO_MEMORY, "out of memory");
-    }
     for (size_t i = 0; i < n_steps; i++)
         order[i] = &steps[i];
     qsort(order, n_steps, sizeof(*order), by_length);
@@ -285,8 +281,7 @@ static enum pl_code load_steps(struct loader *load, const struct store_step *ste
         if (code == PL_OK)
             code = load_step(load, node, order[i]);
     }
-    load->core->by_path = NULL;
-    pl_arena_destroy(&arena);
+    free(order);
     return code;
 }
 
@@ -423,8 +418,10 @@ enum pl_code run_core_load(struct workflow *workflow, uint64_t seed, const struc
     if (!core)
         return pl_err_set(err, PL_ERR_NO_MEMORY, "out of memory");
     code = load_run(&load, run);
+    core->loading = true;
     if (code == PL_OK)
         code = load_steps(&load, steps, n_steps);
+    core->loading = false;
     if (code == PL_OK) {
         code = derive(core, err);
         run_waiting_load(core, run->options);

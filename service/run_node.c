@@ -1,5 +1,6 @@
 /* run_node.c - the moves of one step: how it begins, how it ends, on_error, cancel. Not its
  * attempts (run_attempt) nor its branches (run_parallel). Called by run_core.c and by those two. */
+#include "base/json.h"
 #include "base/limits.h"
 #include "service/run_core_private.h"
 #include "service/run_map.h"
@@ -241,6 +242,13 @@ void run_node_succeed(struct run_core *core, struct run_node *node, struct pl_va
 {
     const char *refused = refused_around(node, output);
 
+    if (json_depth(pl_value_text(output)) > PL_LIMIT_VALUE_DEPTH) {
+        pl_value_unref(&output);
+        run_node_fail_with(core, node, PL_ERR_TOO_LARGE,
+                           "its output is nested over 200 deep; a value that holds the one before "
+                           "grows with every turn");
+        return;
+    }
     if (refused) {
         pl_value_unref(&output);
         run_node_fail_with(core, node, PL_ERR_INVALID_OUTPUT, refused);
