@@ -44,8 +44,9 @@ void run_frame_begin(struct run_core *core, struct run_frame *frame);
 void run_frame_cancel(struct run_core *core, struct run_frame *frame, enum cancel_reason reason);
 /* Its owner does not read it any more. */
 void run_frame_release(struct run_core *core, struct run_frame *frame);
-/* Frees the frames that are over, recorded and not kept. Between two events. */
-void run_frames_reap(struct run_core *core);
+/* Frees the frames that are over, recorded and not kept, but for that of `wanted` (NULL: none),
+ * which the event at hand is about. Between two events. */
+void run_frames_reap(struct run_core *core, const struct run_node *wanted);
 /* All of them, at the end. */
 void run_frames_destroy(struct run_core *core);
 /* Every live frame, owners before what they own: the one behind `frame`; NULL begins, and ends. */
