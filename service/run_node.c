@@ -467,6 +467,7 @@ static void cancel_one(struct run_core *core, struct run_node *node, enum cancel
         if (node->state != NODE_CLOSING)
             run_node_move(core, node, NODE_CLOSING); /* ended by the last one inside it */
         void_join(node);
+        run_timers_update(core, node); /* its time does not go on while it is stopped */
         run_node_touch(core, node);
     } else {
         run_node_move(core, node, NODE_CANCELLED);
