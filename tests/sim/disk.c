@@ -313,6 +313,33 @@ static uint64_t run_row_hash(const struct store_run *row)
     return mix_number(hash, row->usage.output_tokens);
 }
 
+/* Says where two rows differ. */
+static void tell_difference(struct sim_run *run, const char *path, const struct store_step *is,
+                            const struct store_step *was)
+{
+    struct pl_str texts[][2] = {
+        {is->phase, was->phase},
+        {is->reason, was->reason},
+        {is->join, was->join},
+        {pl_value_text(is->output), pl_value_text(was->output)},
+        {pl_value_text(is->error), pl_value_text(was->error)},
+        {pl_value_text(is->memo), pl_value_text(was->memo)},
+        {pl_value_text(is->writes), pl_value_text(was->writes)},
+        {is->model, was->model},
+    };
+
+    for (size_t i = 0; i < PL_ARRAY_LEN(texts); i++)
+        if (!pl_str_eq(texts[i][0], texts[i][1]))
+            sim_breach(run, "%s: the core says %.*s, its row in the store %.*s", path,
+                       PL_STR_ARG(texts[i][0]), PL_STR_ARG(texts[i][1]));
+    sim_breach(run,
+               "%s: its row in the store is not what the core says (%s): calls %lld is %lld, "
+               "attempts %lld is %lld, tries %lld is %lld, started %lld is %lld",
+               path, is->phase.ptr, (long long)was->usage.calls, (long long)is->usage.calls,
+               (long long)was->attempts, (long long)is->attempts, (long long)was->tries,
+               (long long)is->tries, (long long)was->started_at, (long long)is->started_at);
+}
+
 static void compare_row(struct sim_run *run, const struct run_node *node)
 {
     const struct sim_step *step = sim_of(run, node);
@@ -322,8 +349,7 @@ static void compare_row(struct sim_run *run, const struct run_node *node)
     run_core_step_row(run->core, node, run->arena, &row);
     if (step->disk) {
         if (row_hash(&row) != row_hash(&step->disk->row))
-            sim_breach(run, "%s: its row in the store is not what the core says (%s)",
-                       step->path.ptr, node_state_phase(node->state));
+            tell_difference(run, step->path.ptr, &row, &step->disk->row);
     } else if (node->state != NODE_WAITING && !node->silent) {
         sim_breach(run, "%s: is %s and was never written", step->path.ptr,
                    node_state_phase(node->state));
@@ -555,9 +581,10 @@ void sim_crash(struct sim_run *run)
         lose_step(run, run->steps[i]);
     if (run->broken || !load(run))
         return;
-    compare_snapshot(run, run->at_crash);
-    snapshot_free(&run->at_crash);
     sim_compare_disk(run);
+    if (!run->broken)
+        compare_snapshot(run, run->at_crash);
+    snapshot_free(&run->at_crash);
     sim_mix(run, run->crashes);
     if (run->broken || run_state_is_final(run_core_state(run->core)))
         return;

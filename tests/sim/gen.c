@@ -92,7 +92,7 @@ static void gen_retry(struct gen *g)
     json_object_end(g->out);
 }
 
-void gen_join(struct gen *g, unsigned branches, bool stops_early)
+void gen_join(struct gen *g, unsigned branches, bool min, bool any)
 {
     static const char *const names[] = {"all", "settled", "any"};
     unsigned kind = sim_below(g->rng, branches > 0 ? 5 : 3);
@@ -100,6 +100,8 @@ void gen_join(struct gen *g, unsigned branches, bool stops_early)
     json_key(g->out, "join");
     json_object_begin(g->out);
     json_key(g->out, "policy");
+    if (kind == 2 && !any)
+        kind = 1;
     if (kind < 3)
         pl_buf_printf(g->out, "\"%s\"", names[kind]);
     else if (kind == 3)
@@ -108,7 +110,7 @@ void gen_join(struct gen *g, unsigned branches, bool stops_early)
         pl_buf_printf(g->out, "{\"fraction\":0.%u}", 1 + sim_below(g->rng, 9));
     if (sim_chance(g->rng, 30))
         gen_add_ms(g, "deadline", 50, 4000);
-    if (kind < 2 && branches > 0 && !stops_early && sim_chance(g->rng, 30))
+    if (kind < 2 && branches > 0 && min && sim_chance(g->rng, 30))
         json_add_int(g->out, "min", sim_between(g->rng, 1, (int64_t)branches));
     if (sim_chance(g->rng, 25))
         json_add_string(g->out, "accept", PL_STR("${ .output.good }"));
@@ -141,7 +143,7 @@ static void gen_parallel(struct gen *g, unsigned depth)
     json_object_end(g->out);
     json_object_end(g->out);
     if (sim_chance(g->rng, 85))
-        gen_join(g, branches, false);
+        gen_join(g, branches, true, true);
 }
 
 static void gen_leaf(struct gen *g)
@@ -220,25 +222,31 @@ static void gen_writes(struct gen *g)
     json_object_end(g->out);
 }
 
-/* What it is; true when something stands inside it. */
-static bool gen_what(struct gen *g, unsigned depth, enum gen_wants wants)
+/* What it is. Gives how often such a step has a timeout, in percent. */
+static unsigned gen_what(struct gen *g, unsigned depth, enum gen_wants wants)
 {
     bool inside = wants == GEN_ANY && depth < MAX_DEPTH && g->budget > 4;
 
     if (inside && sim_chance(g->rng, depth == 0 ? 30 : 15)) {
         gen_parallel(g, depth);
-        return true;
+        return 10;
     }
-    if (inside && sim_chance(g->rng, depth == 0 ? 55 : 30) && gen_kind(g, depth))
-        return true;
+    if (inside && g->many < MANY && sim_chance(g->rng, depth == 0 ? 52 : 26)) {
+        gen_kind(g, depth);
+        return 10;
+    }
+    if (wants == GEN_ANY && sim_chance(g->rng, 8)) {
+        gen_wait(g);
+        return 0;
+    }
     gen_leaf(g);
-    return false;
+    return 25;
 }
 
 void gen_step(struct gen *g, unsigned depth, bool may_handle, enum gen_wants wants)
 {
     unsigned saved = g->n_visible;
-    bool inside;
+    unsigned timeout;
 
     g->budget--;
     json_object_begin(g->out);
@@ -246,8 +254,8 @@ void gen_step(struct gen *g, unsigned depth, bool may_handle, enum gen_wants wan
         gen_needs(g);
     if (sim_chance(g->rng, 15))
         gen_when(g);
-    inside = gen_what(g, depth, wants);
-    if (sim_chance(g->rng, inside ? 10 : 25))
+    timeout = gen_what(g, depth, wants);
+    if (sim_chance(g->rng, timeout))
         gen_add_ms(g, "timeout", 20, 4000);
     if (sim_chance(g->rng, 15))
         gen_add_ms(g, "deadline", 50, 6000);

@@ -5,7 +5,7 @@
 
 #include "tests/sim/sim.h"
 
-enum { MAX_VISIBLE = 48, MAX_DEPTH = 4, MAX_CHANNELS = 8 };
+enum { MAX_VISIBLE = 48, MAX_DEPTH = 4, MAX_CHANNELS = 8, MANY = 40 };
 
 struct gen {
     struct sim_rng *rng;
@@ -29,8 +29,8 @@ enum gen_wants {
 /* One step; depth 0 at the top. */
 void gen_step(struct gen *g, unsigned depth, bool may_handle, enum gen_wants wants);
 void gen_add_ms(struct gen *g, const char *key, int64_t low, int64_t high);
-/* `join` of a step with `branches` of them (0: not known). */
-void gen_join(struct gen *g, unsigned branches, bool stops_early);
+/* `join` of a step with `branches` of them (0: not known); may it have `min`, may it be `any`? */
+void gen_join(struct gen *g, unsigned branches, bool min, bool any);
 /* The fields of an llm step. */
 void gen_llm_fields(struct gen *g);
 /* "steps": {...} with 1 to 3 of them, and what they see. */
@@ -38,7 +38,8 @@ void gen_steps(struct gen *g, unsigned depth);
 /* "state": {...}, sometimes. */
 void gen_state(struct gen *g);
 
-/* A step with something inside that runs, or one that waits; false: the budget is out. */
-bool gen_kind(struct gen *g, unsigned depth);
+/* A step with something inside that runs; one that waits for the world. */
+void gen_kind(struct gen *g, unsigned depth);
+void gen_wait(struct gen *g);
 
 #endif

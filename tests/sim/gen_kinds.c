@@ -66,7 +66,7 @@ static void gen_map(struct gen *g, unsigned depth)
     g->many /= 5;
     json_object_end(g->out);
     if (sim_chance(g->rng, 85))
-        gen_join(g, sim_chance(g->rng, 70) ? 4 : 0, false);
+        gen_join(g, sim_chance(g->rng, 70) ? 4 : 0, true, !batch && !collapse);
 }
 
 /* ---- vote ---- */
@@ -165,7 +165,7 @@ static void gen_vote(struct gen *g, unsigned depth)
         json_add_string(g->out, "stop", PL_STR("early"));
     json_object_end(g->out);
     if (sim_chance(g->rng, 35))
-        gen_join(g, n, early);
+        gen_join(g, n, !early, true);
 }
 
 /* ---- workflow, repeat ---- */
@@ -265,12 +265,18 @@ static void gen_sleep(struct gen *g)
     json_add_raw(g->out, "sleep", PL_STR("{\"until\":\"${ .input.time }\"}"));
 }
 
-bool gen_kind(struct gen *g, unsigned depth)
+void gen_wait(struct gen *g)
 {
-    unsigned kind = sim_below(g->rng, 14);
+    if (sim_chance(g->rng, 60))
+        gen_human(g);
+    else
+        gen_sleep(g);
+}
 
-    if (g->many >= 40 && kind < 12)
-        return false;
+void gen_kind(struct gen *g, unsigned depth)
+{
+    unsigned kind = sim_below(g->rng, 12);
+
     if (kind < 4)
         gen_map(g, depth);
     else if (kind < 7)
@@ -279,11 +285,6 @@ bool gen_kind(struct gen *g, unsigned depth)
         gen_workflow(g, depth);
     else if (kind < 11)
         gen_repeat(g, depth);
-    else if (kind < 12)
-        gen_agent(g, depth);
-    else if (kind < 13)
-        gen_human(g);
     else
-        gen_sleep(g);
-    return true;
+        gen_agent(g, depth);
 }
