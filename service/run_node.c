@@ -475,7 +475,8 @@ static void cancel_one(struct run_core *core, struct run_node *node, enum cancel
     }
 }
 
-/* What it owns. A frame that was stopped stays in the list: freeing comes later. */
+/* What it owns, also frames that are over: something deeper may have been left to drain in them. A
+ * frame that was stopped stays in the list: freeing comes later. */
 static void cancel_frames(struct run_core *core, struct run_node *node, enum cancel_reason reason)
 {
     struct pl_list *next;
@@ -485,8 +486,7 @@ static void cancel_frames(struct run_core *core, struct run_node *node, enum can
         struct run_frame *frame = pl_container_of(link, struct run_frame, link);
 
         next = link->next;
-        if (!frame->over)
-            run_frame_cancel(core, frame, reason);
+        run_frame_cancel(core, frame, reason);
     }
 }
 
