@@ -80,19 +80,25 @@ static void run_row_finish(struct store_run *row)
     pl_value_unref(&row->output);
     pl_value_unref(&row->error);
     free((void *)(uintptr_t)row->reason.ptr);
+    free((void *)(uintptr_t)row->options.ptr);
     *row = (struct store_run){0};
 }
 
-/* Status and phase are static texts of run_states; only the reason needs a copy. */
+static struct pl_str duplicate(struct pl_str text)
+{
+    char *copy = sim_alloc(text.len + 1, 1);
+
+    if (text.len)
+        memcpy(copy, text.ptr, text.len);
+    return pl_str_n(copy, text.len);
+}
+
+/* Status and phase are static texts of run_states; reason and options need a copy. */
 static void run_row_copy(struct store_run *to, const struct store_run *from)
 {
-    char *cursor = sim_alloc(from->reason.len + 1, 1);
-
     *to = *from;
-    to->reason.ptr = cursor;
-    to->reason = (struct pl_str){.ptr = cursor, .len = from->reason.len};
-    if (from->reason.len)
-        memcpy(cursor, from->reason.ptr, from->reason.len);
+    to->reason = duplicate(from->reason);
+    to->options = duplicate(from->options);
     to->output = pl_value_ref(from->output);
     to->error = pl_value_ref(from->error);
 }
@@ -302,6 +308,7 @@ static uint64_t run_row_hash(const struct store_run *row)
 
     hash = mix_text(hash, row->phase);
     hash = mix_text(hash, row->reason);
+    hash = mix_text(hash, row->options);
     hash = mix_text(hash, pl_value_text(row->output));
     hash = mix_text(hash, pl_value_text(row->error));
     hash = mix_number(hash, row->created_at);
@@ -408,6 +415,7 @@ void sim_commit_later(struct sim_run *run)
     run_row_copy(&batch->run, &run_row);
     batch->history_len = run->n_history;
     batch->last_seq = run->last_seq;
+    batch->waiting = run->waiting;
     batch->number = run->next_batch++;
     if (crash_follows(run, batch->number))
         batch->snapshot = take_snapshot(run);
@@ -484,6 +492,7 @@ void sim_commit_first(struct sim_run *run)
         batch->run = (struct store_run){0};
         run->durable_history = batch->history_len;
         run->durable_seq = batch->last_seq;
+        run->durable_waiting = batch->waiting;
         if (batch->snapshot) {
             run->at_crash = batch->snapshot;
             batch->snapshot = NULL;
@@ -520,6 +529,7 @@ static void lose_everything(struct sim_run *run)
     run->n_touched = 0;
     run->n_history = run->durable_history;
     run->last_seq = run->durable_seq;
+    run->waiting = run->durable_waiting;
     run->final_seen = false;
     run->started_at = run->disk_run.started_at;
     run->last_commit_at = run->now;

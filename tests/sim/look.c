@@ -92,17 +92,32 @@ static void check_progress(struct sim_run *run)
         sim_breach(run, "the progress does not add up: %u in all", p.total);
 }
 
-/* Only what runs, or has just ended, is kept: a frame that is over and in nobody's way is freed
- * with the next event but one. */
+/* Does it go on by itself: by a call, a timer, an evaluation? */
+static bool is_busy(enum node_state state)
+{
+    return !node_state_is_final(state) && state != NODE_WAITING && state != NODE_JOINING &&
+           state != NODE_HANDLING && state != NODE_CLOSING && state != NODE_ASKING;
+}
+
 static void check_frames(struct sim_run *run, unsigned *in_flight)
 {
+    unsigned asking = 0, busy = 0;
+    bool waits;
+
     run->n_live = 0;
     for (struct run_frame *frame = run_core_root(run->core); frame && !run->broken;
          frame = run_frame_next(run->core, frame)) {
         run->n_live += frame->n_nodes;
-        for (size_t i = 0; i < frame->n_nodes && !run->broken; i++)
+        for (size_t i = 0; i < frame->n_nodes && !run->broken; i++) {
             check_waits(run, &frame->nodes[i], in_flight);
+            asking += frame->nodes[i].state == NODE_ASKING;
+            busy += is_busy(frame->nodes[i].state);
+        }
     }
+    waits = asking > 0 && busy == 0 && run_core_state(run->core) == RUN_RUNNING;
+    if (waits != (run->waiting.since > 0))
+        sim_breach(run, "%u people are asked, %u steps go on by themselves, and it is %s", asking,
+                   busy, waits ? "not waiting" : "waiting");
 }
 
 void sim_check_all(struct sim_run *run)
@@ -118,8 +133,8 @@ void sim_check_all(struct sim_run *run)
                    run_core_in_flight(run->core));
     if (!run->broken)
         check_progress(run);
-    if (run_core_state(run->core) == RUN_RUNNING && run->workflow->timeout > 0 &&
+    if (run_core_state(run->core) == RUN_RUNNING && sim_timeout_at(run) > 0 &&
         (run_core_next_wake(run->core) == 0 ||
-         run_core_next_wake(run->core) > run->started_at + run->workflow->timeout))
+         run_core_next_wake(run->core) > sim_timeout_at(run)))
         sim_breach(run, "nothing wakes the run at its timeout");
 }

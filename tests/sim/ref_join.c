@@ -431,7 +431,8 @@ static bool may_fail_satisfied(const struct sim_run *run, const struct opinion *
         return sim_eval_fails(run, step, RUN_EVAL_ACCEPT, 0) ||
                sim_eval_fails(run, step, RUN_EVAL_KEY, 0) ||
                sim_eval_fails(run, step, RUN_EVAL_WRITES, 0);
-    return o->def->kind == STEP_MAP && o->def->config.map->fan_in && code == PL_ERR_BRANCH_FAILED;
+    return o->def->kind == STEP_MAP && o->def->config.map->fan_in && /* its collapse, or its time */
+           (code == PL_ERR_BRANCH_FAILED || code == PL_ERR_DEADLINE || code == PL_ERR_TIMEOUT);
 }
 
 static void judge_failure(struct sim_run *run, const struct opinion *o)

@@ -551,7 +551,7 @@ static bool error_names(const struct store_run *row, const struct sim_step *step
 
 /* What fixed the outcome first: RUN_SUCCEEDED when nothing did. *ret_step: the step that failed,
  * NULL: the clock. */
-static enum run_state outcome(const struct sim_run *run, pl_ms started_at,
+static enum run_state outcome(const struct sim_run *run,
                               const struct sim_step **ret_step, bool *ret_clock)
 {
     const struct sim_step *failed = NULL;
@@ -565,8 +565,8 @@ static enum run_state outcome(const struct sim_run *run, pl_ms started_at,
         if (entry->what == SIM_EVENT && entry->event == RUN_EV_CANCEL &&
             entry->run_state != RUN_ENDING && !run_state_is_final(entry->run_state))
             return RUN_CANCELLED;
-        if (entry->what == SIM_EVENT && run->workflow->timeout > 0 &&
-            entry->run_state == RUN_RUNNING && entry->now >= started_at + run->workflow->timeout &&
+        if (entry->what == SIM_EVENT && entry->timeout_at > 0 &&
+            entry->run_state == RUN_RUNNING && entry->now >= entry->timeout_at &&
             (entry->event == RUN_EV_TICK || entry->event == RUN_EV_RECOVER))
             *ret_clock = true;
         if (top && counts_as_failed(entry) &&
@@ -604,7 +604,7 @@ static void judge_outcome(struct sim_run *run, const struct store_run *row)
     const struct sim_step *step = NULL;
     bool clock;
     enum run_state is = run_core_state(run->core),
-                   should = outcome(run, row->started_at, &step, &clock);
+                   should = outcome(run, &step, &clock);
     enum pl_code code = sim_error_code(pl_value_text(row->error));
     bool output_fails = sim_eval_fails(run, NULL, RUN_EVAL_OUTPUT, 0);
 

@@ -86,6 +86,11 @@ struct sim_snapshot {
     pl_ms wake;
 };
 
+/* How long the run waited for people and nothing else, and since when it does. */
+struct sim_waiting {
+    pl_ms waited, since;
+};
+
 /* The rows of one activation, not yet durable. */
 struct sim_batch_row {
     uint32_t id;
@@ -100,6 +105,7 @@ struct sim_batch {
     struct store_run run;
     size_t history_len;
     int64_t last_seq;
+    struct sim_waiting waiting;
     uint64_t number;
     pl_ms commit_at;
     struct sim_snapshot *snapshot; /* when the crash comes after this commit */
@@ -126,6 +132,7 @@ struct sim_entry {
     bool decided, by_deadline, fixed; /* SIM_CLOSED */
     enum cancel_reason reason;
     struct store_usage usage; /* SIM_EVENT of a RESULT */
+    pl_ms timeout_at;         /* SIM_EVENT: of the run, before it; 0: none */
 };
 
 /* ---- a scenario ---- */
@@ -218,6 +225,7 @@ struct sim_run {
     size_t n_live; /* steps of the frames that are there, when last looked */
     pl_ms now, created_at;
     pl_ms started_at; /* of the run; 0: not yet */
+    struct sim_waiting waiting, durable_waiting;
 
     struct sim_timer *heap;
     size_t n_heap, heap_capacity;
@@ -322,6 +330,8 @@ uint64_t sim_hash_text(struct pl_str text);
 
 /* ---- step.c: one event, judged. ---- */
 void sim_step_core(struct sim_run *run, struct run_event *event);
+/* When the run's time is up; 0: no such time runs. */
+pl_ms sim_timeout_at(const struct sim_run *run);
 /* ---- look.c ---- */
 /* Looks at everything: O(steps). */
 void sim_check_all(struct sim_run *run);

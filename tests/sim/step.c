@@ -59,6 +59,25 @@ static void trace_event(struct sim_run *run, const struct run_event *event)
               event->type == RUN_EV_RESULT && event->result->free ? " (free)" : "");
 }
 
+pl_ms sim_timeout_at(const struct sim_run *run)
+{
+    if (run->workflow->timeout == 0 || run->waiting.since)
+        return 0;
+    return run->started_at + run->workflow->timeout + run->waiting.waited;
+}
+
+/* Does it wait for people now, or no longer? Whether that is so is looked at elsewhere (look.c). */
+static void note_waiting(struct sim_run *run)
+{
+    struct sim_waiting *waiting = &run->waiting;
+
+    if (run->core->waiting == (waiting->since > 0))
+        return;
+    if (waiting->since)
+        waiting->waited += run->now - waiting->since;
+    waiting->since = run->core->waiting ? run->now : 0;
+}
+
 static void record_event(struct sim_run *run, const struct run_event *event,
                          const struct sim_step *step, bool counts)
 {
@@ -67,6 +86,7 @@ static void record_event(struct sim_run *run, const struct run_event *event,
     run->events++;
     entry->event = event->type;
     entry->run_state = run_core_state(run->core);
+    entry->timeout_at = sim_timeout_at(run);
     sim_mix(run, (uint64_t)event->type * 1000003u + (uint64_t)event->now);
     sim_mix(run, step ? step->key : 1u << 30);
     if (counts)
@@ -426,6 +446,7 @@ void sim_step_core(struct sim_run *run, struct run_event *event)
         sim_breach(run, "%s: run_core_step gave %s", event_names[event->type], pl_code_text(code));
         return;
     }
+    note_waiting(run);
     take_update(run, &update);
     if (before.is_result && !run->broken)
         sim_judge_result(run, &before, event->node);
