@@ -489,7 +489,6 @@ static void cancel_one(struct run_core *core, struct run_node *node, enum cancel
         if (node->state != NODE_CLOSING)
             run_node_move(core, node, NODE_CLOSING); /* ended by the last one inside it */
         void_join(node);
-        run_timers_update(core, node); /* its time does not go on while it is stopped */
         run_node_touch(core, node);
         run_timers_update(core, node); /* its deadline is of no use any more */
     } else {
