@@ -429,6 +429,7 @@ static bool may_fail_satisfied(const struct sim_run *run, const struct opinion *
         return true;
     if (code == PL_ERR_EXPRESSION_ERROR)
         return sim_eval_fails(run, step, RUN_EVAL_ACCEPT, 0) ||
+               sim_eval_fails(run, step, RUN_EVAL_DEFAULT, 0) ||
                sim_eval_fails(run, step, RUN_EVAL_KEY, 0) ||
                sim_eval_fails(run, step, RUN_EVAL_WRITES, 0);
     return o->def->kind == STEP_MAP && o->def->config.map->fan_in && /* its collapse, or its time */

@@ -448,6 +448,7 @@ void sim_step_core(struct sim_run *run, struct run_event *event)
     }
     note_waiting(run);
     take_update(run, &update);
+    if (run->plan.trace && event->type==RUN_EV_RESULT && step->last) sim_trace(run, "    OUT %.*s", PL_STR_ARG(sim_output(step)));
     if (before.is_result && !run->broken)
         sim_judge_result(run, &before, event->node);
     check_run_state(run);
