@@ -249,6 +249,11 @@ void run_node_succeed(struct run_core *core, struct run_node *node, struct pl_va
                            "grows with every turn");
         return;
     }
+    if (refused && node->reason != CANCEL_NONE) { /* it was stopped, and this is of no use */
+        pl_value_unref(&output);
+        run_node_move(core, node, NODE_CANCELLED);
+        return;
+    }
     if (refused) {
         pl_value_unref(&output);
         run_node_fail_with(core, node, PL_ERR_INVALID_OUTPUT, refused);
