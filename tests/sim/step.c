@@ -416,6 +416,22 @@ static void record_answer(struct sim_run *run, struct sim_step *step,
         mirror->given = sim_hash_text(pl_value_text(event->result->output));
 }
 
+/* A branch of a vote has ended: is the vote over when, and only when, nothing can change it? */
+static void judge_early(struct sim_run *run, const struct run_update *update)
+{
+    for (size_t i = 0; i < update->n_notes && !run->broken; i++) {
+        const struct run_node *node = update->notes[i].node;
+        const struct run_node *vote = node ? node->frame->owner : NULL;
+        enum node_state state;
+
+        if (vote && vote->def->kind == STEP_VOTE && vote->def->config.vote->stop_early &&
+            node->frame->body->role == BODY_BRANCH && !node->parent && vote->join &&
+            final_note(update->notes[i].type, &state) &&
+            (vote->state == NODE_JOINING || vote->join->fixed))
+            sim_judge_early(run, sim_of(run, vote), vote->state, vote->join->fixed);
+    }
+}
+
 static void take_update(struct sim_run *run, const struct run_update *update)
 {
     struct run_node *node;
@@ -424,6 +440,7 @@ static void take_update(struct sim_run *run, const struct run_update *update)
         take_note(run, &update->notes[i]);
     while ((node = run_core_take_dirty(run->core)) != NULL)
         look_at(run, node);
+    judge_early(run, update);
     for (size_t i = 0; i < update->n_effects && !run->broken; i++)
         take_effect(run, &update->effects[i]);
 }
