@@ -254,6 +254,8 @@ static bool is_left_to_drain(const struct sim_run *run, const struct sim_step *s
     const struct sim_step *part = step;
     size_t over, closed = sim_find(run, SIM_CLOSED, above->id);
 
+    if (!step_kind_joins(above->def->kind)) /* a body stops all of it, as a run does */
+        return false;
     while (part->up != above)
         part = part->up;
     over = sim_find(run, SIM_FINAL, part->id);
