@@ -247,10 +247,12 @@ static void count_failure(struct jq_pool *pool, const struct pl_err *err)
 
 static void start_worker(struct jq_pool *pool, struct jq_crew *crew)
 {
+    struct pl_err err = {.code = PL_OK};
     struct jq_child child;
-    struct pl_err err;
 
-    if (jq_child_start(&child, &err) != PL_OK) {
+    if (!jq_worker_possible())
+        (void)pl_err_set(&err, PL_ERR_INTERNAL, "this program cannot be started as a jq worker");
+    if (err.code != PL_OK || jq_child_start(&child, &err) != PL_OK) {
         count_failure(pool, &err);
         return;
     }

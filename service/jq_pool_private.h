@@ -16,6 +16,10 @@ enum {
     JQ_EXTRA_WORKERS = 4, /* over the fixed number, while all of those are stuck */
 };
 
+/* Whether main() has called jq_worker_main_if_asked: a program that has not, started as a worker,
+ * would do all its work once more instead. */
+bool jq_worker_possible(void);
+
 /* A worker's place in the pool; processes come and go in it.
  *
  *   ABSENT -> STARTING -> IDLE <-> BUSY, and from each back to ABSENT when the process ends

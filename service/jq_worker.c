@@ -2,7 +2,7 @@
  * Reads a request, compiles what it does not have, evaluates, answers, for ever. Not limits of time
  * (jq_pool kills from outside) and not the queue. One thread, nothing but memory and one socket. */
 #include "service/jq_jail.h"
-#include "service/jq_pool.h"
+#include "service/jq_pool_private.h"
 #include "service/jq_source.h"
 #include "service/jq_wire.h"
 
@@ -41,6 +41,7 @@ static struct chunk chunks[JQ_SLOTS];
 static char read_ahead[READ_AHEAD];
 static size_t born, grown; /* bytes at the start; now, with what is compiled */
 static bool tired;
+static bool possible; /* set once, before threads */
 
 static void *must(void *memory)
 {
@@ -357,10 +358,16 @@ static bool is_asked(int argc, char **argv)
            getsockopt(JQ_WIRE_FD, SOL_SOCKET, SO_TYPE, &type, &size) == 0;
 }
 
+bool jq_worker_possible(void)
+{
+    return possible;
+}
+
 void jq_worker_main_if_asked(int argc, char **argv)
 {
     struct request request;
 
+    possible = true;
     if (!is_asked(argc, argv))
         return;
     start();

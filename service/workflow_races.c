@@ -12,9 +12,22 @@
 
 #include <stdlib.h>
 
-enum { TARGETS = 64 }; /* moments marked at once */
+enum {
+    TARGETS = 64,          /* moments marked at once */
+    LOOKED_MAX = 20000000, /* channels looked at for readers: then they are too many */
+};
 
-/* ---- readers wait for writers ---- */
+/* ---- where a channel is written ---- */
+
+/* Steps inside one step (NULL: at the top) that write a channel or have inside who does, in the
+ * order written. */
+struct spot {
+    const struct state_channel *channel;
+    const struct step_def *step;
+    const struct step_def **writers;
+    size_t count, capacity;
+    bool marked; /* the step itself is in the spot around it */
+};
 
 /* `reader` reads what is written inside `writer`; both in one body. */
 struct pair {
@@ -22,117 +35,99 @@ struct pair {
     const struct doc_node *reason;
 };
 
-struct writers {
-    const struct step_def **steps; /* in the order written */
-    size_t count, capacity;
-};
-
 struct state_deps {
     struct wf_parser *p;
     struct wf_ctx ctx;
     struct wf_order order;
-    struct pl_map *by_channel; /* the channel's address -> struct writers */
-    struct pair *pairs;
+    struct pl_map *spots; /* channel and step -> struct spot */
+    struct pair *pairs;   /* those of one reader behind each other */
     size_t n_pairs, capacity;
+    size_t looked; /* how often, for one that reads all channels */
     bool too_many;
 };
 
-static struct pl_str address(const struct state_channel *const *channel)
+enum { SPOT_KEY = sizeof(struct state_channel *) + sizeof(struct step_def *) };
+
+static struct spot *spot_at(const struct state_deps *s, const struct state_channel *channel,
+                            const struct step_def *step)
 {
-    return pl_str_n((const char *)channel, sizeof(*channel));
+    char key[SPOT_KEY];
+
+    memcpy(key, &channel, sizeof(channel));
+    memcpy(key + sizeof(channel), &step, sizeof(step));
+    return pl_map_get(s->spots, pl_str_n(key, sizeof(key)));
 }
 
-static struct writers *writers_of(const struct state_deps *s, const struct state_channel *channel)
+static struct spot *make_spot(struct state_deps *s, const struct state_channel *channel,
+                              const struct step_def *step)
 {
-    return pl_map_get(s->by_channel, address(&channel));
+    struct spot *spot = spot_at(s, channel, step);
+    char *key;
+
+    if (spot)
+        return spot;
+    spot = pl_arena_alloc(s->p->scratch, sizeof(*spot));
+    key = pl_arena_alloc(s->p->scratch, SPOT_KEY);
+    if (!spot || !key)
+        return NULL;
+    memcpy(key, &channel, sizeof(channel));
+    memcpy(key + sizeof(channel), &step, sizeof(step));
+    spot->channel = channel;
+    spot->step = step;
+    return pl_map_put(s->spots, pl_str_n(key, SPOT_KEY), spot, NULL) ? spot : NULL;
 }
 
-static bool add_writer(struct state_deps *s, const struct step_write *write,
-                       const struct step_def *step)
+static bool add_to_spot(struct state_deps *s, struct spot *spot, const struct step_def *step)
 {
-    struct writers *writers = writers_of(s, write->channel);
+    if (spot->count == spot->capacity) {
+        size_t capacity = spot->capacity ? spot->capacity * 2 : 4;
+        const struct step_def **writers =
+            pl_arena_alloc_array(s->p->scratch, capacity, sizeof(*writers));
 
-    if (!writers) {
-        writers = pl_arena_alloc(s->p->scratch, sizeof(*writers));
-        if (!writers || !pl_map_put(s->by_channel, address(&write->channel), writers, NULL))
+        if (!writers)
             return false;
+        if (spot->count)
+            memcpy(writers, spot->writers, spot->count * sizeof(*writers));
+        spot->writers = writers;
+        spot->capacity = capacity;
     }
-    if (writers->count == writers->capacity) {
-        size_t capacity = writers->capacity ? writers->capacity * 2 : 4;
-        const struct step_def **steps =
-            pl_arena_alloc_array(s->p->scratch, capacity, sizeof(*steps));
-
-        if (!steps)
-            return false;
-        if (writers->count)
-            memcpy(steps, writers->steps, writers->count * sizeof(*steps));
-        writers->steps = steps;
-        writers->capacity = capacity;
-    }
-    writers->steps[writers->count++] = step;
+    spot->writers[spot->count++] = step;
     return true;
 }
 
-static bool gather_writers(struct state_deps *s)
+/* `step` writes the channel: so do, seen from outside, all that have it inside. */
+static bool mark_writer(struct state_deps *s, const struct state_channel *channel,
+                        const struct step_def *step)
 {
-    s->by_channel = pl_map_create(s->p->scratch, 16);
-    for (size_t i = 0; s->by_channel && i < s->p->n_steps; i++) {
+    for (; step && step != channel->body->owner; step = step->parent) {
+        struct spot *own = make_spot(s, channel, step), *around;
+
+        if (!own)
+            return false;
+        if (own->marked)
+            return true;
+        own->marked = true;
+        around = make_spot(s, channel, step->parent);
+        if (!around || !add_to_spot(s, around, step))
+            return false;
+    }
+    return true;
+}
+
+static bool mark_writers(struct state_deps *s)
+{
+    s->spots = pl_map_create(s->p->scratch, 16);
+    for (size_t i = 0; s->spots && i < s->p->n_steps; i++) {
         const struct step_def *step = s->p->steps[i].def;
 
         for (size_t k = 0; k < step->n_writes; k++)
-            if (step->writes[k].channel && !add_writer(s, &step->writes[k], step))
+            if (step->writes[k].channel && !mark_writer(s, step->writes[k].channel, step))
                 return false;
     }
-    return s->by_channel != NULL;
+    return s->spots != NULL;
 }
 
-static unsigned depth_of(const struct step_def *step)
-{
-    unsigned depth = 0;
-
-    for (; step; step = step->parent)
-        depth++;
-    return depth;
-}
-
-/* True when the two stand in one step as branches that do not see each other. */
-static bool are_branches(const struct wf_parser *p, const struct step_def *a,
-                         const struct step_def *b)
-{
-    const struct wf_scope *scope = p->steps[a->index].scope;
-
-    if (a->is_handler || b->is_handler)
-        return false;
-    return scope->branches || a->body != b->body;
-}
-
-/* The step that is or has `writer` inside and that stands beside `reader` or beside one around it;
- * NULL when the reader need not wait: one is inside the other, or they are in sibling branches. */
-static const struct step_def *writer_in_scope(const struct wf_parser *p,
-                                              const struct step_def *reader,
-                                              const struct step_def *writer)
-{
-    const struct step_def *a = reader, *b = writer;
-    unsigned depth_a = depth_of(a), depth_b = depth_of(b);
-
-    while (depth_a > depth_b) {
-        a = a->parent;
-        depth_a--;
-    }
-    while (depth_b > depth_a) {
-        b = b->parent;
-        depth_b--;
-    }
-    if (a == b)
-        return NULL;
-    while (a->parent != b->parent) {
-        a = a->parent;
-        b = b->parent;
-    }
-    if (a->is_handler || b->is_handler || are_branches(p, a, b))
-        return NULL;
-    return b;
-}
+/* ---- readers wait for writers ---- */
 
 static void add_pair(struct state_deps *s, const struct step_def *reader,
                      const struct step_def *writer, const struct doc_node *reason)
@@ -155,62 +150,96 @@ static void add_pair(struct state_deps *s, const struct step_def *reader,
     s->pairs[s->n_pairs++] = (struct pair){reader, writer, reason};
 }
 
+/* The writers beside `at`, which is the reader or has it inside. Branches that do not see each
+ * other, and what a handler's step has inside, are not waited for. */
+static void writers_beside(struct state_deps *s, const struct step_def *at,
+                           const struct step_def *reader, const struct state_channel *channel,
+                           const struct doc_node *reason)
+{
+    const struct spot *spot;
+
+    if (at->is_handler || s->p->steps[at->index].scope->branches)
+        return;
+    spot = spot_at(s, channel, at->parent);
+    for (size_t i = 0; spot && i < spot->count && !s->too_many; i++) {
+        const struct step_def *writer = spot->writers[i];
+
+        if (writer != at && writer->body == at->body && !writer->is_handler)
+            add_pair(s, wf_lift(reader, writer->body), writer, reason);
+    }
+}
+
 /* `step` (in `body`), or an expression of `body` itself, reads a channel. */
 static void reads_channel(struct state_deps *s, const struct step_def *step,
                           const struct step_body *body, const struct state_channel *channel,
                           const struct doc_node *reason)
 {
-    const struct writers *writers = writers_of(s, channel);
-    const struct step_def *reader = step ? step : body->owner, *last = NULL;
+    const struct step_def *reader = step ? step : body->owner;
 
+    if (++s->looked > LOOKED_MAX)
+        s->too_many = true;
     /* The output of the body that has the channel is put together behind all its steps. */
-    if (!writers || !reader || (!step && channel->body == body))
+    if (!step && channel->body == body)
         return;
-    for (size_t i = 0; i < writers->count && !s->too_many; i++) {
-        const struct step_def *writer = writer_in_scope(s->p, reader, writers->steps[i]);
-        const struct step_def *waits = writer ? wf_lift(reader, writer->body) : NULL;
-
-        if (!waits || writer == last)
-            continue;
-        last = writer;
-        add_pair(s, waits, writer, reason);
-    }
+    for (const struct step_def *at = reader; at && at != channel->body->owner && !s->too_many;
+         at = at->parent)
+        writers_beside(s, at, reader, channel, reason);
 }
 
 static void reads(struct state_deps *s, const struct step_def *step, const struct step_body *body,
                   const struct expr *first)
 {
     for (const struct expr *expr = first; expr; expr = expr->next)
-        for (size_t i = 0; i < expr->n_refs; i++) {
+        for (size_t i = 0; i < expr->n_refs && !s->too_many; i++) {
             const struct expr_ref *ref = &expr->refs[i];
 
             if (ref->root != EXPR_ROOT_STATE)
                 continue;
             if (ref->channel)
                 reads_channel(s, step, body, ref->channel, expr->node);
-            for (const struct step_body *at = ref->name.len ? NULL : body; at;
+            for (const struct step_body *at = ref->name.len ? NULL : body; at && !s->too_many;
                  at = at->owner ? at->owner->body : NULL)
-                for (size_t k = 0; k < at->n_channels; k++)
+                for (size_t k = 0; k < at->n_channels && !s->too_many; k++)
                     reads_channel(s, step, body, &at->channels[k], expr->node);
         }
+}
+
+/* How many pairs from `from` on have at most TARGETS readers, whose begins go to `targets`. */
+static size_t take_readers(const struct state_deps *s, size_t from, uint32_t targets[TARGETS],
+                           size_t *ret_targets)
+{
+    size_t count = 0, at = from;
+
+    for (; at < s->n_pairs; at++) {
+        uint32_t begin = s->pairs[at].reader->index * 2;
+
+        if (count && targets[count - 1] == begin)
+            continue;
+        if (count == TARGETS)
+            break;
+        targets[count++] = begin;
+    }
+    *ret_targets = count;
+    return at - from;
 }
 
 /* Of each pair, whether the writer is downstream of the reader; if not, the reader waits. */
 static bool keep_pairs(struct state_deps *s, struct wf_deps *deps)
 {
     uint32_t targets[TARGETS];
+    size_t n_targets, count;
 
-    for (size_t from = 0; from < s->n_pairs; from += TARGETS) {
-        size_t count = s->n_pairs - from < TARGETS ? s->n_pairs - from : TARGETS;
+    for (size_t from = 0; from < s->n_pairs; from += count) {
+        size_t bit = 0;
 
-        for (size_t i = 0; i < count; i++)
-            targets[i] = s->pairs[from + i].reader->index * 2;
-        wf_order_mark(&s->order, targets, count);
-        for (size_t i = 0; i < count; i++) {
-            const struct pair *pair = &s->pairs[from + i];
+        count = take_readers(s, from, targets, &n_targets);
+        wf_order_mark(&s->order, targets, n_targets);
+        for (size_t i = from; i < from + count; i++) {
+            const struct pair *pair = &s->pairs[i];
             struct step_def *writer = s->p->steps[pair->writer->index].def;
 
-            if (!(s->order.reached[writer->index * 2 + 1] & UINT64_C(1) << i) &&
+            bit += targets[bit] != pair->reader->index * 2;
+            if (!(s->order.reached[writer->index * 2 + 1] & UINT64_C(1) << bit) &&
                 !wf_add_dep(s->p, deps, pair->reader, writer, pair->reason))
                 return false;
         }
@@ -222,7 +251,7 @@ bool wf_add_state_deps(struct wf_parser *p, struct wf_deps *deps)
 {
     struct state_deps s = {.p = p, .ctx = {.p = p}};
 
-    if (!gather_writers(&s) || pl_map_count(s.by_channel) == 0)
+    if (!mark_writers(&s) || pl_map_count(s.spots) == 0)
         return true;
     for (size_t i = 0; i < p->n_steps; i++)
         reads(&s, p->steps[i].def, p->steps[i].def->body, p->steps[i].def->exprs);

@@ -262,6 +262,27 @@ START_TEST(one_of_many_that_stands_beside_the_others_is_found)
 }
 END_TEST
 
+START_TEST(ten_thousand_branches_that_read_and_write_one_channel_compile_quickly)
+{
+    struct workflow *workflow;
+    struct pl_buf text;
+    pl_ms before = pl_monotonic_us() / 1000;
+
+    pl_buf_init(&text, 4 << 20);
+    pl_buf_text(&text, "state: {n: {reducer: sum}}\nsteps:\n  first: {reduce: 1, writes: {n: 1}}\n"
+                       "  p:\n    parallel:\n      branches:\n");
+    for (unsigned i = 0; i < 10000; i++)
+        pl_buf_printf(&text, "        b%u: {reduce: \"${ .state.n }\", writes: {n: 1}}\n", i);
+    pl_buf_text(&text, "  last: {reduce: \"${ .state }\"}\n");
+    workflow = test_workflow(test_text(&text));
+    printf("10,000 branches with state: %lld ms\n", (long long)(pl_monotonic_us() / 1000 - before));
+    ck_assert_str_eq(deps(workflow, "p.b9999"), "first");
+    ck_assert_str_eq(deps(workflow, "last"), "first p");
+    workflow_unref(&workflow);
+    pl_buf_finish(&text);
+}
+END_TEST
+
 START_TEST(too_many_readers_and_writers_are_refused_once)
 {
     struct pl_buf text;
@@ -372,6 +393,7 @@ int main(void)
     tcase_add_test(tcase, writers_that_follow_each_other_need_no_reducer);
     tcase_add_test(tcase, writers_are_in_order_also_through_what_they_wait_for);
     tcase_add_test(tcase, one_of_many_that_stands_beside_the_others_is_found);
+    tcase_add_test(tcase, ten_thousand_branches_that_read_and_write_one_channel_compile_quickly);
     tcase_add_test(tcase, too_many_readers_and_writers_are_refused_once);
     tcase_add_test(tcase, all_programs_are_gathered_once);
     tcase_add_test(tcase, a_program_that_is_not_sound_is_a_problem_where_it_stands);
