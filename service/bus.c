@@ -141,6 +141,12 @@ static bool is_delta(const struct bus_event *event)
     return event->seq == 0 && event->path.len > 0;
 }
 
+/* Voids the text of an attempt that goes on: it is not durable either. */
+static bool is_reset(const struct bus_event *event)
+{
+    return is_delta(event) && pl_str_is(event->type, "step.reset");
+}
+
 /* Off the queue; the caller frees it or lends it out. */
 static struct bus_item *unqueue_locked(struct bus_subscriber *subscriber, struct pl_list *link)
 {
@@ -304,7 +310,7 @@ static bool join_locked(struct bus_subscriber *subscriber, const struct bus_even
 
         if (!pl_str_eq(item->event.path, event->path))
             continue;
-        if (item->event.seq != 0 || item->event.attempt != event->attempt)
+        if (item->event.seq != 0 || item->event.attempt != event->attempt || is_reset(&item->event))
             return false;
         if (event->path.len == 0) {
             pl_buf_reset(&item->soft);
@@ -332,7 +338,7 @@ static void enqueue_soft_locked(struct bus_subscriber *subscriber, const struct 
         return;
     full = delta && subscriber->snapshots &&
            subscriber->delta_bytes + event->data.len > BUS_DELTA_BYTES;
-    if (!full && join_locked(subscriber, event))
+    if (!full && !is_reset(event) && join_locked(subscriber, event))
         return;
     if (full || subscriber->queued >= subscriber->max_queue || !append_locked(subscriber, event))
         subscriber->holed = subscriber->holed || (delta && subscriber->snapshots);
@@ -359,7 +365,9 @@ void bus_publish(struct bus *bus, struct pl_str run, const struct bus_event *eve
     if (!is_delta(event) && atomic_load(&bus->watching) == 0)
         return;
     pl_mutex_lock(&bus->lock);
-    if (is_delta(event))
+    if (is_reset(event))
+        bus_texts_end(bus->texts, run, event->path);
+    else if (is_delta(event))
         bus_texts_add(bus->texts, run, event);
     PL_LIST_EACH(link, bucket)
     {

@@ -261,7 +261,7 @@ static bool replay(struct event_stream *stream, size_t want, struct pl_buf *out)
 
 static void take_soft(struct event_stream *stream, const struct bus_event *from, struct pl_buf *out)
 {
-    bool delta = from->path.len > 0;
+    bool delta = pl_str_is(from->type, "step.delta");
     struct event_text event = {
         .run_id = stream->run,
         .at = from->at,

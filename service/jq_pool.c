@@ -81,18 +81,19 @@ static void fail_job(struct jq_job *job, enum pl_code code, const char *message)
     finish_job(job);
 }
 
+/* All that wait now; whoever is told may submit the next at once, which is none of them. */
 static void fail_queue(struct jq_pool *pool, const char *message)
 {
+    struct pl_list waiting, *link;
     struct jq_job *job;
 
-    for (;;) {
-        pl_mutex_lock(&pool->lock);
-        job = jq_queue_take(&pool->queue);
-        pl_mutex_unlock(&pool->lock);
-        if (!job)
-            return;
-        fail_job(job, PL_ERR_INTERNAL, message);
-    }
+    pl_list_init(&waiting);
+    pl_mutex_lock(&pool->lock);
+    while ((job = jq_queue_take(&pool->queue)) != NULL)
+        pl_list_append(&waiting, &job->link);
+    pl_mutex_unlock(&pool->lock);
+    while ((link = pl_list_pop(&waiting)) != NULL)
+        fail_job(pl_container_of(link, struct jq_job, link), PL_ERR_INTERNAL, message);
 }
 
 /* ---- who gets what ---- */

@@ -104,19 +104,26 @@ static bool evaluated(struct run_core *core, struct run_node *node, struct run_e
 
 /* ---- tool calls ---- */
 
-/* {"error": text} */
+/* {"error": text}; `what` is a JSON token, a string goes in as its text. */
 static struct pl_value *error_answer(const char *why, struct pl_str what)
 {
     struct pl_err text = {0};
-    struct pl_value *value;
-    struct pl_buf out;
+    struct pl_value *value = NULL;
+    struct pl_buf plain, out;
 
-    pl_err_set(&text, PL_ERR_INVALID_ARGUMENT, "%s: %.*s", why, PL_STR_ARG(what));
+    pl_buf_init(&plain, SIZE_MAX / 2);
+    if (json_type(what) == JSON_STRING)
+        json_decode_string(what, &plain);
+    else
+        pl_buf_str(&plain, what);
+    pl_err_set(&text, PL_ERR_INVALID_ARGUMENT, "%s: %.*s", why, PL_STR_ARG(pl_buf_view(&plain)));
     pl_buf_init(&out, 8 * PL_ERR_MESSAGE_MAX);
     json_object_begin(&out);
     json_add_string(&out, "error", pl_str(text.message));
     json_object_end(&out);
-    value = pl_value_take(&out);
+    if (!pl_buf_failed(&plain))
+        value = pl_value_take(&out);
+    pl_buf_finish(&plain);
     pl_buf_finish(&out);
     return value;
 }
@@ -323,15 +330,18 @@ static struct pl_value *answer_of(const struct run_node *step)
     return error_answer("the tool failed", detail);
 }
 
-static void answer(const struct run_frame *frame, const struct run_node *step)
+static void answer(struct run_core *core, const struct run_frame *frame,
+                   const struct run_node *step)
 {
     struct run_agent *agent = agent_of(frame->owner);
 
     for (size_t i = 0; i < agent->n_calls; i++) {
         struct tool_call *call = &agent->calls[i];
 
-        if (call->body == frame->body && call->number == frame->number && !call->answer)
-            call->answer = answer_of(step);
+        if (call->body != frame->body || call->number != frame->number || call->answer)
+            continue;
+        call->answer = answer_of(step);
+        core->out_of_memory |= !call->answer;
     }
 }
 
@@ -342,7 +352,7 @@ static void step_ended(struct run_core *core, struct run_frame *frame, struct ru
     if (node->state != NODE_JOINING)
         return;
     if (frame->body->role == BODY_TOOL) {
-        answer(frame, step);
+        answer(core, frame, step);
         next_turn(core, node);
     } else if (step->state == NODE_SUCCEEDED || step->handled) {
         said(core, node, step);
@@ -374,9 +384,10 @@ static enum pl_code load(struct run_core *core, struct run_node *node, struct pl
     return pl_err_set(err, PL_ERR_NO_MEMORY, "out of memory");
 }
 
-static bool fits(const struct run_node *node, const struct step_body *body, uint32_t level,
-                 uint32_t number, struct pl_value **ret_value)
+static bool fits(struct run_core *core, const struct run_node *node, const struct step_body *body,
+                 uint32_t level, uint32_t number, struct pl_value **ret_value)
 {
+    (void)core;
     (void)ret_value;
     if (body->role == BODY_TOOL)
         return level < config_of(node)->max_turns;
@@ -397,7 +408,7 @@ static struct run_frame *frame_of(const struct run_node *node, const struct step
 }
 
 /* The answers of the present turn's calls that are there, and the arguments of those that run. */
-static void derive_calls(struct run_node *node)
+static void derive_calls(struct run_core *core, struct run_node *node)
 {
     struct run_agent *agent = agent_of(node);
 
@@ -410,8 +421,9 @@ static void derive_calls(struct run_node *node)
             continue;
         pl_value_unref(&frame->value);
         frame->value = arguments_of(agent, i);
+        core->out_of_memory |= !frame->value;
         if (run_node_is_final(run_node_at(frame, frame->body->top[0])))
-            answer(frame, run_node_at(frame, frame->body->top[0]));
+            answer(core, frame, run_node_at(frame, frame->body->top[0]));
     }
 }
 
@@ -421,7 +433,6 @@ static enum pl_code derive(struct run_core *core, struct run_node *node, struct 
     struct run_agent *agent = agent_of(node);
     struct run_frame *frame;
 
-    (void)core;
     while (agent && (frame = frame_of(node, node->def->bodies[BODY_MODEL], 0, agent->turn))) {
         const struct run_node *step = run_node_at(frame, frame->body->top[0]);
         struct pl_str calls = PL_STR("[]");
@@ -432,7 +443,7 @@ static enum pl_code derive(struct run_core *core, struct run_node *node, struct 
         json_get(pl_value_text(agent->said), PL_STR("tool_calls"), &calls);
         if (!read_calls(node, calls))
             return pl_err_set(err, PL_ERR_NO_MEMORY, "out of memory");
-        derive_calls(node);
+        derive_calls(core, node);
         if (!frame_of(node, node->def->bodies[BODY_MODEL], 0, agent->turn + 1))
             return PL_OK;
         if (!take_in(agent))

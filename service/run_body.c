@@ -262,8 +262,14 @@ static enum pl_code load(struct run_core *core, struct run_node *node, struct pl
     return pl_err_set(err, PL_ERR_NO_MEMORY, "out of memory");
 }
 
-static bool fits(const struct run_node *node, const struct step_body *body, uint32_t level,
-                 uint32_t number, struct pl_value **ret_value)
+static struct pl_value *made(struct run_core *core, struct pl_value *value)
+{
+    core->out_of_memory |= !value;
+    return value;
+}
+
+static bool fits(struct run_core *core, const struct run_node *node, const struct step_body *body,
+                 uint32_t level, uint32_t number, struct pl_value **ret_value)
 {
     struct pl_str token;
     int64_t turn;
@@ -280,7 +286,7 @@ static bool fits(const struct run_node *node, const struct step_body *body, uint
         number > turn)
         return false;
     if (number == turn && json_get(pl_value_text(node->memo), PL_STR("previous"), &token))
-        *ret_value = pl_value_new(token);
+        *ret_value = made(core, pl_value_new(token));
     return true;
 }
 

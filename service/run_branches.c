@@ -75,9 +75,9 @@ void run_branches_decided(struct run_core *core, struct run_node *node,
                                .code = text.code, .detail = text.message, .branch = branch}));
         node->failure = text.code;
     }
+    if (node->inner)
+        run_slots_dismiss(node);
     if (drain) {
-        if (node->inner)
-            run_slots_dismiss(node);
         run_kind_of(node->def->kind)->closed(core, node);
         return;
     }
@@ -86,6 +86,8 @@ void run_branches_decided(struct run_core *core, struct run_node *node,
     run_kind_of(node->def->kind)->stop(core, node, run_join_reason(node));
     if (!run_node_is_open_inside(node) && !run_node_is_final(node))
         run_kind_of(node->def->kind)->closed(core, node);
+    else if (node->state == NODE_JOINING) /* what it wants of its branches began just now */
+        run_node_move(core, node, NODE_CLOSING);
 }
 
 void run_branches_ended(struct run_core *core, struct run_node *node, struct run_node *branch,
@@ -155,8 +157,12 @@ void run_inside_fail(struct run_core *core, struct run_node *node, struct pl_val
         run_node_fail(core, node, pl_value_ref(error));
         return;
     }
-    if (node->state != NODE_CLOSING)
+    if (node->state != NODE_CLOSING) {
         run_node_move(core, node, NODE_CLOSING);
+    } else { /* its join was satisfied, and what came behind it failed */
+        run_node_touch(core, node);
+        run_timers_update(core, node);
+    }
     run_node_cancel_inside(core, node, reason);
 }
 
@@ -165,7 +171,7 @@ void run_inside_timer(struct run_core *core, struct run_node *node)
     const struct step_def *def = node->def;
     pl_ms passed = run_timers_due(node) - node->started_at;
 
-    if (node->join && def->join.deadline == passed) {
+    if (node->state == NODE_JOINING && node->join && def->join.deadline == passed) {
         run_join_decide(node, true);
         run_branches_decided(core, node, NULL, def->join.drain);
     } else if (def->timeout == passed) {

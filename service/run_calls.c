@@ -145,6 +145,24 @@ static void call_delta(struct step_call *step_call, struct pl_str text)
     bus_publish(call_of(step_call)->exec->env->bus, step_call->run_id, &event);
 }
 
+/* The same: what was told of the attempt is void, and it goes on. */
+static void call_reset(struct step_call *step_call)
+{
+    struct exec_call *call = call_of(step_call);
+    struct bus_event event = {
+        .at = loop_now(step_call->loop),
+        .type = PL_STR("step.reset"),
+        .path = step_call->path,
+        .attempt = step_call->attempt,
+    };
+
+    pl_buf_reset(&call->held);
+    if (call->told == 0)
+        return;
+    call->told = 0;
+    bus_publish(call->exec->env->bus, step_call->run_id, &event);
+}
+
 void run_calls_feed_inbox(struct run_exec *exec)
 {
     for (struct pl_list *link; (link = pl_list_pop(&exec->inbox));)
@@ -175,6 +193,7 @@ static struct exec_call *call_create(struct run_exec *exec, struct run_node *nod
     call->call.attempt = node->attempts;
     call->call.stream = exec->deltas || bus_watched(exec->env->bus, exec->row.id, true);
     call->call.delta = call->call.stream ? call_delta : NULL;
+    call->call.reset = call->call.stream ? call_reset : NULL;
     call->call.complete = call_complete;
     step_result_init(&call->call.result);
     node->exec = call;

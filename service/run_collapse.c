@@ -5,7 +5,6 @@
  * begins when all its inputs are final; inputs that are missing (failed, skipped, not counted) are
  * left out, and a group without any gives nothing and makes no call. */
 #include "base/json.h"
-#include "base/limits.h"
 #include "service/run_map.h"
 
 #include <stdlib.h>
@@ -104,7 +103,7 @@ static struct pl_value *group_items(const struct run_node *node, size_t level, s
     struct pl_buf out;
 
     *ret_count = 0;
-    pl_buf_init(&out, PL_LIMIT_RUN_OUTPUT_BYTES);
+    pl_buf_init(&out, SIZE_MAX / 2);
     json_array_begin(&out);
     for (size_t i = from; i < to && i < inputs_of(node, level); i++) {
         const struct pl_value *input = input_at(node, level, i);
@@ -121,6 +120,8 @@ static struct pl_value *group_items(const struct run_node *node, size_t level, s
     return value;
 }
 
+static void take_input(struct run_core *core, struct run_node *node, size_t level, size_t index);
+
 /* It is final; NULL: it gives nothing. The next level's group may begin. */
 static void group_done(struct run_core *core, struct run_node *node, size_t level, size_t index,
                        struct pl_value *output)
@@ -129,7 +130,7 @@ static void group_done(struct run_core *core, struct run_node *node, size_t leve
 
     group->done = true;
     group->output = output;
-    run_collapse_input(core, node, level + 1, index);
+    take_input(core, node, level + 1, index);
 }
 
 static void group_begin(struct run_core *core, struct run_node *node, size_t level, size_t index)
@@ -161,7 +162,8 @@ static bool is_wanted(const struct run_node *node)
            (node->state == NODE_CLOSING && node->reason == CANCEL_NONE && node->failure == PL_OK);
 }
 
-void run_collapse_input(struct run_core *core, struct run_node *node, size_t level, size_t index)
+/* Input `index` of `level` (0: a branch of the map) is final: its group may begin. */
+static void take_input(struct run_core *core, struct run_node *node, size_t level, size_t index)
 {
     struct run_map *map = map_of(node);
     struct collapse_group *group;
@@ -171,6 +173,34 @@ void run_collapse_input(struct run_core *core, struct run_node *node, size_t lev
     group = &map->levels[level].groups[index / fan_in(node)];
     if (--group->open == 0 && is_wanted(node))
         group_begin(core, node, level, index / fan_in(node));
+}
+
+void run_collapse_branch(struct run_core *core, struct run_node *node, size_t index)
+{
+    struct run_slot *slot = run_slots_get(core, run_slots_of(node), index);
+
+    if (!slot || slot->taken)
+        return;
+    slot->taken = true;
+    take_input(core, node, 0, index);
+}
+
+static bool is_done(const struct run_node *node)
+{
+    const struct run_map *map = map_of(node);
+
+    return map->n_levels == 0 || map->levels[map->n_levels - 1].groups[0].done;
+}
+
+bool run_collapse_goes_on(struct run_core *core, struct run_node *node)
+{
+    if (!is_done(node))
+        run_collapse_no_more(core, node);
+    if (is_done(node))
+        return false;
+    if (node->state != NODE_CLOSING)
+        run_node_move(core, node, NODE_CLOSING);
+    return true;
 }
 
 void run_collapse_ended(struct run_core *core, struct run_frame *frame, struct run_node *step)
@@ -183,14 +213,18 @@ void run_collapse_ended(struct run_core *core, struct run_frame *frame, struct r
         group_done(core, node, frame->level, frame->number, NULL);
     else if (is_wanted(node))
         run_inside_fail(core, node, run_problem_of_branch(step), CANCEL_SIBLING_FAILED);
+    if (node->state == NODE_CLOSING && node->def->join.drain && is_wanted(node) && is_done(node))
+        run_kind_of(STEP_MAP)->closed(core, node); /* branches that are drained need not be over */
 }
 
 void run_collapse_no_more(struct run_core *core, struct run_node *node)
 {
     struct run_slots *slots = run_slots_of(node);
 
+    for (size_t i = 0; map_of(node)->n_levels && i < slots->begun; i++)
+        run_collapse_branch(core, node, i);
     for (size_t i = slots->begun; map_of(node)->n_levels && i < slots->n; i++)
-        run_collapse_input(core, node, 0, i);
+        take_input(core, node, 0, i);
 }
 
 void run_collapse_stop(struct run_core *core, struct run_node *node, enum cancel_reason reason)
@@ -227,14 +261,16 @@ bool run_collapse_fits(const struct run_node *node, uint32_t level, uint32_t num
 
 /* Frames say which groups were begun and what they gave; groups without a frame and without an open
  * input gave nothing. */
-static void derive_group(struct run_map *map, struct run_frame *frame, struct run_node *node)
+static void derive_group(struct run_core *core, struct run_frame *frame, struct run_node *node)
 {
+    struct run_map *map = map_of(node);
     struct collapse_group *group = &map->levels[frame->level].groups[frame->number];
     const struct run_node *step = run_frame_step(frame);
     size_t unused;
 
     if (!frame->value) /* its items are those its inputs gave: see group_items */
         frame->value = group_items(node, frame->level, frame->number, &unused);
+    core->out_of_memory |= !frame->value;
     if (!run_node_is_final(step))
         return;
     group->done = true;
@@ -248,36 +284,45 @@ static bool input_is_final(const struct run_node *node, size_t level, size_t ind
 
     if (level > 0)
         return map_of(node)->levels[level - 1].groups[index].done;
-    if (index >= slots->begun)
-        return node->join->decided && node->join->satisfied;
-    return node_state_is_final(run_slots_branch(slots, index).state);
+    return (node->join->decided && node->join->satisfied) ||
+           (index < slots->begun && node_state_is_final(run_slots_branch(slots, index).state));
 }
 
 static void derive_level(struct run_core *core, struct run_node *node, size_t level)
 {
     struct run_map *map = map_of(node);
+    struct run_slot *slot;
 
     for (struct pl_list *link = node->inner->frames.next; link != &node->inner->frames;
          link = link->next) {
         struct run_frame *frame = pl_container_of(link, struct run_frame, link);
 
         if (frame->body->role == BODY_COLLAPSE && frame->level == level)
-            derive_group(map, frame, node);
+            derive_group(core, frame, node);
     }
-    for (size_t i = 0; i < inputs_of(node, level); i++)
-        if (input_is_final(node, level, i))
-            map->levels[level].groups[i / fan_in(node)].open--;
+    for (size_t i = 0; i < inputs_of(node, level); i++) {
+        if (!input_is_final(node, level, i))
+            continue;
+        map->levels[level].groups[i / fan_in(node)].open--;
+        if (level > 0 || i >= map->slots.begun)
+            continue;
+        slot = run_slots_get(core, &map->slots, i);
+        if (!slot)
+            return;
+        slot->taken = true;
+    }
     for (size_t i = 0; i < map->levels[level].n; i++) {
         struct collapse_group *group = &map->levels[level].groups[i];
-        size_t count = 1;
-        struct pl_value *items =
-            group->open || group->done ? NULL : group_items(node, level, i, &count);
+        struct pl_value *items;
+        size_t count;
 
+        if (group->open || group->done)
+            continue;
+        items = group_items(node, level, i, &count);
+        core->out_of_memory |= !items;
         pl_value_unref(&items);
-        if (count == 0)
-            group->done = true;
+        group->done = count == 0;
     }
-    (void)core;
 }
 
 void run_collapse_derive(struct run_core *core, struct run_node *node)

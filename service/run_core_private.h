@@ -9,7 +9,8 @@
 #ifndef PLAIT_SERVICE_RUN_CORE_PRIVATE_H
 #define PLAIT_SERVICE_RUN_CORE_PRIVATE_H
 
-#include "service/run_core.h"
+#include "service/run_frame.h"
+#include "service/run_kind.h"
 
 struct run_timer {
     pl_ms at;
@@ -70,106 +71,6 @@ void run_core_settle(struct run_core *core);
 
 /* Adds how the steps of a frame stand. (run_core.c) */
 void run_progress_add(struct run_progress *progress, const struct run_frame *frame);
-
-/* ---- run_frame.c ---- */
-/* A new frame, its nodes WAITING; in its owner's list. The value is taken. NULL: memory is out,
- * which is noted. Nothing of it is entered. */
-struct run_frame *run_frame_create(struct run_core *core, const struct step_body *body,
-                                   struct run_node *owner, uint32_t level, uint32_t number,
-                                   struct pl_value *value);
-/* Enters and begins its top steps. */
-void run_frame_begin(struct run_core *core, struct run_frame *frame);
-/* Stops what is open in it. */
-void run_frame_cancel(struct run_core *core, struct run_frame *frame, enum cancel_reason reason);
-/* Its owner does not read it any more. */
-void run_frame_release(struct run_core *core, struct run_frame *frame);
-/* Frees the frames that are over, recorded and not kept. Between two events. */
-void run_frames_reap(struct run_core *core);
-/* All of them, at the end. */
-void run_frames_destroy(struct run_core *core);
-/* Every live frame, owners before what they own: the one behind `frame`; NULL begins, and ends. */
-struct run_frame *run_frame_next(const struct run_core *core, const struct run_frame *frame);
-/* Which of two frames of one step comes first: by item, turn, level and number. */
-int run_frame_compare(const struct run_frame *a, const struct run_frame *b);
-/* The live frames of a step in that order, in `arena`; NULL: no memory. */
-struct run_frame **run_frames_in_order(const struct run_node *node, struct pl_arena *arena,
-                                       size_t *ret_count);
-/* Which of two nodes comes first: by item, turn and place in the document. Below, at, above 0. */
-int run_node_compare(const struct run_node *a, const struct run_node *b);
-/* The path of an instance, in `out`: of `body` owned by `owner`, numbers as in run_frame. */
-void run_frame_write_path(const struct step_body *body, const struct run_node *owner,
-                          uint32_t level, uint32_t number, struct pl_buf *out);
-/* The frame of a concrete path's leading part, and the step in it; false when the workflow has no
- * such step or the run no such frame (then *ret_body, level, number say which one is missing under
- * *ret_owner). For loading and finding. */
-struct run_place {
-    struct run_node *node;        /* found */
-    struct run_node *owner;       /* not found: whose frame is missing */
-    const struct step_body *body; /* the same: of which body */
-    uint32_t level, number;
-};
-bool run_frame_find(const struct run_core *core, struct pl_str path, struct run_place *ret_place);
-
-/* ---- run_kinds.c ---- */
-/* What a kind with bodies (or a wait of its own) does in the core; NULL slots: nothing. */
-struct run_kind {
-    void (*begin)(struct run_core *core, struct run_node *node);
-    /* Its own evaluations (over, key, until, ...); false when it does not wait for that. */
-    bool (*evaluated)(struct run_core *core, struct run_node *node, struct run_event *event);
-    /* A top step of one of its frames is final. */
-    void (*step_ended)(struct run_core *core, struct run_frame *frame, struct run_node *node);
-    /* Everything in one of its frames is over. */
-    void (*frame_over)(struct run_core *core, struct run_frame *frame);
-    /* It is CLOSING and nothing inside it is open. */
-    void (*closed)(struct run_core *core, struct run_node *node);
-    /* Its join is decided: stops the branches that are open. */
-    void (*stop)(struct run_core *core, struct run_node *node, enum cancel_reason reason);
-    /* Its timer by its state. */
-    void (*timer)(struct run_core *core, struct run_node *node);
-    /* Frees what is its own in node->inner. */
-    void (*destroy)(struct run_node *node);
-    /* Loading: may it have had this instance? Then what its names are bound to (NULL: nothing). */
-    bool (*fits)(const struct run_node *node, const struct step_body *body, uint32_t level,
-                 uint32_t number, struct pl_value **ret_value);
-    /* Loading: its row was read (memo, state); the frames of its rows follow. */
-    enum pl_code (*load)(struct run_core *core, struct run_node *node, struct pl_err *err);
-    /* Loading: all rows were read. Counts again what follows from them. */
-    enum pl_code (*derive)(struct run_core *core, struct run_node *node, struct pl_err *err);
-    /* The first breach of what must hold of it, NULL: none. See run_check. */
-    const char *(*check)(const struct run_core *core, const struct run_node *node);
-    /* After a crash: goes on with what it waited for, when `lost`. */
-    void (*recover)(struct run_core *core, struct run_node *node);
-};
-const struct run_kind *run_kind_of(enum step_kind kind);
-extern const struct run_kind run_kind_parallel, run_kind_map, run_kind_vote, run_kind_workflow,
-    run_kind_agent, run_kind_human, run_kind_repeat, run_kind_sleep;
-
-/* What a frame that is gone had written to state outside it, in order. */
-struct run_left {
-    struct run_left *next; /* in the order of the frames */
-    const struct step_body *body;
-    uint32_t level, number;
-    size_t n;
-    struct {
-        const struct state_channel *channel;
-        struct pl_value *value;
-    } entries[];
-};
-
-/* What kinds with bodies have beside the node; they embed it first. */
-struct run_inner {
-    struct pl_list frames; /* live ones, in the order made */
-    unsigned open;         /* frames that are not over */
-    struct run_left *left, *left_last;
-};
-
-/* ---- run_left.c ---- */
-/* The frame is about to be freed: keeps what it wrote. False: no memory. */
-bool run_left_keep(struct run_frame *frame);
-void run_left_free(struct run_left **list);
-bool run_left_is_before(const struct run_left *left, const struct run_frame *frame);
-/* The turn it belongs to, of an agent or a repeat. */
-uint32_t run_left_turn(const struct run_left *left);
 
 /* ---- run_problem.c ---- */
 struct run_problem {

@@ -57,7 +57,7 @@ static size_t paths_size(const struct step_body *body, size_t prefix)
     if (prefix == 0)
         return size;
     for (size_t i = 0; i < body->n_steps; i++)
-        size += prefix + body->steps[i]->tail.len + 1;
+        size += prefix + 1 + body->steps[i]->tail.len + 1;
     return size;
 }
 
@@ -76,22 +76,28 @@ static void set_ends(struct run_frame *frame)
     }
 }
 
-static char *put_text(char *at, struct pl_str a, struct pl_str b, struct pl_str *ret_text)
+/* What stands between an instance's path and a step's part of it: tails have it themselves, but for
+ * those of a workflow's top level, which is called here. */
+static struct pl_str joint(const struct step_body *body)
 {
-    if (a.len)
-        memcpy(at, a.ptr, a.len);
-    if (b.len)
-        memcpy(at + a.len, b.ptr, b.len);
-    at[a.len + b.len] = '\0';
-    *ret_text = pl_str_n(at, a.len + b.len);
-    return at + a.len + b.len + 1;
+    return body->role == BODY_ROOT ? PL_STR(".") : PL_STR("");
+}
+
+static char *put_text(char *at, struct pl_str text)
+{
+    if (text.len)
+        memcpy(at, text.ptr, text.len);
+    at[text.len] = '\0';
+    return at + text.len;
 }
 
 static void init_nodes(struct run_frame *frame, struct pl_str path, char *texts)
 {
     const struct step_body *body = frame->body;
+    const char *start;
 
-    texts = put_text(texts, path, (struct pl_str){0}, &frame->path);
+    frame->path = pl_str_n(texts, path.len);
+    texts = put_text(texts, path) + 1;
     for (size_t i = 0; i < frame->n_nodes; i++) {
         const struct step_def *def = body->steps[i];
         struct run_node *node = &frame->nodes[i];
@@ -101,10 +107,14 @@ static void init_nodes(struct run_frame *frame, struct pl_str path, char *texts)
         node->frame = frame;
         node->parent = inside ? run_node_at(frame, def->parent) : NULL;
         node->open_deps = (unsigned)def->n_deps;
-        if (path.len == 0)
+        if (path.len == 0) {
             node->path = def->tail;
-        else
-            texts = put_text(texts, frame->path, def->tail, &node->path);
+            continue;
+        }
+        start = texts;
+        texts = put_text(put_text(put_text(texts, path), joint(body)), def->tail);
+        node->path = pl_str_n(start, (size_t)(texts - start));
+        texts++;
     }
     set_ends(frame);
 }

@@ -242,7 +242,7 @@ static enum pl_code place_row(struct loader *load, const struct store_step *row,
         if (!place.owner->inner)
             return corrupt(load, row, "is inside a step that has not started");
         kind = run_kind_of(place.owner->def->kind);
-        if (!kind->fits(place.owner, place.body, place.level, place.number, &value))
+        if (!kind->fits(core, place.owner, place.body, place.level, place.number, &value))
             return corrupt(load, row, "is of an instance that the step around it does not have");
         if (!run_frame_create(core, place.body, place.owner, place.level, place.number, value))
             return pl_err_set(load->err, PL_ERR_NO_MEMORY, "out of memory");
@@ -366,6 +366,8 @@ static enum pl_code derive(struct run_core *core, struct pl_err *err)
     for (struct run_frame *frame = core->root; code == PL_OK && frame;
          frame = run_frame_next(core, frame))
         code = derive_kinds(core, frame, err);
+    if (code == PL_OK && core->out_of_memory)
+        code = pl_err_set(err, PL_ERR_NO_MEMORY, "out of memory");
     return code;
 }
 

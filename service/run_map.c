@@ -159,7 +159,7 @@ static void branch_ended(struct run_core *core, struct run_frame *frame, struct 
 
     map_of(node)->running--;
     run_branches_ended(core, node, step, frame->number);
-    run_collapse_input(core, node, 0, frame->number);
+    run_collapse_branch(core, node, frame->number);
     fill(core, node);
 }
 
@@ -181,8 +181,10 @@ static void frame_over(struct run_core *core, struct run_frame *frame)
 
 static void stop(struct run_core *core, struct run_node *node, enum cancel_reason reason)
 {
+    bool goes_on = node->join->satisfied && node->failure == PL_OK;
+
     run_slots_stop(core, node, reason);
-    if (node->join->satisfied)
+    if (goes_on)
         run_collapse_no_more(core, node);
     else
         run_collapse_stop(core, node, reason);
@@ -246,6 +248,8 @@ static void closed(struct run_core *core, struct run_node *node)
         run_node_fail(core, node, pl_value_ref(node->error));
         return;
     }
+    if (run_collapse_goes_on(core, node))
+        return;
     if (config_of(node)->fan_in)
         value = run_collapse_value(node);
     else if (config_of(node)->batch)
@@ -277,14 +281,15 @@ static enum pl_code load(struct run_core *core, struct run_node *node, struct pl
     return make_inner(node) ? PL_OK : pl_err_set(err, PL_ERR_NO_MEMORY, "out of memory");
 }
 
-static bool fits(const struct run_node *node, const struct step_body *body, uint32_t level,
-                 uint32_t number, struct pl_value **ret_value)
+static bool fits(struct run_core *core, const struct run_node *node, const struct step_body *body,
+                 uint32_t level, uint32_t number, struct pl_value **ret_value)
 {
     if (body->role == BODY_COLLAPSE)
         return run_collapse_fits(node, level, number);
     if (number >= run_slots_of(node)->n)
         return false;
     *ret_value = branch_value(node, number);
+    core->out_of_memory |= !*ret_value;
     return true;
 }
 

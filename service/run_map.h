@@ -23,12 +23,16 @@ const char *run_map_refuses(const struct run_node *node, size_t index, struct pl
 /* Makes the levels for the map's branches. False: no memory. */
 bool run_collapse_init(struct run_node *node);
 void run_collapse_finish(struct run_node *node);
-/* Input `index` of `level` (0: a branch of the map) is final: its group may begin. */
-void run_collapse_input(struct run_core *core, struct run_node *node, size_t level, size_t index);
+/* A branch of the map is final: its group may begin. */
+void run_collapse_branch(struct run_core *core, struct run_node *node, size_t index);
 /* The step of a group is final. */
 void run_collapse_ended(struct run_core *core, struct run_frame *frame, struct run_node *step);
-/* The join is satisfied: branches that never began are inputs that give nothing. */
+/* The join is satisfied: branches that are not over, or never began, are inputs that give nothing.
+ */
 void run_collapse_no_more(struct run_core *core, struct run_node *node);
+/* True when groups are not over: the step is CLOSING until they are. With `losers: drain`, where
+ * branches need not have ended. */
+bool run_collapse_goes_on(struct run_core *core, struct run_node *node);
 void run_collapse_stop(struct run_core *core, struct run_node *node, enum cancel_reason reason);
 /* The last group's output; null when nothing was to be collapsed. A reference. */
 struct pl_value *run_collapse_value(const struct run_node *node);

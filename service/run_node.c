@@ -54,6 +54,17 @@ static void end_inside(const struct run_node *node)
         end_silently(frame, def->handler->slot, handler->end, node);
 }
 
+/* The last frame of a workflow or repeat was kept to be read; the others were let go as they ended.
+ */
+static void release_last(struct run_core *core, const struct run_node *node)
+{
+    enum step_kind kind = node->def->kind;
+
+    if ((kind == STEP_WORKFLOW || kind == STEP_REPEAT) && node->inner &&
+        !pl_list_empty(&node->inner->frames))
+        run_frame_release(core, pl_container_of(node->inner->frames.prev, struct run_frame, link));
+}
+
 static void end(struct run_core *core, struct run_node *node)
 {
     node->ended_at = core->now;
@@ -64,6 +75,7 @@ static void end(struct run_core *core, struct run_node *node)
     node->frame->telling++;
     node->failure = PL_OK;
     end_inside(node);
+    release_last(core, node);
     run_core_note(core, ending_note(node->state), node);
     *core->ended_last = node;
     core->ended_last = &node->next;
@@ -484,10 +496,9 @@ void run_node_cancel_range(struct run_core *core, struct run_frame *frame, uint3
     for (uint32_t i = from; i < to; i++) {
         struct run_node *node = &frame->nodes[i];
 
-        if (node->entered && !run_node_is_final(node)) {
+        if (node->entered && !run_node_is_final(node))
             cancel_one(core, node, reason);
-            cancel_frames(core, node, reason);
-        }
+        cancel_frames(core, node, reason); /* also what one that is over had left to drain */
     }
 }
 

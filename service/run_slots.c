@@ -130,8 +130,6 @@ void run_slots_stop(struct run_core *core, struct run_node *node, enum cancel_re
     struct run_slots *slots = run_slots_of(node);
     struct pl_list *next;
 
-    if (node->join->decided)
-        run_slots_dismiss(node);
     for (struct pl_list *link = slots->inner.frames.next; link != &slots->inner.frames;
          link = next) {
         struct run_frame *frame = pl_container_of(link, struct run_frame, link);

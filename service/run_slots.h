@@ -14,6 +14,7 @@ struct run_slot {
     struct pl_value *key;  /* votes: what is compared, or its score; NULL: the output itself */
     enum node_state state; /* WAITING: not begun */
     bool counted, handled;
+    bool taken; /* maps: what is above it (collapse) knows how it ended, or does not wait for it */
 };
 
 enum { RUN_SLOTS_CHUNK = 1024 };
@@ -39,8 +40,7 @@ void run_slots_begin(struct run_core *core, struct run_node *owner, const struct
                      size_t index, struct pl_value *value);
 /* A frame of a branch is over: what is needed of it is copied. */
 void run_slots_frame_over(struct run_core *core, struct run_frame *frame);
-/* Stops the branches that are not over. Those not begun count as cancelled when the join is
- * decided. */
+/* Stops the branches that are not over. */
 void run_slots_stop(struct run_core *core, struct run_node *node, enum cancel_reason reason);
 /* The join is decided: branches that have not begun count as cancelled. */
 void run_slots_dismiss(struct run_node *node);

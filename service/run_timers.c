@@ -14,6 +14,20 @@ static pl_ms earlier(pl_ms a, pl_ms b)
     return a < b ? a : b;
 }
 
+/* Its join is satisfied, and steps that make its output of the branches' run or are to: its time
+ * goes on. */
+static bool concludes(const struct run_node *node)
+{
+    const struct step_def *def = node->def;
+
+    if (node->state != NODE_CLOSING || node->reason != CANCEL_NONE || node->failure != PL_OK)
+        return false;
+    if (def->kind == STEP_MAP)
+        return def->config.map->fan_in > 0;
+    return def->kind == STEP_VOTE &&
+           (def->config.vote->judge_body >= 0 || def->config.vote->score_body >= 0);
+}
+
 pl_ms run_timers_due(const struct run_node *node)
 {
     pl_ms due = 0;
@@ -23,11 +37,11 @@ pl_ms run_timers_due(const struct run_node *node)
     if (node->state == NODE_BACKOFF || node->state == NODE_HELD || node->state == NODE_ASKING ||
         node->state == NODE_SLEEPING)
         return earlier(node->wake_at, node->deadline_at);
-    if (node->state == NODE_JOINING) {
+    if (node->state == NODE_JOINING || concludes(node)) {
         due = node->deadline_at;
         if (node->def->timeout > 0)
             due = earlier(due, node->started_at + node->def->timeout);
-        if (node->join && node->def->join.deadline > 0)
+        if (node->state == NODE_JOINING && node->join && node->def->join.deadline > 0)
             due = earlier(due, node->started_at + node->def->join.deadline);
     }
     return due;
@@ -82,7 +96,7 @@ void run_timers_update(struct run_core *core, struct run_node *node)
 
 static void fire(struct run_core *core, struct run_node *node)
 {
-    if (node->state == NODE_JOINING)
+    if (node->state == NODE_JOINING || node->state == NODE_CLOSING)
         run_inside_timer(core, node);
     else
         run_kind_of(node->def->kind)->timer(core, node);

@@ -231,7 +231,7 @@ static void conclude(struct run_core *core, struct run_node *node)
 /* ---- the judge's word ---- */
 
 /* The counted branch whose id is `word`, -1: none. */
-static int find_candidate(const struct run_node *node, struct pl_str word)
+static int find_candidate(struct run_core *core, const struct run_node *node, struct pl_str word)
 {
     const struct run_slots *slots = run_slots_of(node);
     int found = -1;
@@ -243,6 +243,7 @@ static int find_candidate(const struct run_node *node, struct pl_str word)
             continue;
         pl_buf_init(&id, 2 * PL_LIMIT_NAME);
         run_vote_write_id(node, i, &id);
+        core->out_of_memory |= pl_buf_failed(&id);
         if (json_equal(pl_buf_view(&id), word) || /* a number may be written as text */
             (json_type(word) == JSON_STRING &&
              pl_str_eq(pl_str_n(word.ptr + 1, word.len - 2), pl_buf_view(&id))))
@@ -263,10 +264,10 @@ static void judge_ended(struct run_core *core, struct run_node *node, const stru
     }
     if (json_type(word) == JSON_OBJECT && !json_get(word, PL_STR("choice"), &word))
         word = PL_STR("null");
-    winner = find_candidate(node, word);
+    winner = find_candidate(core, node, word);
     if (winner >= 0)
         win(core, node, winner);
-    else
+    else if (!core->out_of_memory)
         run_node_fail_with(core, node, PL_ERR_NO_DECISION,
                            "the judge named none of the candidates; it must give the id of one, or "
                            "an object with it as `choice`");
@@ -347,6 +348,22 @@ static void frame_over(struct run_core *core, struct run_frame *frame)
         run_node_try_close(core, frame->owner);
 }
 
+/* The branches; and, when what came behind them has failed, the judge or the other scores. */
+static void stop(struct run_core *core, struct run_node *node, enum cancel_reason reason)
+{
+    struct pl_list *next;
+
+    run_slots_stop(core, node, reason);
+    for (struct pl_list *link = node->inner->frames.next; link != &node->inner->frames;
+         link = next) {
+        struct run_frame *frame = pl_container_of(link, struct run_frame, link);
+
+        next = link->next;
+        if (frame->body->role != BODY_BRANCH && !frame->over)
+            run_frame_cancel(core, frame, reason);
+    }
+}
+
 static void closed(struct run_core *core, struct run_node *node)
 {
     if (node->failure != PL_OK)
@@ -365,9 +382,10 @@ static enum pl_code load(struct run_core *core, struct run_node *node, struct pl
     return pl_err_set(err, PL_ERR_NO_MEMORY, "out of memory");
 }
 
-static bool fits(const struct run_node *node, const struct step_body *body, uint32_t level,
-                 uint32_t number, struct pl_value **ret_value)
+static bool fits(struct run_core *core, const struct run_node *node, const struct step_body *body,
+                 uint32_t level, uint32_t number, struct pl_value **ret_value)
 {
+    (void)core;
     (void)level;
     (void)ret_value;
     return body->role == BODY_JUDGE || number < branches_of(node);
@@ -383,11 +401,12 @@ static void derive_values(struct run_core *core, struct run_node *node)
         const struct run_node *step;
         struct pl_str score;
 
-        if (frame->body->role == BODY_JUDGE)
-            frame->value = candidates(node, -1);
-        if (frame->body->role != BODY_SCORE)
+        if (frame->body->role == BODY_BRANCH)
             continue;
-        frame->value = candidates(node, (int)frame->number);
+        frame->value = candidates(node, frame->body->role == BODY_JUDGE ? -1 : (int)frame->number);
+        core->out_of_memory |= !frame->value;
+        if (frame->body->role == BODY_JUDGE)
+            continue;
         step = run_frame_step(frame);
         if (!run_node_is_final(step)) {
             vote_of(node)->scoring++;
@@ -397,8 +416,10 @@ static void derive_values(struct run_core *core, struct run_node *node)
         score = pl_value_text(step->output);
         if (json_type(score) == JSON_OBJECT && !json_get(score, PL_STR("score"), &score))
             score = PL_STR("null");
-        if (slot && !slot->key)
-            slot->key = pl_value_new(score);
+        if (!slot || slot->key)
+            continue;
+        slot->key = pl_value_new(score);
+        core->out_of_memory |= !slot->key;
     }
 }
 
@@ -429,7 +450,7 @@ const struct run_kind run_kind_vote = {
     .step_ended = step_ended,
     .frame_over = frame_over,
     .closed = closed,
-    .stop = run_slots_stop,
+    .stop = stop,
     .timer = run_inside_timer,
     .destroy = destroy,
     .fits = fits,

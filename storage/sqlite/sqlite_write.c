@@ -7,6 +7,7 @@
 enum {
     APART_BYTES = 1024,      /* a longer input or output of a run is kept apart from its row */
     TOGETHER = 8,            /* rows of one statement where there are that many */
+    PLACES_BYTES = 4096,     /* of the paths of TOGETHER steps */
     CHECKPOINT_PAGES = 4096, /* of 4 KiB in the WAL before it is moved into the file */
 };
 
@@ -75,6 +76,9 @@ enum pl_code sqlite_write_prepare(struct sqlite_driver *sqlite, struct pl_err *e
 
     for (size_t i = 0; i < SQLITE_WRITE__COUNT && code == PL_OK; i++)
         code = sqlite_db_prepare(sqlite->db, sql[i], &sqlite->statements[i], err);
+    /* So that writing steps asks for no memory, but where paths are very long. */
+    if (code == PL_OK && !pl_buf_reserve(&sqlite->places, PLACES_BYTES))
+        code = pl_err_set(err, PL_ERR_NO_MEMORY, "out of memory for the database");
     return code;
 }
 

@@ -80,9 +80,42 @@ static bool compare(const struct scenario *scenario, enum mode mode)
     return ok;
 }
 
+static bool play_whole(const struct scenario *scenario, struct pl_buf *out)
+{
+    struct play play;
+    bool ok = play_scenario(&play, scenario, 0, true);
+
+    show_outcome(&play, out);
+    play_finish(&play);
+    return ok;
+}
+
+/* What came of it is what comes of it without a crash, when the script says so. */
+static bool is_same(const struct play *play, struct pl_str whole, unsigned after)
+{
+    struct pl_buf out;
+    bool same;
+
+    pl_buf_init(&out, 16 << 20);
+    show_outcome(play, &out);
+    same = pl_str_eq(pl_buf_view(&out), whole);
+    if (!same) {
+        printf("%s: with a crash after event %u it comes out otherwise (- without)\n",
+               play->scenario->path, after);
+        print_difference(whole, pl_buf_view(&out));
+    }
+    pl_buf_finish(&out);
+    return same;
+}
+
 static bool crash_anywhere(const struct scenario *scenario)
 {
     bool ok = true, crashed = true;
+    struct pl_buf whole;
+
+    pl_buf_init(&whole, 16 << 20);
+    if (scenario_is_stable(scenario))
+        ok = play_whole(scenario, &whole);
 
     for (unsigned after = 1; ok && crashed; after++) {
         struct play play;
@@ -92,8 +125,11 @@ static bool crash_anywhere(const struct scenario *scenario)
         if (!ok)
             printf("%s: with a crash after event %u: BREACH: %s\n%.*s", scenario->path, after,
                    play.breach, PL_STR_ARG(pl_buf_view(&play.out)));
+        else if (scenario_is_stable(scenario))
+            ok = is_same(&play, pl_buf_view(&whole), after);
         play_finish(&play);
     }
+    pl_buf_finish(&whole);
     return ok;
 }
 

@@ -3,8 +3,6 @@
  *
  * What comes at one time comes in the order it was set: first what the script does (it was set
  * before the start), then answers in the order of their calls, then the tick. */
-#include "base/json.h"
-#include "base/limits.h"
 #include "tests/scenario/scenario.h"
 
 #include <stdarg.h>
@@ -40,79 +38,73 @@ static void expect(struct play *play, struct coming coming)
     *at = copy;
 }
 
-/* Takes off what answers; `def` NULL: everything that does. */
-static void forget_answers(struct play *play, const struct step_def *def)
+/* Takes off what answers; `path` empty: everything that does. */
+static void forget_answers(struct play *play, struct pl_str path)
 {
     struct coming **at = &play->coming;
 
     while (*at) {
         bool answer = (*at)->type == RUN_EV_RESULT || (*at)->type == RUN_EV_DEFERRED ||
-                      ((*at)->type == RUN_EV_EVALUATED && !def);
+                      ((*at)->type == RUN_EV_EVALUATED && !path.len);
 
-        if (answer && !(*at)->crash && (!def || (*at)->def == def))
+        if (answer && !(*at)->crash && (!path.len || pl_str_eq((*at)->path, path)))
             *at = (*at)->next;
         else
             at = &(*at)->next;
     }
 }
 
-static const struct script_line *find_line(const struct play *play, enum script_type type,
-                                           const struct step_def *def, enum run_eval_what what,
-                                           unsigned call)
+static void expect_answer(struct play *play, const struct run_node *node)
 {
-    const struct script_line *any = NULL;
-    struct pl_str path = def ? def->path : pl_str_n(NULL, 0);
+    struct track *track = disk_track(play, node);
+    struct coming coming = {.type = RUN_EV_RESULT};
 
-    for (const struct script_line *line = play->scenario->lines; line; line = line->next) {
-        if (line->type != type || !pl_str_eq(line->path, path) ||
-            (type == SCRIPT_EVAL && line->what != what))
-            continue;
-        if (line->call == call && call)
-            return line;
-        if (line->call == 0 && !any)
-            any = line;
-    }
-    return any;
-}
-
-static void expect_answer(struct play *play, const struct step_def *def)
-{
-    unsigned call = ++play->calls[def->index];
-    const struct script_line *line = find_line(play, SCRIPT_RESULT, def, 0, call);
-    struct coming coming = {.type = RUN_EV_RESULT, .def = def, .line = line, .call = call};
-
-    coming.at = play->now + (line ? line->after : 10);
-    if (line && line->defer) {
+    if (!track)
+        return;
+    coming.path = track->path;
+    coming.call = ++track->calls;
+    coming.line = answer_find_line(play, SCRIPT_RESULT, track->path, 0, coming.call);
+    coming.at = play->now + (coming.line ? coming.line->after : 10);
+    if (coming.line && coming.line->defer) {
         coming.type = RUN_EV_DEFERRED;
         coming.at = play->now;
     }
-    if (play->paid[def->index])
-        play_breach(play, "step %s succeeded before and is called again", def->path.ptr);
+    if (track->paid)
+        play_breach(play, "step %s succeeded before and is called again", track->path.ptr);
     expect(play, coming);
 }
 
-static void expect_stop(struct play *play, const struct step_def *def)
+static void expect_stop(struct play *play, const struct run_node *node)
 {
-    const struct script_line *line = find_line(play, SCRIPT_ABORTED, def, 0, 0);
+    const struct script_line *line = answer_find_line(play, SCRIPT_ABORTED, node->path, 0, 0);
+    struct track *track = disk_track(play, node);
 
-    forget_answers(play, def);
+    if (!track)
+        return;
+    forget_answers(play, track->path);
     expect(play, (struct coming){.at = play->now + (line ? line->after : 1),
                                  .type = RUN_EV_RESULT,
-                                 .def = def,
+                                 .path = track->path,
                                  .line = line,
                                  .aborted = true,
-                                 .call = play->calls[def->index]});
+                                 .call = track->calls});
 }
 
-static void expect_value(struct play *play, const struct step_def *def, enum run_eval_what what)
+/* Of one that is about a frame the script may name the turn, or the step. */
+static void expect_value(struct play *play, const struct run_effect *effect)
 {
-    const struct script_line *line = find_line(play, SCRIPT_EVAL, def, what, 0);
+    struct coming coming = {.type = RUN_EV_EVALUATED, .what = effect->what};
 
-    expect(play, (struct coming){.at = play->now + (line ? line->after : 0),
-                                 .type = RUN_EV_EVALUATED,
-                                 .def = def,
-                                 .what = what,
-                                 .line = line});
+    if (effect->node)
+        coming.path = pl_arena_str(play->arena, effect->node->path);
+    if (effect->frame) {
+        coming.frame = pl_arena_str(play->arena, effect->frame->nodes[0].path);
+        coming.line = answer_find_line(play, SCRIPT_EVAL, effect->frame->path, effect->what, 0);
+    }
+    if (!coming.line)
+        coming.line = answer_find_line(play, SCRIPT_EVAL, coming.path, effect->what, 0);
+    coming.at = play->now + (coming.line ? coming.line->after : 0);
+    expect(play, coming);
 }
 
 /* ---- one event ---- */
@@ -121,14 +113,13 @@ static void take_effects(struct play *play, const struct run_update *update)
 {
     for (size_t i = 0; i < update->n_effects; i++) {
         const struct run_effect *effect = &update->effects[i];
-        const struct step_def *def = effect->node ? effect->node->def : NULL;
 
         if (effect->type == RUN_FX_CALL)
-            expect_answer(play, def);
+            expect_answer(play, effect->node);
         else if (effect->type == RUN_FX_ABORT)
-            expect_stop(play, def);
+            expect_stop(play, effect->node);
         else
-            expect_value(play, def, effect->what);
+            expect_value(play, effect);
     }
 }
 
@@ -144,20 +135,22 @@ static void check(struct play *play)
         disk_check(play);
 }
 
-static void step(struct play *play, struct run_event *event, unsigned call)
+static void step(struct play *play, struct run_event *event, const struct coming *coming)
 {
     struct run_update update;
     enum pl_code code;
 
     event->now = play->now;
-    show_event(play, event, call);
+    show_event(play, event, coming);
     memory_arm(true);
     code = run_core_step(play->core, event, &update);
     memory_arm(false);
     if (code != PL_OK && !memory_refused()) {
         play_breach(play, "out of memory");
     } else if (code != PL_OK) {
-        crash(play, 0); /* as the executor does: the run goes on from its rows */
+        if (coming && coming->type == RUN_EV_ANSWER)
+            expect(play, *coming); /* they are told, and answer again */
+        crash(play, 0);            /* as the executor does: the run goes on from its rows */
     } else {
         show_update(play, &update);
         take_effects(play, &update);
@@ -173,54 +166,44 @@ static void crash(struct play *play, pl_ms down)
 
     if (run_core_take_dirty(play->core))
         play_breach(play, "a row is left over");
-    forget_answers(play, NULL);
+    forget_answers(play, pl_str_n(NULL, 0));
     pl_buf_printf(&play->out, "%lld CRASH\n", (long long)(play->now - PLAY_START));
     play->now += down;
     disk_crash(play);
     if (!play->breach[0])
-        step(play, &event, 0);
+        step(play, &event, NULL);
 }
 
 /* ---- what it brings ---- */
 
-static struct pl_value *value_of(struct pl_str text, struct pl_str otherwise)
+/* It answers what was asked for; false when there is nothing it could answer. */
+static bool fill(struct play *play, const struct coming *coming, struct run_event *event,
+                 struct step_result *result)
 {
-    if (text.len)
-        return pl_value_new(text);
-    return otherwise.len ? pl_value_string(otherwise) : pl_value_null();
-}
+    bool answers = coming->type == RUN_EV_RESULT || coming->type == RUN_EV_DEFERRED ||
+                   coming->type == RUN_EV_EVALUATED;
 
-static void fill_result(const struct coming *coming, struct step_result *result)
-{
-    const struct script_line *line = coming->line;
-
-    step_result_init(result);
-    result->usage.calls = 1;
-    if (coming->aborted && !line) {
-        pl_err_set(&result->err, PL_ERR_CANCELLED, "aborted");
-    } else if (line && line->fails) {
-        pl_err_set(&result->err, line->code, "%.*s", PL_STR_ARG(line->text));
-        result->free = line->free;
-        result->no_retry = line->no_retry;
-        result->retry_after = line->hint;
-        result->upstream_status = line->status;
-        if (line->status)
-            result->upstream = pl_value_string(PL_STR("the server's words"));
-    } else {
-        result->output = value_of(line ? line->text : pl_str_n(NULL, 0), coming->def->path);
+    if (!event->node && coming->path.len && answers) {
+        play_breach(play, "step %s is gone and was to be answered", coming->path.ptr);
+        return false;
     }
-}
-
-static void fill_value(const struct coming *coming, struct run_event *event)
-{
-    const struct script_line *line = coming->line;
-
-    event->what = coming->what;
-    event->truth = !line || line->truth;
-    if (line && line->fails)
-        pl_err_set(&event->err, line->code, "%.*s", PL_STR_ARG(line->text));
-    else if (coming->what == RUN_EVAL_DEFAULT || coming->what == RUN_EVAL_OUTPUT)
-        event->value = value_of(line ? line->text : pl_str_n(NULL, 0), pl_str_n(NULL, 0));
+    if (coming->type == RUN_EV_RESULT) {
+        answer_call(coming, event->node, result);
+        event->result = result;
+    } else if (coming->type == RUN_EV_EVALUATED) {
+        answer_evaluation(play, coming, event);
+    } else if (coming->type == RUN_EV_ANSWER) {
+        answer_person(coming, event);
+    } else if (coming->type == RUN_EV_DEFERRED) {
+        event->until = play->now + coming->line->after;
+        event->reason =
+            pl_str_is(coming->line->text, "unreachable") ? "unreachable" : "rate_limited";
+    } else if (coming->type == RUN_EV_CANCEL_STEP && !event->node) {
+        pl_buf_printf(&play->out, "%lld CANCEL %.*s: there is none\n",
+                      (long long)(play->now - PLAY_START), PL_STR_ARG(coming->path));
+        return false;
+    }
+    return true;
 }
 
 static void deliver(struct play *play, const struct coming *coming)
@@ -232,18 +215,9 @@ static void deliver(struct play *play, const struct coming *coming)
         crash(play, coming->line->after);
         return;
     }
-    event.node = coming->def ? run_core_node(play->core, coming->def) : NULL;
-    if (coming->type == RUN_EV_RESULT) {
-        fill_result(coming, &result);
-        event.result = &result;
-    } else if (coming->type == RUN_EV_EVALUATED) {
-        fill_value(coming, &event);
-    } else if (coming->type == RUN_EV_DEFERRED) {
-        event.until = play->now + coming->line->after;
-        event.reason =
-            pl_str_is(coming->line->text, "unreachable") ? "unreachable" : "rate_limited";
-    }
-    step(play, &event, coming->call);
+    event.node = coming->path.len ? run_core_find(play->core, coming->path) : NULL;
+    if (fill(play, coming, &event, &result))
+        step(play, &event, coming);
 }
 
 /* ---- time ---- */
@@ -281,39 +255,41 @@ static bool happen(struct play *play)
         return false;
     if (wake > play->now)
         play->now = wake;
-    step(play, &tick, 0);
+    step(play, &tick, NULL);
     return true;
 }
 
 /* ---- the whole ---- */
 
+static void take_action(struct play *play, const struct script_line *line)
+{
+    struct coming coming = {.at = PLAY_START + line->at, .line = line, .path = line->path};
+
+    if (line->type == SCRIPT_ANSWER)
+        coming.type = RUN_EV_ANSWER;
+    else
+        coming.type = line->path.len ? RUN_EV_CANCEL_STEP : RUN_EV_CANCEL;
+    coming.crash = line->type == SCRIPT_CRASH;
+    if (line->before)
+        deliver(play, &coming);
+    else
+        expect(play, coming);
+}
+
 static void take_actions(struct play *play)
 {
-    for (const struct script_line *line = play->scenario->lines; line; line = line->next) {
-        struct coming coming = {.at = PLAY_START + line->at, .line = line};
-
-        if (line->type != SCRIPT_CANCEL && line->type != SCRIPT_CRASH)
-            continue;
-        coming.def = line->path.len ? workflow_find(play->workflow, line->path) : NULL;
-        if (line->path.len && !coming.def)
-            play_breach(play, "the script names a step there is not: %.*s", PL_STR_ARG(line->path));
-        coming.type = coming.def ? RUN_EV_CANCEL_STEP : RUN_EV_CANCEL;
-        coming.crash = line->type == SCRIPT_CRASH;
-        if (line->before)
-            deliver(play, &coming);
-        else
-            expect(play, coming);
-    }
+    for (const struct script_line *line = play->scenario->lines; line; line = line->next)
+        if (line->type == SCRIPT_CANCEL || line->type == SCRIPT_ANSWER ||
+            line->type == SCRIPT_CRASH)
+            take_action(play, line);
 }
 
 static bool prepare(struct play *play)
 {
     struct doc_problems problems;
-    size_t n;
 
     play->arena = pl_arena_create(0);
-    play->disk.arena = pl_arena_create(0);
-    if (!play->arena || !play->disk.arena)
+    if (!play->arena)
         return false;
     doc_problems_init(&problems, play->arena);
     if (workflow_compile(play->scenario->workflow, DOC_YAML, NULL, &play->workflow, &problems) !=
@@ -323,10 +299,7 @@ static bool prepare(struct play *play)
                         problems.items[i].message);
         return false;
     }
-    n = play->workflow->n_steps;
-    play->calls = pl_arena_alloc_array(play->arena, n + 1, sizeof(*play->calls));
-    play->paid = pl_arena_alloc_array(play->arena, n + 1, sizeof(*play->paid));
-    play->disk.rows = pl_arena_alloc_array(play->disk.arena, n + 1, sizeof(*play->disk.rows));
+    play->by_path = pl_map_create(play->arena, play->workflow->n_steps);
     play->core = run_core_create(play->workflow, 7, PLAY_START);
     return play->core && !pl_arena_failed(play->arena);
 }
@@ -346,7 +319,7 @@ bool play_scenario(struct play *play, const struct scenario *scenario, unsigned 
     run_core_set_trace(play->core, show_move, play);
     disk_commit(play);
     take_actions(play);
-    step(play, &start, 0);
+    step(play, &start, NULL);
     while (!play->breach[0] && happen(play)) {
         if (play->events > PLAY_EVENTS_MAX)
             play_breach(play, "it does not end");
@@ -360,8 +333,7 @@ bool play_scenario(struct play *play, const struct scenario *scenario, unsigned 
 void play_finish(struct play *play)
 {
     run_core_destroy(&play->core);
-    if (play->workflow)
-        disk_finish(play);
+    disk_finish(play);
     workflow_unref(&play->workflow);
     pl_buf_finish(&play->out);
     pl_arena_destroy(&play->arena);

@@ -129,6 +129,18 @@ static bool parse_result(struct scenario *scenario, struct script_line *line, st
     return who.len == 0 && parse_outcome(scenario, line, rest);
 }
 
+static const char *const eval_names[] = {
+    [RUN_EVAL_WHEN] = "when",       [RUN_EVAL_ACCEPT] = "accept", [RUN_EVAL_DEFAULT] = "default",
+    [RUN_EVAL_OUTPUT] = "output",   [RUN_EVAL_BEGIN] = "begin",   [RUN_EVAL_KEY] = "key",
+    [RUN_EVAL_WRITES] = "writes",   [RUN_EVAL_BODY] = "body",     [RUN_EVAL_UNTIL] = "until",
+    [RUN_EVAL_TIMEOUT] = "timeout",
+};
+
+const char *scenario_eval_name(enum run_eval_what what)
+{
+    return eval_names[what];
+}
+
 static bool parse_eval(struct script_line *line, enum run_eval_what what, struct pl_str rest)
 {
     line->type = SCRIPT_EVAL;
@@ -150,6 +162,13 @@ static bool parse_action(struct script_line *line, struct pl_str rest)
         line->path = rest;
         return true;
     }
+    line->fails = starts(&rest, "reject");
+    if (line->fails || starts(&rest, "answer")) {
+        line->type = SCRIPT_ANSWER;
+        line->path = word(&rest);
+        line->text = rest;
+        return line->path.len > 0;
+    }
     line->type = SCRIPT_CRASH;
     if (!starts(&rest, "crash"))
         return false;
@@ -159,20 +178,17 @@ static bool parse_action(struct script_line *line, struct pl_str rest)
 
 static bool parse_line(struct scenario *scenario, struct script_line *line, struct pl_str rest)
 {
-    static const char *const evals[] = {
-        [RUN_EVAL_WHEN] = "when",
-        [RUN_EVAL_ACCEPT] = "accept",
-        [RUN_EVAL_DEFAULT] = "default",
-        [RUN_EVAL_OUTPUT] = "output",
-    };
-
-    for (unsigned i = 0; i < PL_ARRAY_LEN(evals); i++)
-        if (starts(&rest, evals[i]))
+    for (unsigned i = 0; i < PL_ARRAY_LEN(eval_names); i++)
+        if (starts(&rest, eval_names[i]))
             return parse_eval(line, (enum run_eval_what)i, rest);
     if (starts(&rest, "late")) {
         line->type = SCRIPT_LATE;
         line->after = take_time(&rest, 0);
         return true;
+    }
+    if (starts(&rest, "stable")) {
+        line->type = SCRIPT_STABLE;
+        return rest.len == 0;
     }
     line->before = starts(&rest, "before");
     if (line->before)
@@ -260,6 +276,14 @@ bool scenario_read(const char *path, struct scenario *ret_scenario)
     free(text);
     *ret_scenario = scenario;
     return ok;
+}
+
+bool scenario_is_stable(const struct scenario *scenario)
+{
+    for (const struct script_line *line = scenario->lines; line; line = line->next)
+        if (line->type == SCRIPT_STABLE)
+            return true;
+    return false;
 }
 
 void scenario_finish(struct scenario *scenario)

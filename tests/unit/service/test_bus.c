@@ -127,6 +127,31 @@ START_TEST(a_delta_never_joins_one_from_before_a_durable_event_of_its_step)
 }
 END_TEST
 
+START_TEST(text_that_was_taken_back_within_an_attempt_never_joins_what_follows)
+{
+    struct bus *bus = bus_create();
+    struct bus_subscriber *reader = bus_subscribe(bus, PL_STR("run_a"), 10, true, wake, NULL);
+    struct bus_event first = event_of(0, "step.delta", "a", "not it"),
+                     reset = event_of(0, "step.reset", "a", ""),
+                     second = event_of(0, "step.delta", "a", "new"), got;
+    struct bus_subscriber *late;
+    bool gap;
+
+    bus_publish(bus, PL_STR("run_a"), &first);
+    bus_publish(bus, PL_STR("run_a"), &reset);
+    bus_publish(bus, PL_STR("run_a"), &second);
+    ck_assert(bus_take(reader, &got, &gap) && pl_str_is(got.data, "not it"));
+    ck_assert(bus_take(reader, &got, &gap) && pl_str_is(got.type, "step.reset"));
+    ck_assert(bus_take(reader, &got, &gap) && pl_str_is(got.data, "new"));
+    late = bus_subscribe(bus, PL_STR("run_a"), 10, true, wake, NULL);
+    bus_resync(late);
+    ck_assert(bus_take(late, &got, &gap) && pl_str_is(got.data, "new"));
+    bus_unsubscribe(&late);
+    bus_unsubscribe(&reader);
+    bus_destroy(&bus);
+}
+END_TEST
+
 START_TEST(who_did_not_ask_for_deltas_gets_none)
 {
     struct bus *bus = bus_create();
@@ -175,6 +200,7 @@ int main(void)
     tcase_add_test(tests, a_full_queue_is_told_as_a_gap_once);
     tcase_add_test(tests, deltas_of_one_step_that_nobody_took_become_one);
     tcase_add_test(tests, a_delta_never_joins_one_from_before_a_durable_event_of_its_step);
+    tcase_add_test(tests, text_that_was_taken_back_within_an_attempt_never_joins_what_follows);
     tcase_add_test(tests, who_did_not_ask_for_deltas_gets_none);
     tcase_add_test(tests, an_output_is_shared_not_copied_and_released);
     srunner_run_all(runner, CK_ENV);

@@ -97,13 +97,58 @@ START_TEST(putting_a_row_over_itself_keeps_its_value_alive)
 }
 END_TEST
 
+START_TEST(a_memo_and_writes_that_are_not_put_again_stay)
+{
+    struct pl_value *memo = pl_value_new(PL_STR("[1]")), *other = pl_value_new(PL_STR("[2]"));
+    struct store_batch *batch = store_batch_create(PL_STR("t"), PL_STR("r"));
+    struct store_step step = {.path = PL_STR("a"), .memo = memo, .writes = memo};
+    size_t bytes;
+
+    store_batch_put_step(batch, &step);
+    bytes = batch->bytes;
+    step.memo = step.writes = NULL;
+    step.status = PL_STR("succeeded");
+    store_batch_put_step(batch, &step);
+    ck_assert_uint_eq(batch->bytes, bytes + strlen("a") + strlen("succeeded"));
+    pl_value_unref(&memo);
+    ck_assert(pl_str_is(pl_value_text(batch->steps->row.memo), "[1]"));
+    ck_assert(pl_str_is(pl_value_text(batch->steps->row.writes), "[1]"));
+    step.memo = other;
+    store_batch_put_step(batch, &step);
+    pl_value_unref(&other);
+    ck_assert(pl_str_is(pl_value_text(batch->steps->row.memo), "[2]"));
+    ck_assert(pl_str_is(pl_value_text(batch->steps->row.writes), "[1]"));
+    ck_assert_uint_eq(batch->rows, 1);
+    store_batch_destroy(&batch);
+}
+END_TEST
+
+START_TEST(the_state_of_a_thread_is_held_once_as_put_last)
+{
+    struct pl_value *state = pl_value_new(PL_STR("{\"a\":1}"));
+    struct store_batch *batch = store_batch_create(PL_STR("t"), PL_STR("r"));
+    struct store_thread thread = {.id = PL_STR("thr"), .state = state};
+
+    for (int i = 0; i < 3; i++) {
+        thread.updated_at = i;
+        store_batch_put_thread(batch, &thread);
+    }
+    pl_value_unref(&state);
+    ck_assert(pl_str_is(pl_value_text(batch->thread_row.state), "{\"a\":1}"));
+    ck_assert_int_eq(batch->thread_row.updated_at, 2);
+    ck_assert_uint_eq(batch->rows, 1);
+    store_batch_destroy(&batch);
+}
+END_TEST
+
 START_TEST(memory_that_ran_out_is_remembered_and_leaks_nothing)
 {
     struct pl_value *output = pl_value_new(PL_STR("[1]"));
     struct store_batch *batch = store_batch_create(PL_STR("t"), PL_STR("r"));
-    struct store_step step = {.path = PL_STR("a"), .output = output};
+    struct store_step step = {.path = PL_STR("a"), .output = output, .memo = output};
     struct store_run run = {.tenant = PL_STR("t"), .id = PL_STR("r"), .input = output};
     struct store_event event = {.seq = 1};
+    struct store_thread thread = {.id = PL_STR("thr"), .state = output};
 
     store_batch_put_step(batch, &step);
     ck_assert(!store_batch_failed(batch));
@@ -111,6 +156,7 @@ START_TEST(memory_that_ran_out_is_remembered_and_leaks_nothing)
     store_batch_put_step(batch, &step);
     store_batch_put_run(batch, &run);
     store_batch_put_event(batch, &event);
+    store_batch_put_thread(batch, &thread);
     store_batch_put_definition(batch, PL_STR("h"), PL_STR("t"));
     ck_assert(store_batch_failed(batch));
     store_batch_destroy(&batch);
@@ -125,6 +171,8 @@ int main(void)
         rows_keep_the_order_in_which_they_were_first_put,
         a_row_is_found_again_however_many_there_are,
         putting_a_row_over_itself_keeps_its_value_alive,
+        a_memo_and_writes_that_are_not_put_again_stay,
+        the_state_of_a_thread_is_held_once_as_put_last,
         memory_that_ran_out_is_remembered_and_leaks_nothing,
     };
     Suite *suite = suite_create("batch");
