@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 enum { PROBLEM_MAX = 1 << 20, RETRY_SECONDS = 1, RETRY_DRAIN_SECONDS = 5 };
@@ -65,6 +66,35 @@ bool reply_finish(struct http_request *request, int status, const char *content_
         request->response = response;
     request->status = request->status ? request->status : status;
     return true;
+}
+
+static void write_date(struct pl_buf *out)
+{
+    static const char days[7][4] = {"Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"};
+    static const char months[12][4] = {"Jan", "Feb", "Mar", "Apr", "May", "Jun",
+                                       "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"};
+    time_t now = time(NULL);
+    struct tm tm;
+
+    if (gmtime_r(&now, &tm))
+        pl_buf_printf(out, "Date: %s, %02d %s %04d %02d:%02d:%02d GMT\r\n", days[tm.tm_wday],
+                      tm.tm_mday, months[tm.tm_mon], tm.tm_year + 1900, tm.tm_hour, tm.tm_min,
+                      tm.tm_sec);
+}
+
+void reply_head(const struct http_request *request, const char *content_type, bool chunked,
+                struct pl_buf *out)
+{
+    pl_buf_text(out, "HTTP/1.1 200 OK\r\n");
+    write_date(out);
+    pl_buf_printf(out,
+                  "Content-Type: %s\r\nX-Request-Id: %s\r\nCache-Control: no-store\r\n"
+                  "X-Content-Type-Options: nosniff\r\nConnection: close\r\n%s",
+                  content_type, request->public.id,
+                  chunked ? "Transfer-Encoding: chunked\r\n" : "");
+    for (size_t i = 0; i < request->n_added; i++)
+        pl_buf_printf(out, "%s: %s\r\n", request->added[i].name, request->added[i].value);
+    pl_buf_text(out, "\r\n");
 }
 
 void api_reply(struct api_request *request, int status, const char *content_type,

@@ -47,6 +47,7 @@ void handle_run_delete(struct api_request *request);
 void handle_run_cancel(struct api_request *request);
 void handle_steps_list(struct api_request *request);
 void handle_step_cancel(struct api_request *request);
+void handle_step_answer(struct api_request *request);
 void handle_events(struct api_request *request);
 void handle_workflow_put(struct api_request *request);
 void handle_workflow_get(struct api_request *request);

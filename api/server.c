@@ -86,10 +86,11 @@ static enum pl_code start_daemon(struct api_server *server, unsigned threads, st
     if (threads > 1) /* one thread is no pool */
         options[n++] = (struct MHD_OptionItem){MHD_OPTION_THREAD_POOL_SIZE, threads, NULL};
     options[n] = (struct MHD_OptionItem){MHD_OPTION_END, 0, NULL};
-    server->daemon = MHD_start_daemon(
-        MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG, 0,
-        server_accept, server, server_handle, server, MHD_OPTION_EXTERNAL_LOGGER, log_daemon, NULL,
-        MHD_OPTION_ARRAY, options, MHD_OPTION_END);
+    server->daemon = MHD_start_daemon(MHD_USE_EPOLL_INTERNAL_THREAD | MHD_USE_TURBO |
+                                          MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG,
+                                      0, server_accept, server, server_handle, server,
+                                      MHD_OPTION_EXTERNAL_LOGGER, log_daemon, NULL,
+                                      MHD_OPTION_ARRAY, options, MHD_OPTION_END);
     if (!server->daemon)
         return pl_err_set(err, PL_ERR_IO,
                           "the HTTP server does not start; --log-level debug says "
@@ -100,6 +101,7 @@ static enum pl_code start_daemon(struct api_server *server, unsigned threads, st
 
 static void free_server(struct api_server *server)
 {
+    stream_threads_stop(server);
     server_watch_stop(server);
     if (server->listen_fd >= 0)
         close(server->listen_fd);
@@ -123,6 +125,8 @@ static enum pl_code start(struct api_server *server, const struct api_server_opt
     if (code != PL_OK)
         return code;
     code = server_watch_start(server, descriptors, err);
+    if (code == PL_OK)
+        code = stream_threads_start(server, threads, err);
     return code == PL_OK ? start_daemon(server, threads, err) : code;
 }
 
@@ -198,6 +202,7 @@ void api_server_stop(struct api_server **server)
     atomic_store(&(*server)->draining, true);
     listener = MHD_quiesce_daemon((*server)->daemon);
     atomic_store(&(*server)->stopping, true);
+    stream_threads_end(*server);
     finish_requests(*server);
     while (atomic_load(&(*server)->resuming) > 0)
         sleep_a_tick();
@@ -215,7 +220,7 @@ void api_server_get_stats(struct api_server *server, struct api_server_stats *re
         .max_connections = server->max_connections,
         .requests = atomic_load(&server->requests),
         .streams = atomic_load(&server->streams),
-        .waiting = server_watch_parked(&server->watch),
+        .waiting = server_watch_parked(&server->watch) + atomic_load(&server->streams_waiting),
         .full = atomic_load(&server->full),
     };
     for (size_t i = 0; i < PL_ARRAY_LEN(ret_stats->answered); i++)

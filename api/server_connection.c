@@ -6,10 +6,25 @@
 #include "base/log.h"
 
 #include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
 
-enum { BODY_FIRST = 256 << 10 }; /* bytes a Content-Length alone may make us take */
+enum {
+    BODY_FIRST = 256 << 10, /* bytes a Content-Length alone may make us take */
+    DROP_BYTES = 16 << 10,
+    DROP_TIMES = 64,
+};
 
 /* ---- connections ---- */
+
+void server_drop_input(int fd)
+{
+    char data[DROP_BYTES];
+
+    for (int i = 0; i < DROP_TIMES; i++)
+        if (recv(fd, data, sizeof data, MSG_DONTWAIT) < (ssize_t)sizeof data)
+            break;
+}
 
 enum MHD_Result server_accept(void *cls, const struct sockaddr *address, socklen_t length)
 {
@@ -27,6 +42,7 @@ void server_connection(void *cls, struct MHD_Connection *connection, void **cont
 {
     struct api_server *server = cls;
     const union MHD_ConnectionInfo *info;
+    bool handed;
 
     if (what == MHD_CONNECTION_NOTIFY_STARTED) {
         info = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
@@ -34,9 +50,17 @@ void server_connection(void *cls, struct MHD_Connection *connection, void **cont
         *context = info ? server_watch_open(&server->watch, info->connect_fd) : NULL;
         return;
     }
+    handed = *context && ((struct server_conn *)*context)->handed;
     if (*context)
         server_watch_close(&server->watch, *context);
     *context = NULL;
+    if (handed) /* it goes on, and counts, as a stream */
+        return;
+    info = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+    if (info && info->connect_fd >= 0) {
+        shutdown(info->connect_fd, SHUT_WR);
+        server_drop_input(info->connect_fd);
+    }
     atomic_fetch_sub(&server->connections, 1);
 }
 
@@ -80,7 +104,7 @@ static void log_access(const struct http_request *request)
     struct log_context context = {.request = request->public.id};
     int64_t took = pl_monotonic_us() - request->started_us;
 
-    if (request->begun)
+    if (request->begun && !request->handed)
         log_info(&context, "HTTP-REQUEST", "%.*s %.*s %d, %lld.%03lld ms%s",
                  PL_STR_ARG(request->public.method), PL_STR_ARG(request->target), request->status,
                  (long long)(took / 1000), (long long)(took % 1000),
@@ -99,7 +123,7 @@ void server_completed(void *cls, struct MHD_Connection *connection, void **conte
         return;
     *context = NULL;
     log_access(request);
-    stream_end(request->stream);
+    stream_destroy(&request->stream);
     if (request->public.state && request->public.state_free)
         request->public.state_free(request->public.state);
     if (request->response)
@@ -143,6 +167,8 @@ static enum MHD_Result run_handler(struct http_request *request,
 
         request->asked = false;
         step(&request->public);
+        if (request->stream && stream_launch(request))
+            return MHD_NO; /* the library lets go of the connection, the stream has it */
         if (request->response)
             return send_answer(request);
         if (!request->asked) {
@@ -231,6 +257,7 @@ static enum MHD_Result first_call(struct http_request *request, const char *meth
     bool body;
 
     request->begun = true;
+    request->old = strcmp(version, MHD_HTTP_VERSION_1_0) == 0;
     request_begin(request, method, version);
     pl_buf_init(&request->body, body_limit(request));
     body = request->facts.chunked || request->facts.length > 0;

@@ -12,10 +12,10 @@
  * MARKED: the handler asked for it, libmicrohttpd has not been told. SUSPENDED: told. Whoever moves
  * the state out of SUSPENDED, and nobody else, takes the request off the watch and resumes the
  * connection, so it happens once. LEAVING: the watch thread is telling the handler that the client
- * left; a resume that comes meanwhile is done by the watch thread afterwards. *
- * A stream that has just sent something is HELD for a few milliseconds instead, and HELD_WOKEN when
- * it is woken in that time: the watch thread resumes all of them together, since each resume makes
- * libmicrohttpd look at every connection it has suspended. Then HELD becomes SUSPENDED. */
+ * left; a resume that comes meanwhile is done by the watch thread afterwards.
+ *
+ * A stream does not wait there: it has left libmicrohttpd and lives on a thread of
+ * stream_threads.c. */
 #ifndef PLAIT_API_SERVER_PRIVATE_H
 #define PLAIT_API_SERVER_PRIVATE_H
 
@@ -23,15 +23,16 @@
 #include "api/request.h"
 #include "api/routes.h"
 #include "api/server.h"
+#include "api/stream_private.h"
 #include "base/sync.h"
 
 #include <microhttpd.h>
 
 enum {
-    /* libmicrohttpd's memory of one connection. It touches half of it whatever comes (an idle
-     * reader costs 8 KiB and that half), and copies cookies: 8 KB of headers fit, one cookie of
-     * 7.5 KB does. */
-    SERVER_POOL_BYTES = 16 << 10,
+    /* libmicrohttpd's memory of one connection. The head is read into half of it, cookies are
+     * copied into the rest, and 56 bytes a header: what FRAMING_BYTES_MAX lets pass fits, in one
+     * line or many. Streams give theirs back. */
+    SERVER_POOL_BYTES = 24 << 10,
     SERVER_MAX_BODY = 8 << 20,    /* bytes, unless the options or the route say otherwise */
     SERVER_BODY_DRAIN = 64 << 20, /* of a body that was refused: read and forgotten, then cut */
     SERVER_CONNECTIONS_MAX = 20000,
@@ -51,8 +52,6 @@ enum {
 enum wait_state {
     WAIT_IDLE,
     WAIT_MARKED,
-    WAIT_HELD,
-    WAIT_HELD_WOKEN,
     WAIT_SUSPENDED,
     WAIT_LEAVING,
     WAIT_RESUMED,
@@ -64,8 +63,9 @@ enum conn_phase { PHASE_NEW, PHASE_IDLE, PHASE_HEADERS, PHASE_BODY, PHASE_ANSWER
 
 /* One connection; its slot is its descriptor. `lock` is the watch's. */
 struct server_conn {
-    int fd;    /* guarded by lock, as all but the last two */
-    bool open; /* the slot is in use */
+    int fd;      /* guarded by lock, as all that say nothing else */
+    bool open;   /* the slot is in use */
+    bool handed; /* a stream has the connection now; the HTTP thread's */
     bool in_epoll;
     uint32_t generation;            /* of the parking */
     struct http_request *parked;    /* who waits on it */
@@ -98,18 +98,6 @@ struct added_header {
     const char *name, *value;
 };
 
-struct api_stream {
-    struct http_request *request;
-    struct api_stream_source source;
-    void *arg;
-    struct pl_buf out; /* read from the source, not yet sent */
-    size_t sent;       /* of `out` */
-    int64_t last;      /* monotonic ms of the last bytes */
-    bool lines;        /* NDJSON: a heartbeat is an empty line */
-    bool sent_any;
-    bool ended;
-};
-
 /* A request from its target to its end. HTTP thread, unless said. */
 struct http_request {
     struct api_request public; /* first: a handler's pointer is ours */
@@ -120,7 +108,9 @@ struct http_request {
     struct query_pair *query; /* in the arena */
     size_t n_query;
     bool begun;      /* the first call has been made */
+    bool old;        /* HTTP/1.0 */
     bool dispatched; /* the handler has been called */
+    bool handed;     /* a stream goes on with it */
     bool out_of_memory;
     bool close;           /* the connection cannot be used for another request */
     bool discard;         /* the body is not wanted */
@@ -143,7 +133,6 @@ struct http_request {
     bool asked;         /* the handler suspended in this call */
     atomic_bool left;   /* the client has gone */
     int64_t wait_until; /* monotonic ms, -1: no limit */
-    int64_t held_until; /* monotonic ms: not resumed before, 0: as soon as it can be */
     void (*resumed)(struct api_request *request);
     void (*gone)(struct api_request *request);
 };
@@ -161,7 +150,10 @@ struct api_server {
     atomic_uint connections;
     atomic_uint requests; /* going on */
     atomic_uint resuming; /* threads inside MHD_resume_connection */
-    atomic_uint streams;
+    atomic_uint streams, streams_waiting;
+    atomic_uint next_stream;
+    struct stream_thread *stream_threads; /* set once */
+    unsigned n_stream_threads;
     atomic_uint_fast64_t answered[6]; /* by the status' first digit */
     atomic_uint_fast64_t full;        /* refused for want of room */
 };
@@ -188,7 +180,7 @@ void server_conn_phase(struct server_conn *conn, enum conn_phase phase);
 bool server_park(struct http_request *request);
 /* Ends a wait, if there is one. Any thread. */
 void server_wake(struct http_request *request);
-/* Ends the waits of streams and of those that may expire; called with `stopping` set. */
+/* Ends the waits of those that may expire; called with `stopping` set. */
 void server_watch_end_waits(struct api_server *server);
 /* How many wait. */
 size_t server_watch_parked(struct server_watch *watch);
@@ -200,6 +192,10 @@ enum pl_code server_listen(const char *address, int *ret_fd, unsigned *ret_port,
                            struct pl_err *err) PL_MUST_CHECK;
 
 /* ---- server_connection.c ---- */
+
+/* Reads and forgets what has come on a connection that is about to be closed: left unread, it would
+ * turn the end of the answer into a reset, and the client might lose the answer. */
+void server_drop_input(int fd);
 
 /* The callbacks of libmicrohttpd; `cls` is the server. */
 enum MHD_Result server_accept(void *cls, const struct sockaddr *address, socklen_t length);
@@ -233,13 +229,11 @@ int reply_retry_after(const struct pl_err *err);
  * is then the one to be queued. False: there is none. */
 bool reply_finish(struct http_request *request, int status, const char *content_type,
                   struct MHD_Response *response);
+/* The head of a 200 with a body of unknown length, for who writes the answer past libmicrohttpd. */
+void reply_head(const struct http_request *request, const char *content_type, bool chunked,
+                struct pl_buf *out);
 /* Writes a whole answer to the socket and closes its sending side: for a body that is refused while
  * it comes, where libmicrohttpd takes no answer. */
 void reply_raw(struct http_request *request, const struct pl_err *err);
-
-/* ---- stream.c ---- */
-
-/* The request is over: closes the source, frees. Accepts NULL. */
-void stream_end(struct api_stream *stream);
 
 #endif

@@ -1,7 +1,7 @@
 /* server_watch.c - requests that wait: a thread sees their clients leave (a suspended connection is
  * not looked at by libmicrohttpd), their time run out, and connections that take too long to say
- * what they want. Not streams (stream.c) and not what is answered. See server_private.h for the
- * states of a wait.
+ * what they want. Not streams (stream_threads.c) and not what is answered. See server_private.h for
+ * the states of a wait.
  *
  * The lock is held from the move to SUSPENDED until libmicrohttpd knows, and taken before a
  * connection is resumed, so that a resume never overtakes its suspend. Order: watch->lock, then
@@ -131,7 +131,7 @@ static void park_locked(struct server_watch *watch, struct http_request *request
     conn->generation++;
     event.data.u64 = (uint64_t)conn->generation << 32 | (uint64_t)(uint32_t)conn->fd;
     conn->in_epoll = epoll_ctl(watch->epoll, EPOLL_CTL_ADD, conn->fd, &event) == 0;
-    conn->deadline = request->held_until ? request->held_until : request->wait_until;
+    conn->deadline = request->wait_until;
     if (conn->deadline >= 0) {
         heap_add(watch, conn);
         if (conn->heap_at == 1)
@@ -151,7 +151,7 @@ bool server_park(struct http_request *request)
     if (request->expirable && atomic_load(&server->stopping))
         parked = false;
     else
-        parked = move(request, WAIT_MARKED, request->held_until ? WAIT_HELD : WAIT_SUSPENDED);
+        parked = move(request, WAIT_MARKED, WAIT_SUSPENDED);
     if (parked)
         park_locked(watch, request);
     else
@@ -164,11 +164,8 @@ void server_wake(struct http_request *request)
 {
     enum wait_state state = atomic_load(&request->wait);
 
-    while (state == WAIT_MARKED || state == WAIT_HELD || state == WAIT_SUSPENDED ||
-           state == WAIT_LEAVING) {
-        enum wait_state to = state == WAIT_HELD ? WAIT_HELD_WOKEN : WAIT_RESUMED;
-
-        if (!atomic_compare_exchange_weak(&request->wait, &state, to))
+    while (state == WAIT_MARKED || state == WAIT_SUSPENDED || state == WAIT_LEAVING) {
+        if (!atomic_compare_exchange_weak(&request->wait, &state, WAIT_RESUMED))
             continue;
         if (state == WAIT_SUSPENDED)
             unpark(request);
@@ -193,9 +190,7 @@ static void client_left(struct server_watch *watch, uint64_t data)
         epoll_ctl(watch->epoll, EPOLL_CTL_DEL, conn->fd, NULL);
         conn->in_epoll = false;
         atomic_store(&request->left, true);
-        /* a stream that is held is about to be looked at, and sees it then */
-        if (move(request, WAIT_HELD, WAIT_HELD_WOKEN) ||
-            !move(request, WAIT_SUSPENDED, WAIT_LEAVING))
+        if (!move(request, WAIT_SUSPENDED, WAIT_LEAVING))
             request = NULL;
     }
     pl_mutex_unlock(&watch->lock);
@@ -221,14 +216,7 @@ static void expire_locked(struct server_watch *watch, struct server_conn *conn)
     struct http_request *request = conn->parked;
 
     heap_remove(watch, conn);
-    if (atomic_load(&request->wait) == WAIT_HELD) {
-        conn->deadline = request->wait_until;
-        if (conn->deadline >= 0)
-            heap_add(watch, conn);
-        if (move(request, WAIT_HELD, WAIT_SUSPENDED))
-            return;
-    }
-    if (move(request, WAIT_HELD_WOKEN, WAIT_RESUMED) || move(request, WAIT_SUSPENDED, WAIT_EXPIRED))
+    if (move(request, WAIT_SUSPENDED, WAIT_EXPIRED))
         resume_locked(watch, conn);
     /* else it is resumed this moment: the other side takes the rest off */
 }
@@ -320,6 +308,7 @@ struct server_conn *server_watch_open(struct server_watch *watch, int fd)
     pl_mutex_lock(&watch->lock);
     conn->fd = fd;
     conn->open = true;
+    conn->handed = false;
     if (fd >= watch->top)
         watch->top = fd + 1;
     server_conn_phase(conn, PHASE_NEW);
@@ -359,9 +348,7 @@ void server_watch_end_waits(struct api_server *server)
         struct server_conn *conn = &watch->conns[fd];
 
         if (conn->parked && conn->parked->expirable &&
-            (move(conn->parked, WAIT_SUSPENDED, WAIT_EXPIRED) ||
-             move(conn->parked, WAIT_HELD, WAIT_EXPIRED) ||
-             move(conn->parked, WAIT_HELD_WOKEN, WAIT_RESUMED)))
+            move(conn->parked, WAIT_SUSPENDED, WAIT_EXPIRED))
             resume_locked(watch, conn);
     }
     pl_mutex_unlock(&watch->lock);

@@ -29,6 +29,10 @@ enum {
     PL_LIMIT_SSE_LINE_BYTES = 1 << 20, /* one line of an event stream; response_too_large */
     PL_LIMIT_HEADER_BYTES = 64 << 10,  /* response headers that are kept; the rest is dropped */
 
+    /* requests to servers; over them the call fails with invalid_argument */
+    PL_LIMIT_SENT_HEADER_BYTES = 64 << 10,   /* one header, name and value */
+    PL_LIMIT_SENT_HEADERS_BYTES = 256 << 10, /* all of them */
+
     /* the pool */
     PL_LIMIT_TRANSFERS_PER_MULTI = 1000, /* then the next curl multi handle is opened */
     PL_LIMIT_LOCAL_CALLS = 256,          /* calls of a run on its own loop; more spill to others */

@@ -11,6 +11,7 @@
 #include "base/map.h"
 #include "base/sync.h"
 #include "service/bus_texts.h"
+#include "service/event_shared.h"
 
 #include <stdlib.h>
 
@@ -47,6 +48,7 @@ struct bus {
     struct pl_mutex lock;
     struct pl_list *subscribers; /* BUS_BUCKETS by run; guarded by lock */
     struct bus_texts *texts;     /* guarded by lock */
+    struct event_shared *shared; /* set once */
     atomic_uint watching;        /* how many are on it: the cheap answer */
 };
 
@@ -60,8 +62,9 @@ struct bus *bus_create(void)
         return NULL;
     pl_mutex_init(&bus->lock);
     bus->texts = bus_texts_create();
+    bus->shared = event_shared_create();
     bus->subscribers = calloc(BUS_BUCKETS, sizeof *bus->subscribers);
-    if (!bus->texts || !bus->subscribers) {
+    if (!bus->texts || !bus->shared || !bus->subscribers) {
         bus_destroy(&bus);
         return NULL;
     }
@@ -75,10 +78,16 @@ void bus_destroy(struct bus **bus)
     if (!*bus)
         return;
     bus_texts_destroy(&(*bus)->texts);
+    event_shared_destroy(&(*bus)->shared);
     pl_mutex_finish(&(*bus)->lock);
     free((*bus)->subscribers);
     free(*bus);
     *bus = NULL;
+}
+
+struct event_shared *bus_shared(struct bus *bus)
+{
+    return bus->shared;
 }
 
 static struct pl_list *bucket_of(struct bus *bus, struct pl_str run)

@@ -21,6 +21,7 @@
 
 struct bus;
 struct bus_subscriber;
+struct event_shared;
 
 /* One event as a reader sees it. */
 struct bus_event {
@@ -61,6 +62,8 @@ void bus_publish(struct bus *bus, struct pl_str run, const struct bus_event *eve
 /* Durable events of the run were committed that are not published: whoever watches it now has a
  * gap. */
 void bus_lose(struct bus *bus, struct pl_str run);
+/* What readers of one run share. */
+struct event_shared *bus_shared(struct bus *bus);
 /* No more deltas of the step's attempt will come. */
 void bus_text_end(struct bus *bus, struct pl_str run, struct pl_str path);
 

@@ -83,14 +83,22 @@ size_t engine_running(struct engine *engine)
 
 /* ---- mail to runs ---- */
 
-enum engine_order { ORDER_CANCEL, ORDER_DRAIN, ORDER_DROP };
+enum engine_order { ORDER_CANCEL, ORDER_ANSWER, ORDER_DRAIN, ORDER_DROP };
 
 struct engine_mail {
     struct loop_mail mail;
     struct engine *engine;
     enum engine_order order;
+    struct run_answer *answer;      /* ORDER_ANSWER */
     struct pl_str tenant, id, path; /* behind the struct */
 };
+
+/* The run has gone: it is over, or its engine stops. */
+static void engine_answer_missed(struct run_answer *answer)
+{
+    pl_err_set(&answer->err, PL_ERR_CONFLICT, "the run does not go on here");
+    answer->done(answer);
+}
 
 /* The run's loop: a run is freed on its own loop only, so what is found here lives until this
  * returns. One that was dropped and resumed meanwhile may live on another loop now: the mail goes
@@ -114,6 +122,9 @@ static void engine_deliver(struct loop *loop, struct loop_mail *mail)
         case ORDER_CANCEL:
             run_exec_cancel(exec, order->path);
             break;
+        case ORDER_ANSWER:
+            run_exec_answer(exec, order->answer);
+            break;
         case ORDER_DRAIN:
             run_exec_drain(exec);
             break;
@@ -122,6 +133,8 @@ static void engine_deliver(struct loop *loop, struct loop_mail *mail)
             break;
         }
     }
+    if (!exec && order->answer)
+        engine_answer_missed(order->answer);
     free(order);
 }
 
@@ -136,7 +149,8 @@ static struct pl_str put_text(char **at, struct pl_str text)
 }
 
 static bool engine_post_locked(struct engine *engine, struct run_exec *exec,
-                               enum engine_order order, struct pl_str path)
+                               enum engine_order order, struct pl_str path,
+                               struct run_answer *answer)
 {
     struct pl_str tenant = run_exec_tenant(exec), id = run_exec_id(exec);
     struct engine_mail *mail = calloc(1, sizeof *mail + tenant.len + id.len + path.len);
@@ -148,6 +162,7 @@ static bool engine_post_locked(struct engine *engine, struct run_exec *exec,
     mail->mail.deliver = engine_deliver;
     mail->engine = engine;
     mail->order = order;
+    mail->answer = answer;
     mail->tenant = put_text(&at, tenant);
     mail->id = put_text(&at, id);
     mail->path = put_text(&at, path);
@@ -166,10 +181,28 @@ enum pl_code engine_cancel(struct engine *engine, struct pl_str tenant, struct p
     if (!exec)
         code =
             pl_err_set(err, PL_ERR_NOT_FOUND, "run %.*s is not going on here", PL_STR_ARG(run_id));
-    else if (!engine_post_locked(engine, exec, ORDER_CANCEL, path))
+    else if (!engine_post_locked(engine, exec, ORDER_CANCEL, path, NULL))
         code = pl_err_set(err, PL_ERR_NO_MEMORY, "out of memory");
     pl_mutex_unlock(&engine->lock);
     return code;
+}
+
+enum pl_code engine_post_answer(struct engine *engine, struct pl_str tenant, struct pl_str run_id,
+                                struct run_answer *answer, struct pl_err *err)
+{
+    struct run_exec *exec;
+    bool posted = true;
+
+    pl_mutex_lock(&engine->lock);
+    exec = engine_find_locked(engine, tenant, run_id);
+    if (exec)
+        posted = engine_post_locked(engine, exec, ORDER_ANSWER, (struct pl_str){0}, answer);
+    pl_mutex_unlock(&engine->lock);
+    if (!posted)
+        return pl_err_set(err, PL_ERR_NO_MEMORY, "out of memory");
+    if (!exec)
+        engine_answer_missed(answer);
+    return PL_OK;
 }
 
 /* False when memory was out for some. */
@@ -180,7 +213,8 @@ static bool engine_post_all_locked(struct engine *engine, enum engine_order orde
     for (size_t i = 0; i < ENGINE_BUCKETS; i++) {
         PL_LIST_EACH(link, &engine->buckets[i])
         {
-            if (!engine_post_locked(engine, run_exec_from_link(link), order, (struct pl_str){0}))
+            if (!engine_post_locked(engine, run_exec_from_link(link), order, (struct pl_str){0},
+                                    NULL))
                 all = false;
         }
     }
@@ -246,13 +280,15 @@ enum pl_code engine_create(const struct engine_options *options, struct engine *
         return pl_err_set(err, PL_ERR_NO_MEMORY, "out of memory");
     engine->max_runs = options->max_runs ? options->max_runs : ENGINE_MAX_RUNS;
     code = engine_init_tables(engine, err);
+    if (code == PL_OK) /* before the store has a thread */
+        code = pool_create(options->loops, clock, &engine->pool, err);
     if (code == PL_OK)
         code = store_open(&store, &engine->store, err);
     if (code == PL_OK)
-        code = pool_create(options->loops, clock, &engine->pool, err);
-    if (code == PL_OK)
         code = jq_pool_create(0, &engine->jq, err);
     if (code == PL_OK) {
+        if (options->until_exit)
+            pool_until_exit(engine->pool);
         engine_init_env(engine, options, clock);
         if (options->adopt)
             code = engine_adopt_all(engine, err);
@@ -312,7 +348,7 @@ void engine_destroy(struct engine **ret_engine, pl_ms drain)
 
     if (!engine)
         return;
-    if (engine->pool)
+    if (engine->pool && engine->store)
         engine_drain(engine, drain);
     jq_pool_destroy(&engine->jq);
     pool_destroy(&engine->pool);

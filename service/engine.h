@@ -43,6 +43,7 @@ struct engine_options {
     unsigned max_runs;               /* runs going on at once, the rest is refused; 0: 10,000 */
     bool adopt;                      /* go on with every unfinished run of the store */
     const struct pl_clock *clock;    /* NULL: the real one */
+    bool until_exit; /* engine_destroy is the last that the process does: pool_until_exit */
 };
 
 /* Opens the store, starts the loops, adopts runs when asked.
@@ -110,6 +111,36 @@ enum pl_code engine_resume_run(struct engine *engine, const struct engine_run_re
 enum pl_code engine_cancel(struct engine *engine, struct pl_str tenant, struct pl_str run_id,
                            struct pl_str path, struct pl_err *err) PL_MUST_CHECK;
 
+/* Has the run such a step? One that only a run can number ("reviews.17") must have begun. Errors:
+ * NOT_FOUND, IO, STORE_CORRUPT, NO_MEMORY. */
+enum pl_code engine_check_step(struct engine *engine, struct pl_str tenant, struct pl_str run_id,
+                               struct pl_str path, struct pl_err *err) PL_MUST_CHECK;
+
+/* What a person says to a human step. Strings are borrowed. */
+struct engine_answer {
+    struct pl_str tenant, run_id, path;
+    struct pl_str output; /* JSON text, checked; absent: the person rejects */
+    struct pl_str reject; /* why, for the one who reads the run; may be empty */
+    /* Told on another thread or before engine_send_answer returns; must not block. Codes: OK, it
+     * was taken and is durable; CONFLICT, the step does not wait for an answer:
+     * engine_compare_answer says what came before it; else nothing was recorded. */
+    void (*done)(void *arg, enum pl_code code, const struct pl_err *err);
+    void *arg;
+};
+/* Is there such a step, and does the output fit its schema? Then output is what the step will have,
+ * defaults filled in, in the arena. Errors: NOT_FOUND, CONFLICT (a step of another kind),
+ * INVALID_INPUT (see problems), TOO_LARGE, IO, STORE_CORRUPT, NO_MEMORY. */
+enum pl_code engine_check_answer(struct engine *engine, struct engine_answer *answer,
+                                 struct pl_arena *arena, struct doc_problems *problems,
+                                 struct pl_err *err) PL_MUST_CHECK;
+/* Gives an answer that was checked to its run, which is loaded from the store when it is not going
+ * on here. */
+void engine_send_answer(struct engine *engine, const struct engine_answer *answer);
+/* Did the step get this same answer before? OK; else CONFLICT, or NOT_FOUND: it has no such step,
+ * with the words for it. Also IO, STORE_CORRUPT, NO_MEMORY. */
+enum pl_code engine_compare_answer(struct engine *engine, const struct engine_answer *answer,
+                                   struct pl_err *err) PL_MUST_CHECK;
+
 /* Runs that are going on here. */
 size_t engine_running(struct engine *engine);
 
@@ -133,7 +164,9 @@ void engine_store_stats(struct engine *engine, struct store_stats *ret_stats);
 
 /* engine_start_run for requests that may have an idempotency key. *ret_joined: the key was known,
  * ret_id is the run it belongs to (it may be going on or over), and no callback of this request is
- * called. Errors: also KEY_REUSED (another body), LIMIT_EXCEEDED (max_runs). */
+ * called. Does not block: CONFLICT says that another request is starting the key's run; try again
+ * in the time of a commit. Without a workflow (NULL) it only joins: NOT_FOUND when the key is free.
+ * Errors: also KEY_REUSED (another body), LIMIT_EXCEEDED (max_runs). */
 enum pl_code engine_start_or_join_run(struct engine *engine,
                                       const struct engine_run_request *request,
                                       char ret_id[PL_ID_TEXT], bool *ret_joined,
@@ -184,8 +217,9 @@ struct engine_workflow_put {
 void engine_put_workflow(struct engine *engine, const struct engine_workflow_put *put);
 void engine_delete_workflow(struct engine *engine, struct pl_str tenant, struct pl_str name,
                             int64_t if_version, engine_done_fn done, void *arg);
-/* A stored workflow by "name" or "name@version", compiled (and cached by content); one reference is
- * yours. Errors: NOT_FOUND, STORE_CORRUPT, IO, NO_MEMORY. */
+/* A stored workflow by "name" or "name@version", compiled (and cached by content), the workflows it
+ * calls by name pinned as they are now; one reference is yours. Errors: NOT_FOUND, INVALID_WORKFLOW
+ * (what it calls has changed so that it cannot run), STORE_CORRUPT, IO, NO_MEMORY. */
 enum pl_code engine_get_workflow(struct engine *engine, struct pl_str tenant,
                                  struct pl_str reference, struct workflow **ret_workflow,
                                  int64_t *ret_version, pl_ms *ret_created_at,
@@ -195,9 +229,17 @@ enum pl_code engine_write_workflows(struct engine *engine, struct pl_str tenant,
                                     struct pl_str after, size_t limit, struct pl_buf *out,
                                     struct pl_err *err) PL_MUST_CHECK;
 
-/* Compiles a definition sent with a request, through a cache by content: the same text again costs
- * a hash. Errors as workflow_compile. One reference is yours. */
-enum pl_code engine_compile(struct engine *engine, struct pl_str text, enum doc_format format,
+/* A definition sent with a request. */
+struct engine_text {
+    struct pl_str tenant; /* whose stored workflows it may call by name */
+    struct pl_str text;
+    enum doc_format format;
+    struct pl_str name; /* what it is about to be stored under, so that a circle through it is seen;
+                           empty: nothing */
+};
+/* Compiles it, through a cache by content: the same text again costs a hash. May wait for jq.
+ * Errors as workflow_compile. One reference is yours. */
+enum pl_code engine_compile(struct engine *engine, const struct engine_text *text,
                             struct workflow **ret_workflow,
                             struct doc_problems *problems) PL_MUST_CHECK;
 

@@ -1,5 +1,5 @@
-/* engine_keys.c - see engine_keys.h. Whoever finds a key held sleeps until it is given back and
- * then takes it: it finds the run in the store, or that there is none. */
+/* engine_keys.c - see engine_keys.h. Whoever finds a key held comes again: then it finds the run in
+ * the store, or the key free. */
 #include "service/engine_keys.h"
 
 #include "base/list.h"
@@ -9,7 +9,7 @@
 
 #include <stdlib.h>
 
-enum { BUCKETS = 256, LOOK_MS = 50 /* how often one who waits asks how the store is */ };
+enum { BUCKETS = 256 };
 
 struct engine_key {
     struct pl_list link; /* on its bucket; guarded by lock */
@@ -19,7 +19,6 @@ struct engine_key {
 
 struct engine_keys {
     struct pl_mutex lock;
-    struct pl_cond given;            /* one was given back */
     struct pl_list buckets[BUCKETS]; /* guarded by lock */
 };
 
@@ -30,7 +29,6 @@ struct engine_keys *engine_keys_create(void)
     if (!keys)
         return NULL;
     pl_mutex_init(&keys->lock);
-    pl_cond_init(&keys->given);
     for (size_t i = 0; i < BUCKETS; i++)
         pl_list_init(&keys->buckets[i]);
     return keys;
@@ -40,7 +38,6 @@ void engine_keys_destroy(struct engine_keys **keys)
 {
     if (!*keys)
         return;
-    pl_cond_finish(&(*keys)->given);
     pl_mutex_finish(&(*keys)->lock);
     free(*keys);
     *keys = NULL;
@@ -89,26 +86,24 @@ enum pl_code engine_keys_take(struct engine_keys *keys, struct store *store, str
 {
     struct engine_key *mine = key_create(tenant, route, key);
     struct pl_list *bucket = &keys->buckets[pl_hash(key) % BUCKETS];
-    enum pl_code code = PL_OK;
+    enum pl_code code;
+    bool held;
 
     if (!mine)
         return pl_err_set(err, PL_ERR_NO_MEMORY, "out of memory");
     pl_mutex_lock(&keys->lock);
-    while (held_locked(bucket, mine) && code == PL_OK) {
-        if (pl_cond_wait_for(&keys->given, &keys->lock, LOOK_MS))
-            continue;
-        pl_mutex_unlock(&keys->lock);
-        code = store_health(store, err);
-        pl_mutex_lock(&keys->lock);
-    }
-    if (code == PL_OK)
+    held = held_locked(bucket, mine);
+    if (!held)
         pl_list_append(bucket, &mine->link);
     pl_mutex_unlock(&keys->lock);
-    if (code == PL_OK)
+    if (!held) {
         *ret_key = mine;
-    else
-        free(mine);
-    return code;
+        return PL_OK;
+    }
+    free(mine);
+    code = store_health(store, err); /* who holds it may wait for the disk for long */
+    return code == PL_OK ? pl_err_set(err, PL_ERR_CONFLICT, "a run with this key is being started")
+                         : code;
 }
 
 void engine_keys_give(struct engine_keys *keys, struct engine_key **key)
@@ -117,7 +112,6 @@ void engine_keys_give(struct engine_keys *keys, struct engine_key **key)
         return;
     pl_mutex_lock(&keys->lock);
     pl_list_remove(&(*key)->link);
-    pl_cond_broadcast(&keys->given);
     pl_mutex_unlock(&keys->lock);
     free(*key);
     *key = NULL;

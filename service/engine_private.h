@@ -39,6 +39,10 @@ struct run_exec *engine_find_locked(struct engine *engine, struct pl_str tenant,
 /* Hangs a run into the table and sends it to its loop. Errors: SHUTTING_DOWN, CONFLICT (it runs
  * already): the exec is still the caller's. */
 enum pl_code engine_launch(struct engine *engine, struct run_exec *exec, struct pl_err *err);
+/* Sends an answer to its run. Errors: NO_MEMORY; then it is still the caller's. Else told by
+ * answer->done, at once with CONFLICT when the run does not go on here. */
+enum pl_code engine_post_answer(struct engine *engine, struct pl_str tenant, struct pl_str run_id,
+                                struct run_answer *answer, struct pl_err *err);
 /* Loads an unfinished run from its rows and launches it. Errors: as engine_resume_run. */
 enum pl_code engine_load(struct engine *engine, const struct engine_run_request *request,
                          struct pl_err *err);
@@ -50,9 +54,24 @@ bool engine_is_running(struct engine *engine, struct pl_str tenant, struct pl_st
  * Errors: as store_get_definition. */
 enum pl_code engine_definition(struct engine *engine, struct pl_str tenant, struct pl_str hash,
                                struct workflow **ret_workflow, struct pl_err *err);
-/* Compiles a stored definition and keeps it in the cache. Errors: STORE_CORRUPT, NO_MEMORY. */
-enum pl_code engine_compile_stored(struct engine *engine, struct pl_str hash, struct pl_str text,
-                                   struct workflow **ret_workflow, struct pl_err *err);
+/* The row of a stored workflow by "name" or "name@version"; strings in the arena. Errors:
+ * NOT_FOUND, IO, STORE_CORRUPT, NO_MEMORY. */
+enum pl_code engine_read_workflow(struct engine *engine, struct pl_arena *arena,
+                                  struct pl_str tenant, struct pl_str reference,
+                                  struct store_workflow *ret_row, struct pl_err *err);
+/* Compiles it, the newest of what it calls by name with it. Errors: INVALID_WORKFLOW,
+ * STORE_CORRUPT, NO_MEMORY. One reference is yours. */
+enum pl_code engine_compile_named(struct engine *engine, struct pl_str tenant,
+                                  const struct store_workflow *row, struct workflow **ret_workflow,
+                                  struct pl_err *err);
+/* Appends one step of a run as the REST API shows it: what a container's branches have used so far,
+ * and how those of a map stand, is read. Errors: as store_look_inside. */
+enum pl_code engine_write_step(struct engine *engine, const struct store_run *run,
+                               const struct workflow *workflow, const struct store_step *row,
+                               struct pl_buf *out, struct pl_err *err);
+/* How the branches of a map stand; those that have not begun count, too. */
+void engine_branch_progress(const struct step_def *def, bool ended,
+                            const struct store_inside *inside, struct run_progress *ret_progress);
 /* How the steps of a stored run stand. Errors: as store_list_steps, store_get_definition. */
 enum pl_code engine_read_progress(struct engine *engine, const struct store_run *run,
                                   struct run_progress *ret_progress, struct pl_err *err);

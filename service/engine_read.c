@@ -79,15 +79,22 @@ enum pl_code engine_run_workflow(struct engine *engine, struct pl_str tenant, st
 
 /* ---- the run object ---- */
 
-static void write_steps(const struct engine_rows *rows, struct pl_buf *out)
+static enum pl_code write_steps(struct engine *engine, const struct store_run *run,
+                                const struct engine_rows *rows, struct pl_buf *out,
+                                struct pl_err *err)
 {
+    struct workflow *workflow = NULL;
+    enum pl_code code = engine_definition(engine, run->tenant, run->definition, &workflow, err);
+
     json_key(out, "steps");
     json_array_begin(out);
-    for (size_t i = 0; i < rows->count; i++) {
+    for (size_t i = 0; code == PL_OK && i < rows->count; i++) {
         json_comma(out);
-        run_view_step(&rows->items[i], out);
+        code = engine_write_step(engine, run, workflow, &rows->items[i], out, err);
     }
     json_array_end(out);
+    workflow_unref(&workflow);
+    return code;
 }
 
 enum pl_code engine_write_run(struct engine *engine, struct pl_str tenant, struct pl_str run_id,
@@ -109,9 +116,9 @@ enum pl_code engine_write_run(struct engine *engine, struct pl_str tenant, struc
     if (code == PL_OK) {
         run_view_run_open(&run, &progress, out);
         if (steps)
-            write_steps(&rows, out);
+            code = write_steps(engine, &run, &rows, out, err);
         json_object_end(out);
-        if (pl_buf_failed(out))
+        if (code == PL_OK && pl_buf_failed(out))
             code = pl_err_set(err, out->too_large ? PL_ERR_TOO_LARGE : PL_ERR_NO_MEMORY,
                               "the run is larger than %zu bytes", out->max);
     }

@@ -1,11 +1,9 @@
 /* engine_service.c - what the HTTP service needs of the engine beside running: starting once per
- * key, waiting for ends, deleting, compiling, health. Not lists (engine_list.c) nor stored
- * workflows (engine_workflows.c). */
+ * key, waiting for ends, deleting, health. Not lists (engine_list.c), compiling (engine_compile.c)
+ * nor stored workflows (engine_workflows.c). */
 #include "service/engine_keys.h"
 #include "service/engine_private.h"
 #include "service/engine_watch.h"
-#include "service/llm/provider.h"
-#include "service/workflow_cache.h"
 #include "storage/store.h"
 
 #include <stdio.h>
@@ -133,7 +131,7 @@ enum pl_code engine_start_or_join_run(struct engine *engine,
     if (code != PL_OK)
         return code;
     code = join_recorded(engine, request, ret_id, err);
-    if (code == PL_ERR_NOT_FOUND)
+    if (code == PL_ERR_NOT_FOUND && request->workflow)
         return start_keyed(engine, request, key, ret_id, problems, err);
     engine_keys_give(engine->keys, &key);
     *ret_joined = code == PL_OK;
@@ -240,81 +238,6 @@ void engine_delete_run(struct engine *engine, struct pl_str tenant, struct pl_st
     struct store_op op = {.kind = STORE_OP_DELETE_RUN, .tenant = tenant, .id = run_id};
 
     engine_submit_deletion(engine, &op, done, arg);
-}
-
-/* ---- definitions ---- */
-
-enum pl_code engine_compile(struct engine *engine, struct pl_str text, enum doc_format format,
-                            struct workflow **ret_workflow, struct doc_problems *problems)
-{
-    struct workflow_env env = {
-        .arg = engine->env.steps.providers,
-        .model_ok = engine->env.steps.providers ? providers_model_ok : NULL,
-    };
-    char key[WORKFLOW_CACHE_KEY];
-    struct workflow *workflow;
-    enum pl_code code;
-
-    workflow_cache_key(text, format, key);
-    workflow = workflow_cache_get(engine->cache, pl_str(key));
-    if (!workflow) {
-        code = workflow_compile(text, format, &env, &workflow, problems);
-        if (code != PL_OK)
-            return code;
-        workflow_cache_put(engine->cache, pl_str(key), workflow);
-        workflow_cache_put(engine->cache, pl_str(workflow->hash), workflow);
-    }
-    *ret_workflow = workflow;
-    return PL_OK;
-}
-
-enum pl_code engine_compile_stored(struct engine *engine, struct pl_str hash, struct pl_str text,
-                                   struct workflow **ret_workflow, struct pl_err *err)
-{
-    struct pl_arena *arena = pl_arena_create(0);
-    struct workflow *workflow = NULL;
-    struct doc_problems problems;
-    enum pl_code code;
-
-    if (!arena)
-        return pl_err_set(err, PL_ERR_NO_MEMORY, "out of memory");
-    doc_problems_init(&problems, arena);
-    code = workflow_compile(text, DOC_JSON, NULL, &workflow, &problems);
-    if (code == PL_ERR_NO_MEMORY) {
-        pl_err_set(err, code, "out of memory");
-    } else if (code != PL_OK) {
-        code = pl_err_set(err, PL_ERR_STORE_CORRUPT,
-                          "the stored definition %.*s does not compile: %s", PL_STR_ARG(hash),
-                          problems.count ? problems.items[0].message : "out of memory");
-    } else {
-        workflow_cache_put(engine->cache, hash, workflow);
-        *ret_workflow = workflow;
-    }
-    pl_arena_destroy(&arena);
-    return code;
-}
-
-enum pl_code engine_definition(struct engine *engine, struct pl_str tenant, struct pl_str hash,
-                               struct workflow **ret_workflow, struct pl_err *err)
-{
-    struct workflow *workflow;
-    struct pl_arena *arena;
-    struct pl_str text;
-    enum pl_code code;
-
-    workflow = workflow_cache_get(engine->cache, hash);
-    if (workflow) {
-        *ret_workflow = workflow;
-        return PL_OK;
-    }
-    arena = pl_arena_create(0);
-    if (!arena)
-        return pl_err_set(err, PL_ERR_NO_MEMORY, "out of memory");
-    code = store_get_definition(engine->store, arena, tenant, hash, &text, err);
-    if (code == PL_OK)
-        code = engine_compile_stored(engine, hash, text, ret_workflow, err);
-    pl_arena_destroy(&arena);
-    return code;
 }
 
 /* ---- health ---- */

@@ -3,7 +3,6 @@
 #include "base/json.h"
 #include "base/limits.h"
 #include "service/engine_private.h"
-#include "service/workflow_cache.h"
 #include "storage/store.h"
 
 #include <stdlib.h>
@@ -46,8 +45,8 @@ void engine_put_workflow(struct engine *engine, const struct engine_workflow_put
         .kind = STORE_OP_PUT_WORKFLOW,
         .tenant = put->tenant,
         .name = put->name,
-        .text = put->workflow->text,
-        .hash = pl_str(put->workflow->hash),
+        .text = put->workflow->source,
+        .hash = pl_str(put->workflow->source_hash),
         .if_version = put->if_version,
         .now = pl_clock_now(engine->env.clock),
     };
@@ -102,29 +101,33 @@ static bool read_reference(struct pl_str reference, struct pl_str *ret_name, int
     return true;
 }
 
-enum pl_code engine_get_workflow(struct engine *engine, struct pl_str tenant,
-                                 struct pl_str reference, struct workflow **ret_workflow,
-                                 int64_t *ret_version, pl_ms *ret_created_at, struct pl_err *err)
+enum pl_code engine_read_workflow(struct engine *engine, struct pl_arena *arena,
+                                  struct pl_str tenant, struct pl_str reference,
+                                  struct store_workflow *ret_row, struct pl_err *err)
 {
-    struct pl_arena *arena;
-    struct store_workflow row;
     struct pl_str name;
     int64_t version;
-    struct workflow *workflow;
-    enum pl_code code = PL_OK;
 
     if (!read_reference(reference, &name, &version) || check_name(name, NULL) != PL_OK)
         return pl_err_set(err, PL_ERR_NOT_FOUND, "there is no workflow %.*s",
                           PL_STR_ARG(reference));
-    arena = pl_arena_create(0);
+    return store_get_workflow(engine->store, arena, tenant, name, version, ret_row, err);
+}
+
+enum pl_code engine_get_workflow(struct engine *engine, struct pl_str tenant,
+                                 struct pl_str reference, struct workflow **ret_workflow,
+                                 int64_t *ret_version, pl_ms *ret_created_at, struct pl_err *err)
+{
+    struct pl_arena *arena = pl_arena_create(0);
+    struct workflow *workflow = NULL;
+    struct store_workflow row;
+    enum pl_code code;
+
     if (!arena)
         return pl_err_set(err, PL_ERR_NO_MEMORY, "out of memory");
-    code = store_get_workflow(engine->store, arena, tenant, name, version, &row, err);
-    if (code == PL_OK) {
-        workflow = workflow_cache_get(engine->cache, row.hash);
-        if (!workflow)
-            code = engine_compile_stored(engine, row.hash, row.text, &workflow, err);
-    }
+    code = engine_read_workflow(engine, arena, tenant, reference, &row, err);
+    if (code == PL_OK)
+        code = engine_compile_named(engine, tenant, &row, &workflow, err);
     if (code == PL_OK) {
         *ret_workflow = workflow;
         *ret_version = row.version;

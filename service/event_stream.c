@@ -12,6 +12,7 @@
 
 #include "service/bus.h"
 #include "service/engine_private.h"
+#include "service/event_shared.h"
 #include "service/event_text.h"
 #include "storage/store.h"
 
@@ -140,20 +141,42 @@ static bool passes(const struct event_stream *stream, struct pl_str type, struct
            (path.len == 0 || event_text_path_in(stream->steps, path));
 }
 
-/* The run's last event, which carries the run as the store has it. */
-static bool write_last(struct event_stream *stream, struct event_text *event, struct pl_buf *out)
+/* The data of the run's last event, which carries the run as the store has it. NULL when it cannot
+ * be read, or there is no memory. */
+static struct pl_value *make_last(struct event_stream *stream, struct event_text *event)
 {
-    struct pl_buf run;
+    struct pl_value *made = NULL;
+    struct pl_buf run, data;
     struct pl_err err;
-    bool ok;
 
     pl_buf_init(&run, RUN_BYTES);
-    ok = engine_write_run(stream->engine, stream->tenant, stream->run, false, &run, &err) == PL_OK;
-    event->run = pl_buf_view(&run);
-    if (ok)
-        event_text_write(event, stream->format, out);
+    pl_buf_init(&data, RUN_BYTES);
+    if (engine_write_run(stream->engine, stream->tenant, stream->run, false, &run, &err) == PL_OK) {
+        event->run = pl_buf_view(&run);
+        event_text_data(event, &data);
+        made = pl_value_take(&data);
+    }
+    pl_buf_finish(&data);
     pl_buf_finish(&run);
-    return ok;
+    return made;
+}
+
+/* Many readers of one run come to its end at once: the first makes it for all. */
+static bool write_last(struct event_stream *stream, struct event_text *event, struct pl_buf *out)
+{
+    struct event_shared *shared = bus_shared(stream->engine->bus);
+    struct pl_value *made = event_shared_get(shared, stream->run);
+
+    if (!made) {
+        made = make_last(stream, event);
+        if (!made)
+            return false;
+        event_shared_put(shared, stream->run, made);
+    }
+    event->made = pl_value_text(made);
+    event_text_write(event, stream->format, out);
+    pl_value_unref(&made);
+    return true;
 }
 
 /* Deals with the next durable event: written if it passes. False when the store cannot be read. */

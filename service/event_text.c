@@ -48,10 +48,14 @@ static void add_run(struct pl_str run, struct pl_buf *out)
     json_object_end(out);
 }
 
-static void write_data(const struct event_text *event, struct pl_buf *out)
+void event_text_data(const struct event_text *event, struct pl_buf *out)
 {
     char time[PL_TIME_TEXT];
 
+    if (event->made.len) {
+        pl_buf_str(out, event->made);
+        return;
+    }
     json_object_begin(out);
     json_add_string(out, "run_id", event->run_id);
     if (event->seq)
@@ -77,7 +81,7 @@ static void write_data(const struct event_text *event, struct pl_buf *out)
 void event_text_write(const struct event_text *event, enum event_format format, struct pl_buf *out)
 {
     if (format == EVENT_NDJSON) {
-        write_data(event, out);
+        event_text_data(event, out);
         pl_buf_char(out, '\n');
         return;
     }
@@ -89,7 +93,7 @@ void event_text_write(const struct event_text *event, enum event_format format, 
     pl_buf_text(out, "event: ");
     pl_buf_str(out, event->type);
     pl_buf_text(out, "\ndata: ");
-    write_data(event, out);
+    event_text_data(event, out);
     pl_buf_text(out, "\n\n");
 }
 

@@ -21,8 +21,11 @@ struct event_text {
     struct pl_str run;    /* the run object, or absent */
     bool delta, snapshot;
     struct pl_str text; /* a delta's */
+    struct pl_str made; /* what event_text_data gave before; absent: to be made */
 };
 
+/* Appends its data alone, one line of JSON. Failure shows in the buffer. */
+void event_text_data(const struct event_text *event, struct pl_buf *out);
 /* Appends it. Failure shows in the buffer. */
 void event_text_write(const struct event_text *event, enum event_format format, struct pl_buf *out);
 

@@ -4,6 +4,9 @@
  *
  *   start -> CONNECTING -> WAITING (the request is out) -> BODY (the headers are there) -> done
  *
+ * Between start and CONNECTING a call may stand in line (http_pace.h); it has no easy handle then,
+ * and its timeouts do not run.
+ *
  * A call has one timer for all its timeouts. It is not moved as bytes arrive: they only note the
  * time, and when the timer fires it looks again when the call would really be late. */
 #include "service/http_call.h"
@@ -30,12 +33,13 @@ struct http_call {
     struct loop *loop;
     struct http_multis *multis;
     struct http_multi *multi; /* which carries it, NULL: none */
-    struct http_easy *easy;
+    struct http_easy *easy;   /* NULL until it begins */
     const struct http_request *request;
     struct http_call_handler handler;
     void *arg;
     struct loop_timer timer;
     struct loop_mail mail;
+    struct http_pace_place turn;  /* while it stands in line */
     struct http_name_place place; /* while it has no address yet */
     pl_ms started;
     pl_ms since; /* of CONNECTING and WAITING: when it began; of BODY: the last byte */
@@ -92,13 +96,13 @@ static void fill_outcome(const struct http_call *call, CURLcode result,
                          struct http_outcome *outcome)
 {
     struct http_ending ending = {.result = result,
-                                 .words = call->easy->error,
+                                 .words = call->easy ? call->easy->error : "",
                                  .url = call->request->url,
                                  .sent = call->phase != CONNECTING,
                                  .head = call->phase == BODY,
-                                 .header_bytes = call->header_bytes,
                                  .os_error = call->os_error};
     long os_error = 0;
+    curl_off_t began = 0;
 
     outcome->status = call->status;
     outcome->connected = call->connected;
@@ -112,6 +116,9 @@ static void fill_outcome(const struct http_call *call, CURLcode result,
     if (!ending.os_error &&
         curl_easy_getinfo(call->easy->curl, CURLINFO_OS_ERRNO, &os_error) == CURLE_OK)
         ending.os_error = (int)os_error;
+    ending.began =
+        curl_easy_getinfo(call->easy->curl, CURLINFO_STARTTRANSFER_TIME_T, &began) == CURLE_OK &&
+        began > 0;
     http_outcome_of(&ending, &outcome->err);
 }
 
@@ -143,7 +150,8 @@ static void finish(struct http_call *call, CURLcode result)
     leave_multi(call);
     leave_line(call);
     loop_timer_clear(loop, &call->timer);
-    http_easy_give_back(http_multis_easies(call->multis), call->easy);
+    if (call->easy)
+        http_easy_give_back(http_multis_easies(call->multis), call->easy);
     call->easy = NULL;
     loop_hold(loop); /* what `done` begins follows without a gap in which the loop could end */
     loop_transfer_ended(loop);
@@ -158,6 +166,7 @@ static void finish(struct http_call *call, CURLcode result)
 static void close_call(struct http_call *call)
 {
     call->closing = true;
+    http_pace_leave(&call->turn);
     if (!http_multis_busy(call->multis))
         leave_multi(call);
     post(call);
@@ -375,6 +384,27 @@ static const struct http_easy_hooks hooks = {
 
 /* ---- life ---- */
 
+/* Gets the call an easy handle, set to its request. */
+static bool set_up(struct http_call *call)
+{
+    struct http_easy *easy = http_easy_take(http_multis_easies(call->multis), &hooks, call->multis);
+    struct curl_slist *headers;
+    struct pl_err err;
+    enum pl_code code;
+
+    if (!easy) {
+        fail(call, PL_ERR_NO_MEMORY, "no memory for a call");
+        return false;
+    }
+    call->easy = easy;
+    easy->call = call;
+    headers = http_headers_write(call->request, call->lines);
+    code = http_easy_set(easy, call->request, headers, &err);
+    if (code != PL_OK)
+        fail(call, code, "%s", err.message);
+    return code == PL_OK;
+}
+
 /* False when the call has failed. True also when it has to wait for others to the same name:
  * leave_line posts it then. */
 static bool begin(struct http_call *call)
@@ -382,6 +412,8 @@ static bool begin(struct http_call *call)
     if (!call->place.name &&
         !http_names_enter(http_multis_names(call->multis), call->request->url, &call->place))
         return true;
+    if (!call->easy && !set_up(call))
+        return false;
     call->multi = http_multis_add(call->multis, net_policy_id(call->request->policy), call->easy);
     if (call->multi)
         return true;
@@ -427,6 +459,22 @@ static void on_mail(struct loop *loop, struct loop_mail *mail)
         finish(call, CURLE_OK);
 }
 
+/* Its turn has come: from here on its timeouts run. */
+static void launch(struct http_call *call)
+{
+    call->started = call->since = loop_now(call->loop);
+    if (begin(call))
+        arm(call);
+    else
+        close_call(call);
+}
+
+/* http_pace.begin */
+static void on_turn(struct http_pace_place *turn)
+{
+    launch(pl_container_of(turn, struct http_call, turn));
+}
+
 static struct http_call *create(struct loop *loop, struct http_multis *multis,
                                 const struct http_request *request, size_t lines)
 {
@@ -434,18 +482,11 @@ static struct http_call *create(struct loop *loop, struct http_multis *multis,
 
     if (!call)
         return NULL;
-    call->easy = http_easy_take(http_multis_easies(multis), &hooks, multis);
-    if (!call->easy) {
-        free(call);
-        return NULL;
-    }
-    call->easy->call = call;
     call->loop = loop;
     call->multis = multis;
     call->request = request;
     call->timer.fire = on_timer;
     call->mail.deliver = on_mail;
-    call->started = call->since = loop_now(loop);
     pl_buf_init(&call->headers, PL_LIMIT_HEADER_BYTES);
     return call;
 }
@@ -453,30 +494,24 @@ static struct http_call *create(struct loop *loop, struct http_multis *multis,
 struct http_call *http_call_start(struct loop *loop, const struct http_request *request,
                                   const struct http_call_handler *handler, void *arg)
 {
-    struct http_multis *multis = http_multis_of(loop, on_ended);
-    size_t lines = http_headers_size(request);
-    struct http_call *call = multis ? create(loop, multis, request, lines) : NULL;
+    struct http_multis *multis = http_multis_of(loop, on_ended, on_turn);
     struct pl_err err;
-    enum pl_code code;
+    size_t lines = http_headers_size(request, &err);
+    struct http_call *call = multis ? create(loop, multis, request, lines) : NULL;
 
     if (!call)
         return NULL;
     call->handler = *handler;
     call->arg = arg;
     loop_transfer_begun(loop);
-    if (lines == 0)
-        fail(call, PL_ERR_INVALID_ARGUMENT, "a header has characters in it that may not be sent");
-    else if ((code = http_easy_set(call->easy, request, http_headers_write(request, call->lines),
-                                   &err)) != PL_OK)
-        fail(call, code, "%s", err.message);
-    else if (http_multis_busy(multis))
-        post(call);
-    else
-        begin(call);
-    if (call->code == PL_OK)
-        arm(call);
-    else
+    if (lines == 0) {
+        fail(call, err.code, "%s", err.message);
         close_call(call);
+    } else if (http_multis_busy(multis)) {
+        http_pace_wait(http_multis_pace(multis), &call->turn);
+    } else if (http_pace_enter(http_multis_pace(multis), &call->turn)) {
+        launch(call);
+    }
     return call;
 }
 

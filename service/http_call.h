@@ -44,7 +44,7 @@ struct http_outcome {
                 no such name), CONNECTION_LOST (reset or closed before the answer's headers were
                 there), TRUNCATED (cut in the body), TIMEOUT (the message says which: connect, first
                 byte, idle, total), TLS, RESPONSE_TOO_LARGE, ADDRESS_DENIED, BAD_RESPONSE (not
-                HTTP), INVALID_ARGUMENT (the URL), CANCELLED (aborted), NO_MEMORY */
+                HTTP), INVALID_ARGUMENT (the URL, a header), CANCELLED (aborted), NO_MEMORY */
     int status;     /* HTTP status, 0 when there was none */
     bool connected; /* a connection stood: the request may have been seen */
 };
@@ -62,7 +62,9 @@ struct http_call_handler {
     void (*done)(void *arg, struct http_call *call, const struct http_outcome *outcome);
 };
 
-/* Begins a request; NULL when out of memory (then no callback comes). */
+/* Begins a request, now or in one of the loop's next turns when many are begun at once
+ * (http_pace.h); its timeouts count from there. NULL when out of memory (then no callback comes).
+ */
 struct http_call *http_call_start(struct loop *loop, const struct http_request *request,
                                   const struct http_call_handler *handler, void *arg);
 

@@ -3,6 +3,8 @@
  * configuration. */
 #include "service/http_headers.h"
 
+#include "base/limits.h"
+
 #include <stdlib.h>
 #include <strings.h>
 
@@ -77,18 +79,43 @@ static bool has_type(const struct http_request *request)
     return false;
 }
 
-size_t http_headers_size(const struct http_request *request)
+/* Newer curl drops a header that is too large for it without a word. */
+static bool may_be_sent(const struct http_header *header, struct pl_err *err)
 {
-    size_t size = (request->n_headers + 2) * sizeof(struct curl_slist);
+    enum { NAME_TOLD = 64 };
+
+    if (!is_token(header->name) || !is_value(header->value))
+        pl_err_set(err, PL_ERR_INVALID_ARGUMENT,
+                   "a header has characters in it that may not be sent");
+    else if (header->name.len + header->value.len > PL_LIMIT_SENT_HEADER_BYTES)
+        pl_err_set(err, PL_ERR_INVALID_ARGUMENT, "the header %.*s is larger than %d bytes",
+                   header->name.len < NAME_TOLD ? (int)header->name.len : NAME_TOLD,
+                   header->name.ptr, PL_LIMIT_SENT_HEADER_BYTES);
+    else
+        return true;
+    return false;
+}
+
+size_t http_headers_size(const struct http_request *request, struct pl_err *err)
+{
+    const size_t nodes = (request->n_headers + 2) * sizeof(struct curl_slist);
+    size_t text = 0, told = 0;
 
     for (size_t i = 0; i < request->n_headers; i++) {
         const struct http_header *header = &request->headers[i];
 
-        if (!is_token(header->name) || !is_value(header->value))
+        if (!may_be_sent(header, err))
             return 0;
-        size += header->name.len + header->value.len + sizeof ": ";
+        told += header->name.len + header->value.len;
+        text += header->name.len + header->value.len + sizeof ": ";
     }
-    return size + strlen(no_expect) + 1 + strlen(no_type) + 1;
+    if (told > PL_LIMIT_SENT_HEADERS_BYTES) {
+        pl_err_set(err, PL_ERR_INVALID_ARGUMENT,
+                   "the headers of the request are larger than %d bytes together",
+                   PL_LIMIT_SENT_HEADERS_BYTES);
+        return 0;
+    }
+    return nodes + text + strlen(no_expect) + 1 + strlen(no_type) + 1;
 }
 
 static char *write_text(char *out, const char *text, size_t len)

@@ -7,9 +7,9 @@
 
 #include <curl/curl.h>
 
-/* Bytes that http_headers_write needs for a request; 0 when a header has a CR, LF or NUL or its
- * name is no token. */
-size_t http_headers_size(const struct http_request *request);
+/* Bytes that http_headers_write needs for a request; 0 when a header has a CR, LF or NUL, its name
+ * is no token or it is too large: then `err` says so (INVALID_ARGUMENT). */
+size_t http_headers_size(const struct http_request *request, struct pl_err *err);
 /* Writes the request's header lines as curl wants them into `memory` (aligned for pointers,
  * http_headers_size bytes): the list's nodes and behind them the text. Nothing to free but the
  * memory. */

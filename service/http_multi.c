@@ -14,6 +14,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -67,6 +68,8 @@ struct http_multis {
     struct loop_timer reaper;
     struct http_easy_pool easies;
     struct http_names names;
+    struct http_pace pace;
+    struct http_multis *next_left;
 };
 
 static pthread_once_t curl_once = PTHREAD_ONCE_INIT;
@@ -417,15 +420,34 @@ struct http_names *http_multis_names(struct http_multis *multis)
     return &multis->names;
 }
 
+struct http_pace *http_multis_pace(struct http_multis *multis)
+{
+    return &multis->pace;
+}
+
 bool http_multis_busy(const struct http_multis *multis)
 {
     return multis->busy;
+}
+
+/* What is left to the end of the process, so that it counts as used until then. */
+static _Atomic(struct http_multis *) left;
+
+static void leave(struct http_multis *multis)
+{
+    multis->next_left = atomic_load(&left);
+    while (!atomic_compare_exchange_weak(&left, &multis->next_left, multis))
+        ;
 }
 
 static void on_destroy(struct loop_transfers *transfers)
 {
     struct http_multis *multis = pl_container_of(transfers, struct http_multis, transfers);
 
+    if (atomic_load(&multis->loop->group->until_exit)) {
+        leave(multis);
+        return;
+    }
     for (unsigned i = 0; i < multis->count; i++) {
         if (multis->multis[i])
             close_multi(multis->multis[i]);
@@ -433,12 +455,14 @@ static void on_destroy(struct loop_transfers *transfers)
     loop_timer_clear(multis->loop, &multis->reaper);
     http_easy_trim(&multis->easies, 0);
     http_names_finish(&multis->names);
+    http_pace_finish(&multis->pace);
     free(multis->multis);
     free(multis->fds);
     free(multis);
 }
 
-struct http_multis *http_multis_of(struct loop *loop, http_multi_ended *ended)
+struct http_multis *http_multis_of(struct loop *loop, http_multi_ended *ended,
+                                   void (*begin)(struct http_pace_place *place))
 {
     struct http_multis *multis;
 
@@ -455,6 +479,7 @@ struct http_multis *http_multis_of(struct loop *loop, http_multi_ended *ended)
     multis->ended = ended;
     multis->reaper.fire = on_reap;
     http_names_init(&multis->names);
+    http_pace_init(&multis->pace, loop, begin);
     loop->transfers = &multis->transfers;
     return multis;
 }

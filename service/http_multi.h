@@ -11,6 +11,7 @@
 
 #include "service/http_easy.h"
 #include "service/http_names.h"
+#include "service/http_pace.h"
 #include "service/loop.h"
 
 #include <curl/curl.h>
@@ -22,8 +23,10 @@ struct http_multis;
  * curl. */
 typedef void http_multi_ended(struct http_easy *easy, CURLcode result);
 
-/* Those of a loop, made at the first call and freed with the loop; NULL when out of memory. */
-struct http_multis *http_multis_of(struct loop *loop, http_multi_ended *ended);
+/* Those of a loop, made at the first call and freed with the loop; NULL when out of memory. `begin`
+ * is called for a call whose turn to begin has come (http_multis_pace). */
+struct http_multis *http_multis_of(struct loop *loop, http_multi_ended *ended,
+                                   void (*begin)(struct http_pace_place *place));
 
 /* True inside one of curl's callbacks, where nothing may be added or removed. */
 bool http_multis_busy(const struct http_multis *multis);
@@ -38,6 +41,9 @@ void http_multi_remove(struct http_multi *multi, struct http_easy *easy);
 struct http_easy_pool *http_multis_easies(struct http_multis *multis);
 /* The loop's names that are being looked up. */
 struct http_names *http_multis_names(struct http_multis *multis);
+
+/* Which calls of the loop may begin now. */
+struct http_pace *http_multis_pace(struct http_multis *multis);
 
 /* Opens a socket for curl that the loop's epoll knows to be new; CURL_SOCKET_BAD and errno when it
  * cannot. */

@@ -187,7 +187,7 @@ void http_outcome_of(const struct http_ending *ending, struct pl_err *err)
         break;
     case CURLE_OUT_OF_MEMORY:
         /* a header line over curl's own 100 KB fails its buffer like memory that is out */
-        if (ending->sent && !ending->head && ending->header_bytes)
+        if (ending->sent && !ending->head && ending->began)
             headers_too_large(host, err);
         else
             pl_err_set(err, PL_ERR_NO_MEMORY, "no memory for a call to %s", host);

@@ -13,10 +13,10 @@ struct http_ending {
     CURLcode result;
     const char *words; /* curl's error buffer, may be "" */
     struct pl_str url;
-    bool sent;           /* a connection stood and the request went out */
-    bool head;           /* the answer's headers were whole */
-    size_t header_bytes; /* that came */
-    int os_error;        /* errno of the failed connect, 0: unknown */
+    bool sent;    /* a connection stood and the request went out */
+    bool head;    /* the answer's headers were whole */
+    bool began;   /* a byte of the answer came */
+    int os_error; /* errno of the failed connect, 0: unknown */
 };
 
 /* Fills `err`; PL_OK for a whole answer. */

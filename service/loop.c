@@ -256,6 +256,7 @@ static void turn(struct loop *loop, int timeout)
     int n = epoll_wait(loop->epoll, events, EVENTS_A_TURN, timeout);
 
     atomic_store(&loop->asleep, false);
+    loop->turns++;
     loop->now = pl_clock_now(loop->clock);
     for (int i = 0; i < n; i++) {
         if (events[i].data.u64 == WAKE_DATA)

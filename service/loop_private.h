@@ -11,9 +11,10 @@
 /* Loops that end together: one ends only when all of them are quiet, since a loop with work may
  * still send mail to one without. A loop of its own is a group of one. */
 struct loop_group {
-    struct loop **loops; /* set once */
-    unsigned count;      /* set once */
-    atomic_bool over;    /* all were quiet while stopping: everybody leaves */
+    struct loop **loops;    /* set once */
+    unsigned count;         /* set once */
+    atomic_bool over;       /* all were quiet while stopping: everybody leaves */
+    atomic_bool until_exit; /* the process ends after them: pool_until_exit */
 };
 
 /* A binary heap by time. Loop thread only. */
@@ -55,6 +56,7 @@ struct loop {
 
     /* loop thread only */
     pl_ms now;
+    uint64_t turns; /* the number of this one */
     struct loop_timers timers;
     struct loop_mail *turn_end, **turn_end_tail;
     struct loop_transfers *transfers; /* NULL until the first call out */

@@ -5,9 +5,12 @@
 #include "base/limits.h"
 #include "service/loop_private.h"
 
+#include <fcntl.h>
 #include <stdlib.h>
 #include <sys/resource.h>
 #include <unistd.h>
+
+enum { DESCRIPTORS_WIDE = 16384 }; /* 128 KiB of the kernel's memory */
 
 struct pool {
     struct loop **loops; /* set once */
@@ -28,6 +31,24 @@ static void raise_descriptor_limit(void)
     }
 }
 
+/* The kernel doubles a process's table of descriptors as it fills, and when there are threads each
+ * time waits for all of them to have looked away: 5 to 40 ms, and nobody can open one meanwhile.
+ * One descriptor far out, before there are threads, makes it large enough at once. */
+static void widen_descriptor_table(void)
+{
+    struct rlimit limit;
+    int fd = open("/", O_PATH | O_CLOEXEC), far = -1;
+
+    if (fd >= 0 && getrlimit(RLIMIT_NOFILE, &limit) == 0)
+        far = fcntl(fd, F_DUPFD_CLOEXEC,
+                    limit.rlim_cur < DESCRIPTORS_WIDE ? (int)limit.rlim_cur - 1
+                                                      : DESCRIPTORS_WIDE - 1);
+    if (far >= 0)
+        close(far);
+    if (fd >= 0)
+        close(fd);
+}
+
 static unsigned cores(void)
 {
     long n = sysconf(_SC_NPROCESSORS_ONLN);
@@ -42,6 +63,7 @@ enum pl_code pool_create(unsigned count, const struct pl_clock *clock, struct po
     enum pl_code code = PL_OK;
 
     raise_descriptor_limit();
+    widen_descriptor_table();
     if (count == 0)
         count = cores();
     if (count > PL_LIMIT_LOOPS)
@@ -87,6 +109,11 @@ void pool_destroy(struct pool **pool)
     free(p->loops);
     free(p);
     *pool = NULL;
+}
+
+void pool_until_exit(struct pool *pool)
+{
+    atomic_store(&pool->group.until_exit, true);
 }
 
 unsigned pool_size(const struct pool *pool)

@@ -13,6 +13,9 @@ enum pl_code pool_create(unsigned count, const struct pl_clock *clock, struct po
 /* Stops and joins every loop (each ends when its own work is back), frees. Blocks. Nulls; accepts
  * NULL. */
 void pool_destroy(struct pool **pool);
+/* The process ends right after pool_destroy: connections are left to the kernel, which closes
+ * thousands in a fraction of the time. Before the first call. */
+void pool_until_exit(struct pool *pool);
 unsigned pool_size(const struct pool *pool);
 struct loop *pool_loop(struct pool *pool, unsigned index);
 /* A loop for a new run: in turn. Any thread. */

@@ -320,6 +320,17 @@ static const char *check_node(const struct run_core *core, const struct run_node
     return wrong;
 }
 
+static const char *check_waiting(const struct run_core *core, unsigned asking)
+{
+    if (core->asking != asking)
+        return "the run counts those who ask wrongly";
+    if (core->waiting && (core->state != RUN_RUNNING || !asking || core->busy || core->timeout_at))
+        return "the run waits for people and something goes on";
+    if (core->waiting != (core->waiting_since > 0))
+        return "a time belongs to a run that waits for people";
+    return NULL;
+}
+
 static const char *check_run(const struct run_core *core, unsigned open, unsigned flying,
                              size_t timers)
 {
@@ -350,7 +361,8 @@ static const char *check_run(const struct run_core *core, unsigned open, unsigne
 
 const char *run_core_check(const struct run_core *core)
 {
-    unsigned open = 0, flying = 0;
+    unsigned open = 0, flying = 0, asking = 0;
+    const char *waiting;
     size_t timers = 0;
 
     for (struct run_frame *frame = core->root; frame; frame = run_frame_next(core, frame)) {
@@ -364,11 +376,13 @@ const char *run_core_check(const struct run_core *core)
                 return wrong;
             inside += node->entered && !run_node_is_final(node);
             flying += in_flight(node);
+            asking += node->state == NODE_ASKING;
             timers += node->timer_slot > 0;
         }
         if (frame->open != inside)
             return "a frame of the run counts its open steps wrongly";
         open += inside;
     }
-    return check_run(core, open, flying, timers);
+    waiting = check_waiting(core, asking);
+    return waiting ? waiting : check_run(core, open, flying, timers);
 }

@@ -4,6 +4,7 @@
 #include "service/run_core.h"
 
 #include "service/run_core_private.h"
+#include "service/run_slots.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -334,6 +335,7 @@ enum pl_code run_core_step(struct run_core *core, struct run_event *event,
         run_frames_reap(core);
         take(core, event);
         run_core_settle(core);
+        run_waiting_update(core);
     }
     if (core->out_of_memory)
         return PL_ERR_NO_MEMORY;
@@ -416,8 +418,19 @@ static void count_progress(struct run_progress *progress, const struct run_node 
         progress->cancelled++;
     else if (strcmp(node_state_status(node->state), "pending") == 0)
         progress->pending++;
+    else if (node->state == NODE_ASKING)
+        progress->waiting++;
     else
         progress->running++;
+}
+
+/* Those that have not begun have no step. */
+static void count_items(struct run_progress *progress, const struct run_node *node)
+{
+    const struct run_slots *slots = run_slots_of(node);
+
+    progress->total += (unsigned)(slots->n - slots->begun);
+    progress->pending += (unsigned)(slots->n - slots->begun);
 }
 
 void run_progress_add(struct run_progress *progress, const struct run_frame *frame)
@@ -429,7 +442,10 @@ void run_progress_add(struct run_progress *progress, const struct run_frame *fra
             i = node->end;
             continue;
         }
-        count_progress(progress, node);
+        if (!frame->owner || node->created_at)
+            count_progress(progress, node);
+        if (node->def->kind == STEP_MAP && node->state == NODE_JOINING)
+            count_items(progress, node);
         i++;
     }
 }

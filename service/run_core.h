@@ -67,10 +67,13 @@
  *     becomes CANCELLED (or FAILED by deadline). BACKOFF and HELD keep their time. Evaluations
  *     are asked for again. A QUEUED run starts.
  *
+ * 11. A run of which steps are ASKING and nothing else goes on (no call, timer, evaluation) waits
+ *     for people: its status is "waiting", its timeout stands still, "run.waiting" is told.
+ *
  * Times are > 0. Notes: run.started, step.started, step.retrying (a wait begins, or a crash's
  * attempt is made again), step.reset (before it, for llm steps: text sent so far is void),
- * step.succeeded, step.failed, step.skipped, step.cancelled, run.succeeded, run.failed,
- * run.cancelled, in causal order.
+ * step.waiting, step.succeeded, step.failed, step.skipped, step.cancelled, run.waiting,
+ * run.succeeded, run.failed, run.cancelled, in causal order.
  *
  * An error (node->error, run's error) is a problem object: {"code","title","detail","retryable",
  * "attempts", "upstream_status"?, "upstream"?}; of a join that failed "branch" (the path) and

@@ -39,6 +39,9 @@ struct run_core {
     struct run_progress gone;   /* how the steps of freed frames ended */
     unsigned open;              /* nodes that are entered and not final: the run goes on for them */
     unsigned in_flight;         /* CALLING, STOPPING */
+    unsigned asking, busy;      /* ASKING; those that go on by themselves: see run_waiting.c */
+    bool waiting;               /* for people and nothing else */
+    pl_ms waiting_since, waited; /* 0: it is not; in all, before that */
     unsigned dropped;
 
     struct run_node *ended_first, **ended_last; /* the queue of steps that have just ended */
@@ -195,6 +198,18 @@ pl_ms run_timers_due(const struct run_node *node);
 void run_timers_update(struct run_core *core, struct run_node *node);
 /* Fires everything due at core->now, consequences included. */
 void run_timers_fire(struct run_core *core);
+
+/* ---- run_waiting.c ---- */
+/* A step has moved, or was loaded (from WAITING). */
+void run_waiting_moved(struct run_core *core, enum node_state from, enum node_state to);
+/* Does the run wait for people only, after this event? Tells, and stops or starts its timeout. */
+void run_waiting_update(struct run_core *core);
+/* All rows were read. */
+void run_waiting_load(struct run_core *core, struct pl_str options);
+/* The row's options with what was waited; what is not ours stays. Where memory is out the arena has
+ * failed or they are as they were. */
+struct pl_str run_waiting_options(const struct run_core *core, struct pl_arena *arena,
+                                  struct pl_str options);
 
 /* ---- run_end.c ---- */
 /* The only way the run's state changes. */

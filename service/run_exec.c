@@ -81,12 +81,15 @@ struct run_exec *run_exec_create(const struct run_exec_options *options)
     exec->turn_mail.deliver = exec_deliver_turn;
     exec->commit.mail.deliver = exec_commit_deliver;
     pl_list_init(&exec->commit.notices);
+    pl_list_init(&exec->commit.answers);
     exec->timer.fire = exec_fire;
     pl_list_init(&exec->inbox);
     pl_list_init(&exec->flying);
     pl_list_init(&exec->to_start);
     pl_list_init(&exec->waiting);
     pl_list_init(&exec->notices);
+    pl_list_init(&exec->answers_in);
+    pl_list_init(&exec->answers);
     exec->arena = pl_arena_create(0);
     exec->scratch = pl_arena_create(0);
     exec->deltas = options->deltas;
@@ -225,6 +228,7 @@ static void exec_submit(struct run_exec *exec)
     commit->number = exec->submitted;
     for (struct pl_list *link; (link = pl_list_pop(&exec->notices));)
         pl_list_append(&commit->notices, link);
+    run_answers_submit(exec, commit);
     run_live_submit(exec, commit);
     exec->commits_open++;
     store_submit(exec->env->store, &exec->batch, exec_commit_done, commit);
@@ -280,6 +284,7 @@ static void exec_commit_deliver(struct loop *loop, struct loop_mail *mail)
     if (ok)
         exec_tell_recorded(exec);
     run_notes_publish(exec, &commit->notices, ok);
+    run_answers_told(&commit->answers, ok ? NULL : &commit->err);
     if (ok) {
         atomic_store(&exec->durable, commit->number);
         run_live_durable(exec, commit);
@@ -308,6 +313,8 @@ static void exec_set_timer(struct run_exec *exec)
 
 static void exec_activate(struct run_exec *exec)
 {
+    struct run_event answer;
+
     if (exec->cancel)
         exec_feed_type(exec, RUN_EV_CANCEL);
     run_calls_feed_inbox(exec);
@@ -315,6 +322,13 @@ static void exec_activate(struct run_exec *exec)
         exec_feed_type(exec, RUN_EV_TICK);
     exec->cancel = exec->tick = false;
     exec_drain_queue(exec);
+    while (!exec->dropped && run_answers_next(exec, &answer)) {
+        if (!run_exec_feed(exec, &answer)) {
+            pl_value_unref(&answer.value);
+            run_exec_no_memory(exec);
+        }
+        exec_drain_queue(exec);
+    }
     if (!exec->dropped)
         run_notes_rows(exec);
     /* what was rendered or decided without memory is neither recorded nor sent */
@@ -323,6 +337,7 @@ static void exec_activate(struct run_exec *exec)
     if (!exec->dropped) {
         run_calls_hold_intents(exec);
         exec_submit(exec);
+        run_answers_settle(exec);
         run_calls_start_all(exec);
         exec_set_timer(exec);
     }
@@ -385,7 +400,8 @@ void run_exec_cancel(struct run_exec *exec, struct pl_str path)
         exec->cancel = true;
     } else {
         event.node = run_core_find(exec->core, path);
-        if (!event.node)
+        /* one that is over may be gone before the event is looked at */
+        if (!event.node || node_state_is_final(event.node->state))
             return;
         if (!run_exec_feed(exec, &event))
             run_exec_no_memory(exec);
@@ -460,6 +476,7 @@ static void exec_maybe_free(struct run_exec *exec)
     loop_timer_clear(home, &exec->timer);
     /* gone first: whoever is told of the end does not find the run among those going on */
     exec->env->gone(exec->env->engine, exec);
+    run_answers_drop(exec);
     exec_tell_end(exec);
     exec_free(exec);
     loop_release(home);

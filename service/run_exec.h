@@ -57,6 +57,20 @@ void run_exec_post_start(struct run_exec *exec);
 /* Home loop. Cancels the run, or the step at `path` when it is not empty (unknown: nothing
  * happens). */
 void run_exec_cancel(struct run_exec *exec, struct pl_str path);
+/* What a person says to a step of a run. The giver owns it and keeps it until `done`. */
+struct run_answer {
+    struct pl_list link;    /* the run's */
+    struct pl_str path;     /* of the step */
+    struct pl_value *value; /* fits the step's schema; NULL: the person rejects */
+    struct pl_err reject;   /* then: REJECTED, and why */
+    /* Filled before done: OK, the answer was the first and is durable; CONFLICT, the step does not
+     * wait for one (any more), and what it is instead is durable; SHUTTING_DOWN, or why nothing can
+     * be recorded: the step may still wait, in the store. */
+    struct pl_err err;
+    void (*done)(struct run_answer *answer); /* once, on the run's loop */
+};
+/* Home loop. */
+void run_exec_answer(struct run_exec *exec, struct run_answer *answer);
 /* Home loop. Starts no new calls from now on. */
 void run_exec_drain(struct run_exec *exec);
 /* Home loop. Aborts what is in flight and ends the exec ("interrupted"), once what has happened so

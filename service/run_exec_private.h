@@ -45,6 +45,7 @@ struct exec_commit {
     struct run_exec *exec;
     uint64_t number;
     struct pl_list notices; /* of exec_notice */
+    struct pl_list answers; /* of run_answer: told when it is durable */
     bool unnoticed;         /* it holds events without a notice */
     pl_ms progress_at;      /* when `progress` was taken; 0: it was not */
     struct run_progress progress;
@@ -80,6 +81,8 @@ struct run_exec {
     struct pl_list to_start;   /* exec_calls prepared in this activation */
     struct store_batch *batch; /* being filled; NULL: nothing changed yet */
     struct pl_list notices;    /* of exec_notice: go with the batch */
+    struct pl_list answers_in; /* of run_answer: not looked at yet */
+    struct pl_list answers;    /* looked at; told with the batch */
     bool unnoticed;    /* an event of the batch has no notice: nobody watched, or no memory */
     pl_ms progress_at; /* when run.progress was last taken */
 
@@ -150,6 +153,19 @@ void run_notes_publish(struct run_exec *exec, struct pl_list *notices, bool publ
 /* The batch being filled, made when there is none. NULL when the run was dropped, also just now for
  * want of memory. */
 struct store_batch *run_notes_batch(struct run_exec *exec);
+
+/* ---- run_answers.c ---- */
+/* Takes the next answer to a step that asks, as an event; false when there is none. Those to others
+ * are told so, once all that happened is durable. */
+bool run_answers_next(struct run_exec *exec, struct run_event *ret_event);
+/* A batch is about to be submitted: answers looked at so far are told with it. */
+void run_answers_submit(struct run_exec *exec, struct exec_commit *commit);
+/* The activation is over, nothing may have changed. */
+void run_answers_settle(struct run_exec *exec);
+/* Tells them and lets go of them; all fail with `failure` when it is not NULL. */
+void run_answers_told(struct pl_list *answers, const struct pl_err *failure);
+/* The run goes: the rest will not be recorded. */
+void run_answers_drop(struct run_exec *exec);
 
 /* ---- run_live.c ---- */
 /* A batch is about to be submitted: notes what its readers are to be told beside its notices. */

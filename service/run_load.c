@@ -332,6 +332,7 @@ static void derive_frame(struct run_core *core, struct run_frame *frame)
         end_with_parent(core, node);
         frame->open += node->entered && !run_node_is_final(node);
         core->in_flight += in_flight(node);
+        run_waiting_moved(core, NODE_WAITING, node->state);
     }
     core->open += frame->open;
     for (size_t i = 0; i < frame->n_nodes; i++)
@@ -417,6 +418,7 @@ enum pl_code run_core_load(struct workflow *workflow, uint64_t seed, const struc
         code = load_steps(&load, steps, n_steps);
     if (code == PL_OK) {
         code = derive(core, err);
+        run_waiting_load(core, run->options);
         breach = code == PL_OK ? run_core_check(core) : NULL;
         if (breach)
             code = pl_err_set(err, PL_ERR_STORE_CORRUPT, "the run's rows contradict: %s", breach);

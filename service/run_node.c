@@ -94,6 +94,7 @@ void run_node_move(struct run_core *core, struct run_node *node, enum node_state
     if (core->trace)
         core->trace(core->trace_arg, node, node_state_phase(from), node_state_phase(to));
     core->in_flight += (unsigned)in_flight(to) - (unsigned)in_flight(from);
+    run_waiting_moved(core, from, to);
     node->state = to;
     if (!node->created_at)
         node->created_at = core->now;

@@ -77,8 +77,8 @@ void run_core_step_row(const struct run_core *core, const struct run_node *node,
 void run_core_run_row(const struct run_core *core, struct pl_arena *arena,
                       struct store_run *ret_row)
 {
-    (void)arena;
-    ret_row->status = pl_str(run_state_status(core->state));
+    ret_row->status = core->waiting ? PL_STR("waiting") : pl_str(run_state_status(core->state));
+    ret_row->options = run_waiting_options(core, arena, ret_row->options);
     ret_row->phase = pl_str(run_state_phase(core->state));
     ret_row->output = core->output;
     ret_row->error = core->error;

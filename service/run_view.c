@@ -93,7 +93,31 @@ void run_view_run_open(const struct store_run *run, const struct run_progress *p
     json_add_raw(out, "metadata", run->metadata.len ? run->metadata : PL_STR("{}"));
 }
 
-void run_view_step(const struct store_step *step, struct pl_buf *out)
+static void add_member(struct pl_buf *out, struct pl_str object, const char *key)
+{
+    struct pl_str value;
+
+    json_add_raw(out, key, json_get(object, pl_str(key), &value) ? value : PL_STR("null"));
+}
+
+void run_view_waiting(const struct pl_value *memo, pl_ms until, struct pl_buf *out)
+{
+    struct pl_str question = pl_value_text(memo);
+
+    if (!memo || json_type(question) != JSON_OBJECT) {
+        pl_buf_text(out, "null");
+        return;
+    }
+    json_object_begin(out);
+    add_member(out, question, "ask");
+    add_member(out, question, "schema");
+    add_member(out, question, "data");
+    add_time(out, "expires_at", until);
+    json_object_end(out);
+}
+
+void run_view_step(const struct store_step *step, const struct run_progress *progress,
+                   struct pl_buf *out)
 {
     json_object_begin(out);
     json_add_string(out, "path", step->path);
@@ -106,13 +130,15 @@ void run_view_step(const struct store_step *step, struct pl_buf *out)
     json_add_bool(out, "handled", step->handled);
     add_text_or_null(out, "reason", step->reason);
     json_add_raw(out, "join", step->join.len ? step->join : PL_STR("null"));
-    /* no kind of step waits for a person, is cached or counts items, but readers need not know that
-     */
-    json_add_null(out, "waiting");
+    json_key(out, "waiting");
+    run_view_waiting(pl_str_is(step->status, "waiting") ? step->memo : NULL, step->wake_at, out);
     json_key(out, "usage");
     run_view_usage(&step->usage, out);
     json_add_bool(out, "cached", false);
-    json_add_null(out, "progress");
+    if (progress)
+        run_view_progress(progress, out);
+    else
+        json_add_null(out, "progress");
     add_times(out, step->created_at, step->started_at, step->ended_at);
     json_object_end(out);
 }

@@ -15,7 +15,11 @@ void run_view_run_open(const struct store_run *run, const struct run_progress *p
                        struct pl_buf *out);
 /* Appends the member "progress". */
 void run_view_progress(const struct run_progress *progress, struct pl_buf *out);
-/* Appends one step object. */
-void run_view_step(const struct store_step *step, struct pl_buf *out);
+/* Appends {"ask","schema","data","expires_at"}: what a step that asks a person waits for; null when
+ * it has not said yet. `memo` is its row's, `until` when it stops waiting (0: never). */
+void run_view_waiting(const struct pl_value *memo, pl_ms until, struct pl_buf *out);
+/* Appends one step object; `progress`: of its branches, NULL: it counts none. */
+void run_view_step(const struct store_step *step, const struct run_progress *progress,
+                   struct pl_buf *out);
 
 #endif

@@ -172,6 +172,13 @@ enum pl_code store_count_steps(struct store *store, struct pl_str tenant, struct
     return store->driver->ops->count_steps(store->driver, tenant, run, ret_counts, err);
 }
 
+enum pl_code store_look_inside(struct store *store, struct pl_str tenant, struct pl_str run,
+                               struct pl_str path, struct store_inside *ret_inside,
+                               struct pl_err *err)
+{
+    return store->driver->ops->look_inside(store->driver, tenant, run, path, ret_inside, err);
+}
+
 enum pl_code store_get_key(struct store *store, struct pl_arena *arena, struct pl_str tenant,
                            struct pl_str route, struct pl_str key, struct pl_str *ret_run,
                            struct pl_str *ret_fingerprint, struct pl_err *err)

@@ -83,7 +83,7 @@ void store_submit(struct store *store, struct store_batch **batch, store_done_fn
 
 enum store_op_kind {
     STORE_OP_PUT_WORKFLOW,    /* name, text, hash, if_version */
-    STORE_OP_DELETE_WORKFLOW, /* name, if_version */
+    STORE_OP_DELETE_WORKFLOW, /* name, if_version: CONFLICT while another one calls it by name */
     STORE_OP_DELETE_RUN, /* id: its row, steps, events, input, keys. CONFLICT while it is not over
                           */
     STORE_OP_PUT_THREAD, /* id, text (the state): CONFLICT while a run of the thread is not over */
@@ -201,6 +201,17 @@ enum pl_code store_list_runs(struct store *store, struct pl_arena *arena, struct
  * skipped cancelled). */
 enum pl_code store_count_steps(struct store *store, struct pl_str tenant, struct pl_str run,
                                int64_t ret_counts[8], struct pl_err *err) PL_MUST_CHECK;
+
+/* What is inside a step: rows only. */
+struct store_inside {
+    int64_t counts[8];        /* of its numbered branches ("reviews.17"), by status as above */
+    int64_t items;            /* of a step whose memo is a list: how long it is; else 0 */
+    struct store_usage usage; /* of all calls inside it */
+};
+/* A step that has no row, or nothing inside it, gives zeros. */
+enum pl_code store_look_inside(struct store *store, struct pl_str tenant, struct pl_str run,
+                               struct pl_str path, struct store_inside *ret_inside,
+                               struct pl_err *err) PL_MUST_CHECK;
 
 /* The run a key is bound to: its id and the fingerprint, in the arena. NOT_FOUND when it is free.
  */

@@ -85,6 +85,9 @@ struct store_driver_ops {
                               struct pl_err *err);
     enum pl_code (*count_steps)(struct store_driver *driver, struct pl_str tenant,
                                 struct pl_str run, int64_t ret_counts[8], struct pl_err *err);
+    enum pl_code (*look_inside)(struct store_driver *driver, struct pl_str tenant,
+                                struct pl_str run, struct pl_str path,
+                                struct store_inside *ret_inside, struct pl_err *err);
     enum pl_code (*get_key)(struct store_driver *driver, struct pl_arena *arena,
                             struct pl_str tenant, struct pl_str route, struct pl_str key,
                             struct pl_str *ret_run, struct pl_str *ret_fingerprint,

@@ -176,6 +176,7 @@ static int open_engine(struct session *session)
         .policy = session->config->policy,
         .max_step_output = session->config->step_output_bytes,
         .adopt = db != NULL,
+        .until_exit = true,
     };
     bool resume = cli_get(session->args, "resume") != NULL;
     struct pl_err err = {0};

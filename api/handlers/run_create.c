@@ -7,7 +7,9 @@
  *   stream      the events from the first, as soon as it is on disk
  *
  * A client that leaves stops only the waiting, unless on_disconnect says "cancel". A request whose
- * idempotency key is known joins the run of that key and is answered in its own way. */
+ * idempotency key is known joins the run of that key and is answered in its own way. The key is
+ * looked up before the workflow, which may have been deleted since; while another request starts
+ * the key's run, this one is suspended and tries again. */
 #include "api/handlers/run_create.h"
 
 #include "api/handlers/answers.h"
@@ -22,6 +24,9 @@
 
 enum way { WAY_WAIT, WAY_BACKGROUND, WAY_STREAM };
 
+/* Between two tries of a request whose key is held, milliseconds: twice as long each time. */
+enum { AGAIN_FIRST_MS = 1, AGAIN_MAX_MS = 64 };
+
 /* One start. Lives in the request's arena. */
 struct create {
     struct run_wait *wait;
@@ -32,8 +37,11 @@ struct create {
     bool limited; /* WAIT: until `deadline` */
     pl_ms deadline;
     struct preferences preferences;
-    struct workflow *workflow; /* a reference until the start */
-    struct pl_str key;         /* idempotency; empty: none */
+    struct pl_str reference;   /* of the stored workflow; empty: the body has one */
+    struct workflow *workflow; /* a reference until the start; NULL: not looked for yet */
+    struct engine_run_request start;
+    struct pl_str key; /* idempotency; empty: none */
+    pl_ms again;       /* before the next try */
     char id[PL_ID_TEXT], print[RUN_BODY_PRINT];
 };
 
@@ -84,9 +92,9 @@ static void take_problems(struct create *create, const struct doc_problems *part
 
 /* The workflow, compiled and pinned. */
 static enum pl_code create_workflow(struct api_request *request, struct create *create,
-                                    struct engine_run_request *start, struct pl_str reference,
                                     struct pl_err *err)
 {
+    struct pl_str reference = create->reference;
     struct run_body *body = &create->body;
     struct doc_problems part;
     enum pl_code code;
@@ -94,7 +102,10 @@ static enum pl_code create_workflow(struct api_request *request, struct create *
 
     doc_problems_init(&part, request->arena);
     if (body->document.len) {
-        code = engine_compile(request->engine, body->document, DOC_JSON, &create->workflow, &part);
+        struct engine_text text = {
+            .tenant = request->tenant, .text = body->document, .format = DOC_JSON};
+
+        code = engine_compile(request->engine, &text, &create->workflow, &part);
         take_problems(create, &part, "/workflow", body->line, body->column);
         if (code == PL_OK)
             return PL_OK;
@@ -102,13 +113,13 @@ static enum pl_code create_workflow(struct api_request *request, struct create *
                           code == PL_ERR_NO_MEMORY ? "out of memory" : "the workflow is not valid");
     }
     code = engine_get_workflow(request->engine, request->tenant, reference, &create->workflow,
-                               &start->workflow_version, &created_at, err);
+                               &create->start.workflow_version, &created_at, err);
     if (code == PL_ERR_NOT_FOUND && body->reference.len)
         doc_problem_add(&create->problems, 0, 0, "/workflow", "%s", err->message);
     if (code == PL_OK) {
         const char *at = memchr(reference.ptr, '@', reference.len);
 
-        start->workflow_name =
+        create->start.workflow_name =
             pl_str_n(reference.ptr, at ? (size_t)(at - reference.ptr) : reference.len);
     }
     return code;
@@ -127,32 +138,27 @@ static void add_input_problems(struct api_request *request, struct create *creat
 }
 
 static enum pl_code create_read(struct api_request *request, struct create *create,
-                                struct engine_run_request *start, struct pl_str reference,
-                                struct pl_err *err)
+                                struct pl_str reference, struct pl_err *err)
 {
     struct pl_err other = {0};
-    enum pl_code code, compiled = PL_OK;
+    enum pl_code code;
 
     code = run_body_parse(request->arena, request->body, reference.len == 0, &create->body,
                           &create->problems, err);
-    if (code != PL_OK && code != PL_ERR_INVALID_ARGUMENT)
+    create->reference = reference.len ? reference : create->body.reference;
+    if (code != PL_ERR_INVALID_ARGUMENT)
         return code;
-    if (!reference.len)
-        reference = create->body.reference;
-    if (reference.len || create->body.document.len)
-        compiled = create_workflow(request, create, start, reference, &other);
-    if (code == PL_OK && compiled != PL_OK)
-        *err = other;
-    if (code == PL_OK)
-        return compiled;
-    add_input_problems(request, create);
+    if ((create->reference.len || create->body.document.len) &&
+        create_workflow(request, create, &other) == PL_OK)
+        add_input_problems(request, create);
     return pl_err_set(err, code, "the body has %zu problem%s", create->problems.total,
                       create->problems.total == 1 ? "" : "s");
 }
 
 static enum pl_code create_key(struct api_request *request, struct create *create,
-                               struct engine_run_request *start, struct pl_err *err)
+                               struct pl_err *err)
 {
+    struct engine_run_request *start = &create->start;
     enum pl_code code =
         negotiate_key(request->arena, api_header(request, "idempotency-key"), &create->key, err);
 
@@ -273,9 +279,11 @@ static void create_resumed(struct api_request *request)
 
 /* ---- starting ---- */
 
+/* Starts the run, or joins the one of the key; without a workflow it only joins. */
 static enum pl_code create_start(struct api_request *request, struct create *create,
-                                 struct engine_run_request *start, struct pl_err *err)
+                                 struct pl_err *err)
 {
+    struct engine_run_request *start = &create->start;
     struct doc_problems part;
     bool joined = false;
     enum pl_code code;
@@ -300,31 +308,67 @@ static enum pl_code create_start(struct api_request *request, struct create *cre
     return run_wait_watch(create->wait, pl_str(create->id), err);
 }
 
-static enum pl_code create_begin(struct api_request *request, struct create *create,
-                                 struct pl_str reference, struct pl_err *err)
+/* Before the engine stops taking runs: /readyz has said so. */
+static enum pl_code check_open(const struct api_request *request, struct pl_err *err)
 {
-    struct engine_run_request start = {0};
-    enum pl_code code;
-
-    /* before the engine stops taking runs: /readyz has said so */
     if (api_server_draining(request->server))
         return pl_err_set(err, PL_ERR_SHUTTING_DOWN, "the service stops; nothing was started");
-    code = create_read(request, create, &start, reference, err);
+    return PL_OK;
+}
 
-    if (code == PL_OK) {
-        create_choose_way(request, create);
-        code = create_key(request, create, &start, err);
+/* CONFLICT: to be tried again. */
+static enum pl_code create_try(struct api_request *request, struct create *create,
+                               struct pl_err *err)
+{
+    enum pl_code code = check_open(request, err);
+
+    if (code != PL_OK)
+        return code;
+    if (create->key.len && !create->workflow) {
+        code = create_start(request, create, err);
+        if (code != PL_ERR_NOT_FOUND)
+            return code;
     }
-    if (code == PL_OK)
-        code = create_start(request, create, &start, err);
+    code = create->workflow ? PL_OK : create_workflow(request, create, err);
+    return code == PL_OK ? create_start(request, create, err) : code;
+}
+
+static void create_proceed(struct api_request *request, struct create *create, enum pl_code code,
+                           const struct pl_err *err);
+
+static void create_again(struct api_request *request)
+{
+    struct create *create = run_wait_owner(request);
+    struct pl_err err = {0};
+
+    create_proceed(request, create, create_try(request, create, &err), &err);
+}
+
+static void create_proceed(struct api_request *request, struct create *create, enum pl_code code,
+                           const struct pl_err *err)
+{
+    if (code == PL_ERR_CONFLICT) {
+        create->again = create->again ? create->again * 2 : AGAIN_FIRST_MS;
+        if (create->again > AGAIN_MAX_MS)
+            create->again = AGAIN_MAX_MS;
+        api_suspend_for(request, create->again, create_again, NULL);
+        return;
+    }
     workflow_unref(&create->workflow);
-    return code;
+    if (code != PL_OK) {
+        api_reply_problem(request, err, &create->problems);
+        return;
+    }
+    if (create->body.cancel_on_disconnect)
+        run_wait_cancel_on_leave(create->wait, pl_str(create->id));
+    create_go_on(request, false);
 }
 
 void run_create(struct api_request *request, struct pl_str reference)
 {
     struct create *create = pl_arena_alloc(request->arena, sizeof *create);
     struct pl_err err = {0};
+    enum pl_code code;
 
     if (create)
         create->wait = run_wait_create(request, create);
@@ -333,11 +377,14 @@ void run_create(struct api_request *request, struct pl_str reference)
         return;
     }
     doc_problems_init(&create->problems, request->arena);
-    if (create_begin(request, create, reference, &err) != PL_OK) {
-        api_reply_problem(request, &err, &create->problems);
-        return;
+    code = check_open(request, &err);
+    if (code == PL_OK)
+        code = create_read(request, create, reference, &err);
+    if (code == PL_OK) {
+        create_choose_way(request, create);
+        code = create_key(request, create, &err);
     }
-    if (create->body.cancel_on_disconnect)
-        run_wait_cancel_on_leave(create->wait, pl_str(create->id));
-    create_go_on(request, false);
+    if (code == PL_OK)
+        code = create_try(request, create, &err);
+    create_proceed(request, create, code, &err);
 }

@@ -46,7 +46,8 @@ void handle_runs_list(struct api_request *request)
 {
     static const char *const words[] = {"queued",    "running", "waiting", "succeeded",
                                         "cancelled", "failed",  NULL};
-    struct pl_str keys[METADATA_FILTERS_MAX], values[METADATA_FILTERS_MAX];
+    static const char *const things[] = {"waiting", NULL};
+    struct pl_str keys[METADATA_FILTERS_MAX], values[METADATA_FILTERS_MAX], has;
     struct store_run_filter filter = {
         .workflow = api_query(request, "workflow"),
         .thread = api_query(request, "thread"),
@@ -60,9 +61,11 @@ void handle_runs_list(struct api_request *request)
     size_t limit;
 
     if (!answers_word(request, "status", words, &filter.status) ||
+        !answers_word(request, "has", things, &has) ||
         !answers_limit(request, &limit) ||
         !read_metadata(request, keys, values, &filter.n_metadata))
         return;
+    filter.waiting = has.len > 0;
     pl_buf_init(&body, (size_t)4 * PL_LIMIT_RUN_OUTPUT_BYTES);
     code = engine_write_runs(request->engine, request->tenant, &filter, limit, &body, &err);
     answers_built(request, 200, code, &err, &body);

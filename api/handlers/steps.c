@@ -87,16 +87,9 @@ static void step_cancelled(struct api_request *request)
 void handle_step_cancel(struct api_request *request)
 {
     struct pl_str run = request->params[0], path = request->params[1];
-    struct workflow *workflow = NULL;
-    char shown[DOC_EXCERPT];
     struct pl_err err = {0};
-    enum pl_code code;
+    enum pl_code code = engine_check_step(request->engine, request->tenant, run, path, &err);
 
-    code = engine_run_workflow(request->engine, request->tenant, run, &workflow, &err);
-    if (code == PL_OK && !workflow_find(workflow, path))
-        code = pl_err_set(&err, PL_ERR_NOT_FOUND, "the run has no step '%s'",
-                          doc_excerpt(path, shown));
-    workflow_unref(&workflow);
     if (code == PL_OK) {
         code = engine_cancel(request->engine, request->tenant, run, path, &err);
         if (code == PL_ERR_NOT_FOUND) /* the run is over */

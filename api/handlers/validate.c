@@ -82,8 +82,11 @@ static void shift_lines(struct doc_problems *problems, struct pl_str body, struc
 
 void handle_validate(struct api_request *request)
 {
-    enum doc_format format = negotiate_format(api_header(request, "content-type"));
-    struct pl_str text = request->body;
+    struct engine_text text = {
+        .tenant = request->tenant,
+        .text = request->body,
+        .format = negotiate_format(api_header(request, "content-type")),
+    };
     struct doc_problems problems;
     struct workflow *workflow = NULL;
     const char *prefix = "";
@@ -91,12 +94,12 @@ void handle_validate(struct api_request *request)
     struct pl_buf body;
     enum pl_code code;
 
-    if (format == DOC_JSON)
-        text = unwrap(text, &prefix);
+    if (text.format == DOC_JSON)
+        text.text = unwrap(request->body, &prefix);
     doc_problems_init(&problems, request->arena);
-    code = engine_compile(request->engine, text, format, &workflow, &problems);
+    code = engine_compile(request->engine, &text, &workflow, &problems);
     doc_problems_sort(&problems);
-    shift_lines(&problems, request->body, text);
+    shift_lines(&problems, request->body, text.text);
     if (code != PL_OK && code != PL_ERR_INVALID_WORKFLOW) {
         pl_err_set(&err, code, "%s",
                    code == PL_ERR_NO_MEMORY ? "out of memory" : "the workflow cannot be read");

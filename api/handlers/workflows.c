@@ -163,7 +163,7 @@ static void put_workflow(struct api_request *request, struct workflow *workflow,
         answers_error(request, PL_ERR_NO_MEMORY, "out of memory");
         return;
     }
-    snprintf(put->hash, sizeof put->hash, "%s", workflow->hash);
+    snprintf(put->hash, sizeof put->hash, "%s", workflow->source_hash);
     request->state = put;
     api_suspend(request, put_answer, NULL);
     engine_put_workflow(engine, &order);
@@ -171,6 +171,12 @@ static void put_workflow(struct api_request *request, struct workflow *workflow,
 
 void handle_workflow_put(struct api_request *request)
 {
+    struct engine_text text = {
+        .tenant = request->tenant,
+        .text = request->body,
+        .format = negotiate_format(api_header(request, "content-type")),
+        .name = request->params[0],
+    };
     struct doc_problems problems;
     struct workflow *workflow = NULL;
     struct pl_err err = {0};
@@ -180,9 +186,7 @@ void handle_workflow_put(struct api_request *request)
     if (!read_name(request))
         return;
     doc_problems_init(&problems, request->arena);
-    code =
-        engine_compile(request->engine, request->body,
-                       negotiate_format(api_header(request, "content-type")), &workflow, &problems);
+    code = engine_compile(request->engine, &text, &workflow, &problems);
     if (code != PL_OK) {
         pl_err_set(&err, code, "%s",
                    code == PL_ERR_NO_MEMORY ? "out of memory" : "the workflow is not valid");
@@ -251,9 +255,9 @@ void handle_workflow_get(struct api_request *request)
         json_object_begin(&body);
         json_add_string(&body, "name", name_of(request->params[0]));
         json_add_int(&body, "version", version);
-        json_add_string(&body, "hash", pl_str(workflow->hash));
+        json_add_string(&body, "hash", pl_str(workflow->source_hash));
         json_add_string(&body, "created_at", pl_str(pl_time_format(created_at, time)));
-        json_add_raw(&body, "definition", workflow->text);
+        json_add_raw(&body, "definition", workflow->source);
         json_object_end(&body);
         answers_built(request, 200, PL_OK, &err, &body);
     }

@@ -305,6 +305,7 @@ static const struct store_driver_ops ops = {
     .get_step = sqlite_read_step,
     .list_runs = sqlite_list_runs,
     .count_steps = sqlite_count_steps,
+    .look_inside = sqlite_look_inside,
     .get_key = sqlite_read_key,
     .get_workflow = sqlite_read_workflow,
     .list_workflows = sqlite_list_workflows,

@@ -36,6 +36,7 @@ enum sqlite_op {
     SQLITE_OP_LAST_VERSION,
     SQLITE_OP_SET_VERSION,
     SQLITE_OP_PUT_WORKFLOW,
+    SQLITE_OP_WORKFLOW_USER,
     SQLITE_OP_DELETE_WORKFLOWS,
     SQLITE_OP_RUN_ENDED,
     SQLITE_OP_DELETE_RUN,
@@ -114,6 +115,9 @@ enum pl_code sqlite_list_runs(struct store_driver *driver, struct pl_arena *aren
                               struct pl_err *err);
 enum pl_code sqlite_count_steps(struct store_driver *driver, struct pl_str tenant,
                                 struct pl_str run, int64_t ret_counts[8], struct pl_err *err);
+enum pl_code sqlite_look_inside(struct store_driver *driver, struct pl_str tenant,
+                                struct pl_str run, struct pl_str path,
+                                struct store_inside *ret_inside, struct pl_err *err);
 enum pl_code sqlite_read_key(struct store_driver *driver, struct pl_arena *arena,
                              struct pl_str tenant, struct pl_str route, struct pl_str key,
                              struct pl_str *ret_run, struct pl_str *ret_fingerprint,

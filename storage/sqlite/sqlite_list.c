@@ -3,6 +3,7 @@
  * driver: called on any thread. */
 #include "base/json.h"
 #include "storage/sqlite/sqlite_query.h"
+#include "storage/step_path.h"
 
 /* Every list of runs has the same parameters: 1 tenant, 2 an id (only those before it), 3 status,
  * 4 workflow, 5 thread, 6 wanted metadata as a JSON object of strings, 7 limit. Empty ones do not
@@ -31,6 +32,22 @@ static const char *const sql[SQLITE_READ__COUNT] = {
                       " WHERE s.tenant = ?1 AND s.status = 'waiting')"),
     [SQLITE_COUNT_STEPS] =
         "SELECT status, count(*) FROM steps WHERE tenant = ? AND run = ? GROUP BY status",
+    /* 1 tenant, 2 run, 3 and 4 the places from and before, 5 where the paths go on behind the
+     * step's. What a container has used is the sum of its calls: they are counted, it is not. */
+    [SQLITE_COUNT_INSIDE] =
+        "SELECT status, count(*), sum(calls), sum(input_tokens), sum(cached_input_tokens),"
+        " sum(output_tokens), sum(cost_usd), sum(direct) FROM (SELECT status,"
+        " substr(path, ?5, 1) BETWEEN '0' AND '9' AND instr(substr(path, ?5), '.') = 0 AS direct,"
+        " CASE WHEN leaf THEN calls ELSE 0 END AS calls,"
+        " CASE WHEN leaf THEN input_tokens ELSE 0 END AS input_tokens,"
+        " CASE WHEN leaf THEN cached_input_tokens ELSE 0 END AS cached_input_tokens,"
+        " CASE WHEN leaf THEN output_tokens ELSE 0 END AS output_tokens,"
+        " CASE WHEN leaf THEN cost_usd ELSE 0.0 END AS cost_usd FROM"
+        " (SELECT *, kind IN ('llm', 'http') AS leaf FROM steps WHERE tenant = ?1 AND run = ?2"
+        " AND place > ?3 AND place < ?4)) GROUP BY status",
+    [SQLITE_COUNT_ITEMS] = "SELECT CASE json_type(memo) WHEN 'array' THEN json_array_length(memo)"
+                           " ELSE 0 END FROM step_notes WHERE tenant = ? AND run = ?"
+                           " AND place = ? AND memo IS NOT NULL",
     [SQLITE_READ_KEY] = "SELECT run, fingerprint FROM run_keys"
                         " WHERE tenant = ? AND route = ? AND key = ?",
     [SQLITE_READ_WORKFLOW] = "SELECT name, version, hash, created_at, text FROM workflows"
@@ -117,11 +134,12 @@ enum pl_code sqlite_list_runs(struct store_driver *driver, struct pl_arena *aren
     return code;
 }
 
+static const char *const status_words[8] = {"pending",   "running", "retrying", "waiting",
+                                            "succeeded", "failed",  "skipped",  "cancelled"};
+
 enum pl_code sqlite_count_steps(struct store_driver *driver, struct pl_str tenant,
                                 struct pl_str run, int64_t ret_counts[8], struct pl_err *err)
 {
-    static const char *const words[8] = {"pending",   "running", "retrying", "waiting",
-                                         "succeeded", "failed",  "skipped",  "cancelled"};
     struct pl_arena *arena = pl_arena_create(0);
     struct sqlite_query query;
     int64_t counts[8] = {0};
@@ -137,13 +155,90 @@ enum pl_code sqlite_count_steps(struct store_driver *driver, struct pl_str tenan
         int64_t count = sqlite_row_int(&query.row);
 
         (void)sqlite_query_row_ok(&query);
-        for (size_t i = 0; i < PL_ARRAY_LEN(words); i++)
-            if (pl_str_is(status, words[i]))
+        for (size_t i = 0; i < PL_ARRAY_LEN(status_words); i++)
+            if (pl_str_is(status, status_words[i]))
                 counts[i] = count;
     }
     code = sqlite_query_end(&query);
     if (code == PL_OK)
         memcpy(ret_counts, counts, sizeof(counts));
+    pl_arena_destroy(&arena);
+    return code;
+}
+
+static void add_inside(struct sqlite_row *row, struct store_inside *inside)
+{
+    struct pl_str status = sqlite_row_str(row);
+    struct store_usage *usage = &inside->usage;
+    int64_t direct;
+
+    (void)sqlite_row_int(row);
+    usage->calls += sqlite_row_int(row);
+    usage->input_tokens += sqlite_row_int(row);
+    usage->cached_input_tokens += sqlite_row_int(row);
+    usage->output_tokens += sqlite_row_int(row);
+    usage->cost_usd += sqlite_row_real(row);
+    direct = sqlite_row_int(row);
+    for (size_t i = 0; i < PL_ARRAY_LEN(status_words); i++)
+        if (pl_str_is(status, status_words[i]))
+            inside->counts[i] += direct;
+}
+
+static enum pl_code count_inside(struct store_driver *driver, struct pl_arena *arena,
+                                 struct pl_str tenant, struct pl_str run, struct pl_str path,
+                                 struct pl_buf *place, struct store_inside *inside,
+                                 struct pl_err *err)
+{
+    struct sqlite_query query = begin(driver, SQLITE_COUNT_INSIDE, arena, err);
+    struct pl_str from = pl_str_n(place->data, place->len - 1), before = pl_buf_view(place);
+
+    sqlite_query_str(&query, tenant);
+    sqlite_query_str(&query, run);
+    sqlite_query_str(&query, from);
+    sqlite_query_str(&query, before);
+    sqlite_query_int(&query, (int64_t)path.len + 2);
+    while (sqlite_query_next(&query)) {
+        add_inside(&query.row, inside);
+        (void)sqlite_query_row_ok(&query);
+    }
+    return sqlite_query_end(&query);
+}
+
+static enum pl_code count_items(struct store_driver *driver, struct pl_arena *arena,
+                                struct pl_str tenant, struct pl_str run, struct pl_buf *place,
+                                int64_t *ret_items, struct pl_err *err)
+{
+    struct sqlite_query query = begin(driver, SQLITE_COUNT_ITEMS, arena, err);
+
+    sqlite_query_str(&query, tenant);
+    sqlite_query_str(&query, run);
+    sqlite_query_str(&query, pl_str_n(place->data, place->len - 1));
+    if (sqlite_query_next(&query))
+        *ret_items = sqlite_row_int(&query.row);
+    return sqlite_query_end(&query);
+}
+
+enum pl_code sqlite_look_inside(struct store_driver *driver, struct pl_str tenant,
+                                struct pl_str run, struct pl_str path,
+                                struct store_inside *ret_inside, struct pl_err *err)
+{
+    struct pl_arena *arena = pl_arena_create(0);
+    struct store_inside inside = {0};
+    struct pl_buf place;
+    enum pl_code code = PL_OK;
+
+    pl_buf_init(&place, SIZE_MAX / 2);
+    store_path_place(path, &place);
+    pl_buf_char(&place, STORE_PLACE_BEHIND);
+    if (!arena || pl_buf_failed(&place))
+        code = pl_err_set(err, PL_ERR_NO_MEMORY, "out of memory");
+    if (code == PL_OK)
+        code = count_inside(driver, arena, tenant, run, path, &place, &inside, err);
+    if (code == PL_OK)
+        code = count_items(driver, arena, tenant, run, &place, &inside.items, err);
+    if (code == PL_OK)
+        *ret_inside = inside;
+    pl_buf_finish(&place);
     pl_arena_destroy(&arena);
     return code;
 }

@@ -14,6 +14,15 @@ static const char *const sql[SQLITE_OP__COUNT] = {
     [SQLITE_OP_PUT_WORKFLOW] =
         "INSERT INTO workflows (tenant, name, version, hash, created_at, text)"
         " VALUES (?,?,?,?,?,?)",
+    /* who calls it by name, now: {"workflow": {"name": "it" or "it@3", ...}} */
+    [SQLITE_OP_WORKFLOW_USER] =
+        "SELECT w.name FROM workflows w WHERE w.tenant = ?1 AND w.name <> ?2"
+        " AND instr(w.text, ?2) > 0 AND instr(w.text, '\"workflow\"') > 0"
+        " AND w.version = (SELECT max(x.version) FROM workflows x"
+        " WHERE x.tenant = w.tenant AND x.name = w.name)"
+        " AND EXISTS (SELECT 1 FROM json_tree(w.text) j WHERE j.key = 'name'"
+        " AND j.path LIKE '%.workflow' AND (j.value = ?2"
+        " OR substr(j.value, 1, length(?2) + 1) = ?2 || '@')) ORDER BY w.name LIMIT 1",
     [SQLITE_OP_DELETE_WORKFLOWS] = "DELETE FROM workflows WHERE tenant = ? AND name = ?",
     [SQLITE_OP_RUN_ENDED] = "SELECT ended_at FROM runs WHERE tenant = ? AND id = ?",
     [SQLITE_OP_DELETE_RUN] = "DELETE FROM runs WHERE tenant = ? AND id = ?",
@@ -169,6 +178,21 @@ static enum pl_code put_workflow(struct sqlite_driver *sqlite, const struct stor
     return end(&step);
 }
 
+/* One that another stored workflow calls stays: that one could not run any more. */
+static enum pl_code check_unused(struct sqlite_driver *sqlite, const struct store_op *op,
+                                 struct pl_err *err)
+{
+    struct step step = begin(sqlite, SQLITE_OP_WORKFLOW_USER, op, op->name, err);
+
+    if (next(&step)) {
+        const char *user = (const char *)sqlite3_column_text(step.statement, 0);
+
+        step.code = pl_err_set(err, PL_ERR_CONFLICT, "the stored workflow %s calls %.*s by name",
+                               user ? user : "", PL_STR_ARG(op->name));
+    }
+    return end(&step);
+}
+
 static enum pl_code delete_workflow(struct sqlite_driver *sqlite, const struct store_op *op,
                                     struct pl_err *err)
 {
@@ -180,6 +204,8 @@ static enum pl_code delete_workflow(struct sqlite_driver *sqlite, const struct s
         code = pl_err_set(err, PL_ERR_NOT_FOUND, "there is no workflow %.*s", PL_STR_ARG(op->name));
     if (code == PL_OK)
         code = check_version(op, version, err);
+    if (code == PL_OK)
+        code = check_unused(sqlite, op, err);
     if (code == PL_OK)
         code = run(sqlite, SQLITE_OP_DELETE_WORKFLOWS, op, op->name, err);
     return code;

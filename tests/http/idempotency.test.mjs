@@ -70,6 +70,36 @@ test('a refused request does not use up its key', limit, async (t) => {
     assert.equal((await service.post('/v1/runs', { workflow, input }, { headers })).status, 200);
 });
 
+test('a key gives its run again when its workflow has changed or is gone', limit, async (t) => {
+    const service = await startService(t);
+    const put = (output) => service.ask('PUT', '/v1/workflows/stored', { json: { name: 'stored', steps: { a: { reduce: output } } } });
+    assert.equal((await put(1)).status, 201);
+    const ways = [['/v1/runs', { workflow: 'stored' }], ['/v1/workflows/stored/runs', {}]];
+    const first = [];
+    for (const [route, body] of ways) first.push(await service.post(route, body, { headers }));
+    for (const change of [() => put(2), () => service.ask('DELETE', '/v1/workflows/stored')]) {
+        assert.ok((await change()).status < 300);
+        for (const [i, [route, body]] of ways.entries()) {
+            const again = await service.post(route, body, { headers });
+            assert.equal(again.status, 200, again.text);
+            assert.deepEqual(again.json, first[i].json);
+            assert.equal(again.headers['idempotency-replayed'], 'true');
+        }
+    }
+    checkProblem(await service.post('/v1/runs', { workflow: 'stored' }, { headers: { 'idempotency-key': 'new' } }), 404, 'not_found');
+});
+
+test('many that send one key hold up nobody else', { ...limit }, async (t) => {
+    const model = await startModel(t);
+    const service = await startService(t, { model });
+    const body = { workflow: { name: 'many', steps: { a: ask('mock-100ms', 'a') } } };
+    const answers = await Promise.all(Array.from({ length: 100 }, () => service.post('/v1/runs', body, { headers })));
+    for (const answer of answers) assert.equal(answer.status, 200, answer.text);
+    assert.equal(new Set(answers.map(({ json }) => json.id)).size, 1);
+    assert.equal(answers.filter((answer) => answer.headers['idempotency-replayed']).length, 99);
+    assert.equal((await model.allCalls()).length, 1);
+});
+
 test('keys belong to their route, and must be sane', limit, async (t) => {
     const service = await startService(t);
     const workflow = { name: 'stored', steps: { a: { reduce: 1 } } };

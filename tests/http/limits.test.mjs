@@ -55,13 +55,38 @@ test('8 KB of headers are taken, what is too much is refused', limit, async (t) 
     const value = 'v'.repeat(1000);
     const some = Object.fromEntries(Array.from({ length: 8 }, (_, i) => [`x-h${i}`, value]));
     assert.equal((await service.get('/healthz', { headers: some })).status, 200);
-    assert.equal((await service.get('/healthz', { headers: { cookie: 'c'.repeat(7000) } })).status, 200);
+    const names = ['cookie', 'x-one'];
+    for (const name of names) assert.equal((await service.get('/healthz', { headers: { [name]: 'c'.repeat(8192) } })).status, 200, `one line: ${name}`);
+    const cookies = Array.from({ length: 80 }, (_, i) => `c${i}=${'v'.repeat(95)}`).join('; ');
+    assert.equal((await service.get('/healthz', { headers: { cookie: cookies } })).status, 200, '80 cookies');
+    for (const name of names) checkProblem(await service.get('/healthz', { headers: { [name]: 'c'.repeat(11_000) } }), 431, 'headers_too_large');
     for (const size of [20_000, 200_000]) {
         const { answers, closed } = await exchange(service.port, request(`Cookie: ${'c'.repeat(size)}\r\n`));
         assert.ok([400, 413, 431, undefined].includes(answers[0]?.status), `${answers[0]?.status}`);
         assert.ok(closed);
     }
     assert.equal((await service.get('/healthz')).status, 200);
+});
+
+test('a reader that waits costs little, whatever headers it sent', { ...limit, skip: SLOW && 'instrumented' }, async (t) => {
+    const model = await startModel(t);
+    const service = await startService(t, { model });
+    const id = await service.background({ workflow: { name: 'w', steps: { a: ask('mock-hang', 'a') } } });
+    const resident = async () => Number((await service.get('/metrics')).text.match(/^process_resident_memory_bytes (\d+)/m)[1]);
+    const headers = Object.fromEntries(Array.from({ length: 80 }, (_, i) => [`x-padding-${i}`, 'p'.repeat(85)]));
+    const sockets = [];
+    t.after(() => sockets.forEach((socket) => socket.destroy()));
+    const padding = Object.entries(headers).map(([name, value]) => `${name}: ${value}\r\n`).join('');
+    const before = await resident();
+    for (let i = 0; i < 10; i++) {
+        const some = await Promise.all(Array.from({ length: 100 }, () => connect(service.port)));
+        sockets.push(...some);
+        for (const socket of some) socket.write(`GET /v1/runs/${id}/events HTTP/1.1\r\nHost: 127.0.0.1\r\n${padding}\r\n`);
+        await until(() => some.every((socket) => socket.answers === 1), 'the heads of the answers', 10_000);
+    }
+    const kib = ((await resident()) - before) / 1024 / sockets.length;
+    t.diagnostic(`${kib.toFixed(2)} KiB a reader`);
+    assert.ok(kib < 8, `${kib} KiB a reader`);
 });
 
 test('clients that never finish their request hold nobody up', { ...limit, skip: SLOW && 'instrumented' }, async (t) => {

@@ -6,6 +6,7 @@
 #include "tests/support/workflow.h"
 
 #include <check.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -93,7 +94,9 @@ static enum pl_code start_or_join(struct workflow *workflow, const char *key, co
     enum pl_code code;
 
     doc_problems_init(&problems, arena);
-    code = engine_start_or_join_run(probe.engine, &request, id, joined, &problems, NULL);
+    do /* another is starting the run of this key */
+        code = engine_start_or_join_run(probe.engine, &request, id, joined, &problems, NULL);
+    while (code == PL_ERR_CONFLICT && sched_yield() == 0);
     pl_arena_destroy(&arena);
     return code;
 }
@@ -175,6 +178,25 @@ START_TEST(a_key_gives_its_run_also_after_its_end_and_a_restart)
     ck_assert_int_eq(start_or_join(workflow, "k2", "print", again, &joined), PL_OK);
     ck_assert(!joined);
     ck_assert_str_ne(again, first);
+    workflow_unref(&workflow);
+}
+END_TEST
+
+START_TEST(without_a_workflow_a_key_is_joined_or_not_found)
+{
+    struct workflow *workflow = test_workflow(quick);
+    char first[PL_ID_TEXT], again[PL_ID_TEXT];
+    bool joined;
+
+    engine_probe_open(&probe);
+    ck_assert_int_eq(start_or_join(NULL, "k", "print", again, &joined), PL_ERR_NOT_FOUND);
+    ck_assert(!joined);
+    ck_assert_int_eq(start_or_join(workflow, "k", "print", first, &joined), PL_OK);
+    ck_assert(!joined);
+    ck_assert_int_eq(start_or_join(NULL, "k", "print", again, &joined), PL_OK);
+    ck_assert(joined);
+    ck_assert_str_eq(again, first);
+    ck_assert_int_eq(start_or_join(NULL, "k", "other", again, &joined), PL_ERR_KEY_REUSED);
     workflow_unref(&workflow);
 }
 END_TEST
@@ -522,6 +544,7 @@ int main(void)
 {
     const TTest *const tests[] = {
         a_key_gives_its_run_also_after_its_end_and_a_restart,
+        without_a_workflow_a_key_is_joined_or_not_found,
         a_start_that_is_refused_leaves_its_key_free,
         more_runs_than_allowed_are_refused_until_one_is_over,
         who_watches_a_run_is_told_once_however_late_he_comes,

@@ -255,19 +255,35 @@ START_TEST(a_definition_that_comes_again_is_compiled_once)
 
     engine_probe_open(&probe);
     doc_problems_init(&problems, probe.arena);
-    ck_assert_int_eq(engine_compile(probe.engine, pl_str(quick), DOC_YAML, &first, &problems),
-                     PL_OK);
-    ck_assert_int_eq(engine_compile(probe.engine, pl_str(quick), DOC_YAML, &again, &problems),
-                     PL_OK);
+    ck_assert_int_eq(
+        engine_compile(
+            probe.engine,
+            &(struct engine_text){.tenant = TENANT, .text = pl_str(quick), .format = DOC_YAML},
+            &first, &problems),
+        PL_OK);
+    ck_assert_int_eq(
+        engine_compile(
+            probe.engine,
+            &(struct engine_text){.tenant = TENANT, .text = pl_str(quick), .format = DOC_YAML},
+            &again, &problems),
+        PL_OK);
     ck_assert_ptr_eq(first, again);
-    ck_assert_int_eq(engine_compile(probe.engine, first->text, DOC_JSON, &json, &problems), PL_OK);
+    ck_assert_int_eq(engine_compile(probe.engine,
+                                    &(struct engine_text){
+                                        .tenant = TENANT, .text = first->text, .format = DOC_JSON},
+                                    &json, &problems),
+                     PL_OK);
     ck_assert_str_eq(json->hash, first->hash);
     for (int i = 0; i < 2; i++) { /* what is wrong is told each time */
         doc_problems_init(&problems, probe.arena);
-        ck_assert_int_eq(engine_compile(probe.engine,
-                                        PL_STR("steps: {a: {llm: {model: nobody/x, prompt: y}}}"),
-                                        DOC_YAML, &bad, &problems),
-                         PL_ERR_INVALID_WORKFLOW);
+        ck_assert_int_eq(
+            engine_compile(probe.engine,
+                           &(struct engine_text){
+                               .tenant = TENANT,
+                               .text = PL_STR("steps: {a: {llm: {model: nobody/x, prompt: y}}}"),
+                               .format = DOC_YAML},
+                           &bad, &problems),
+            PL_ERR_INVALID_WORKFLOW);
         ck_assert_uint_eq(problems.count, 1);
     }
     ck_assert_ptr_null(bad);

@@ -6,9 +6,11 @@
 #include "tests/support/raw_server.h"
 
 #include <check.h>
+#include <netinet/in.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #define PLAIN \
@@ -380,6 +382,43 @@ START_TEST(a_pool_waits_for_its_calls)
 }
 END_TEST
 
+/* Sockets of this process that are connected to `port`. */
+static unsigned connected_to(unsigned port)
+{
+    unsigned count = 0;
+
+    for (int fd = 0; fd < 1024; fd++) {
+        struct sockaddr_in peer = {0};
+        socklen_t len = sizeof peer;
+
+        count += getpeername(fd, (struct sockaddr *)&peer, &len) == 0 &&
+                 peer.sin_family == AF_INET && ntohs(peer.sin_port) == port;
+    }
+    return count;
+}
+
+START_TEST(kept_connections_go_with_the_pool_or_with_the_process)
+{
+    unsigned port = SERVE({.action = RAW_READ}, {.action = RAW_SEND, .bytes = PLAIN});
+    struct http_probe probe;
+
+    for (unsigned until_exit = 0; until_exit < 2; until_exit++) {
+        struct pl_err err;
+
+        if (!pool)
+            ck_assert(pool_create(1, pl_clock_real(), &pool, &err) == PL_OK);
+        if (until_exit)
+            pool_until_exit(pool);
+        http_probe_get(&probe, loop_0(), port, "/");
+        assert_ok(&probe, 200, "hello");
+        http_probe_finish(&probe);
+        ck_assert_uint_eq(connected_to(port), 1);
+        pool_destroy(&pool);
+        ck_assert_uint_eq(connected_to(port), until_exit);
+    }
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("service/http_call");
@@ -402,6 +441,7 @@ int main(void)
     tcase_add_test(tcase, policies_do_not_share_connections);
     tcase_add_test(tcase, large_bodies_go_up_and_come_down_whole);
     tcase_add_test(tcase, a_pool_waits_for_its_calls);
+    tcase_add_test(tcase, kept_connections_go_with_the_pool_or_with_the_process);
     suite_add_tcase(suite, tcase);
     srunner_run_all(runner, CK_NORMAL);
     failed = srunner_ntests_failed(runner);

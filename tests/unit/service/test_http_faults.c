@@ -298,6 +298,14 @@ START_TEST(a_million_header_bytes_are_refused)
 }
 END_TEST
 
+START_TEST(a_status_line_without_an_end_is_too_large_and_no_want_of_memory)
+{
+    get_fails(SERVE({.action = RAW_READ}, {.action = RAW_SEND, .bytes = PL_STR("HTTP/1.1 200 ")},
+                    {.action = RAW_SEND, .bytes = PL_STR("OK and so"), .times = 200000}),
+              PL_ERR_RESPONSE_TOO_LARGE, "headers", 0);
+}
+END_TEST
+
 /* Fewer than 5000 lines: newer versions of curl refuse more, however short. */
 START_TEST(headers_over_what_is_kept_are_dropped_and_the_answer_is_whole)
 {
@@ -511,6 +519,40 @@ START_TEST(aborting_before_the_connection_stands_also_ends_the_call)
 }
 END_TEST
 
+enum { CALLS = 300 };
+
+static struct http_probe probes[CALLS];
+
+/* Starts and aborts all of them in one turn, when only the first have begun and none is sent. */
+static void deliver_calls(struct loop *loop, struct loop_mail *mail)
+{
+    (void)mail;
+    for (unsigned i = 0; i < CALLS; i++)
+        probes[i].start.deliver(loop, &probes[i].start);
+    for (unsigned i = 0; i < CALLS; i++)
+        probes[i].stop.deliver(loop, &probes[i].stop);
+}
+
+START_TEST(calls_that_are_aborted_in_line_end_once_each_and_are_never_sent)
+{
+    struct loop_mail mail = {.deliver = deliver_calls};
+    unsigned port = SERVE({.action = RAW_READ}, {.action = RAW_STALL});
+
+    for (unsigned i = 0; i < CALLS; i++)
+        http_probe_init(&probes[i], loop_0(), port, "/");
+    loop_post(loop_0(), &mail);
+    for (unsigned i = 0; i < CALLS; i++) {
+        http_probe_wait(&probes[i]);
+        ck_assert_int_eq(probes[i].outcome.err.code, PL_ERR_CANCELLED);
+        ck_assert(!probes[i].outcome.connected);
+        ck_assert_uint_eq(probes[i].dones, 1);
+        http_probe_finish(&probes[i]);
+    }
+    ck_assert_uint_eq(raw_server_requests(server), 0);
+    ck_assert_uint_eq(loop_load(loop_0()), 0);
+}
+END_TEST
+
 START_TEST(what_the_receiver_refuses_is_how_the_call_ends)
 {
     unsigned port = SERVE({.action = RAW_READ}, {.action = RAW_SEND, .bytes = HEAD_5},
@@ -608,6 +650,7 @@ static TCase *faults(void)
     tcase_add_test(tcase, a_body_over_the_limit_ends_the_call_and_the_connection);
     tcase_add_test(tcase, a_compressed_bomb_is_counted_as_it_unfolds);
     tcase_add_test(tcase, a_million_header_bytes_are_refused);
+    tcase_add_test(tcase, a_status_line_without_an_end_is_too_large_and_no_want_of_memory);
     tcase_add_test(tcase, headers_over_what_is_kept_are_dropped_and_the_answer_is_whole);
     tcase_add_test(tcase, no_spelling_of_a_private_address_gets_past_the_policy);
     tcase_add_test(tcase, what_cannot_begin_ends_with_invalid_argument);
@@ -627,6 +670,7 @@ static TCase *time_and_abort(void)
     tcase_add_test(tcase, a_call_may_be_aborted_from_inside_its_own_callbacks);
     tcase_add_test(tcase, a_call_that_ends_may_abort_its_siblings);
     tcase_add_test(tcase, aborting_before_the_connection_stands_also_ends_the_call);
+    tcase_add_test(tcase, calls_that_are_aborted_in_line_end_once_each_and_are_never_sent);
     tcase_add_test(tcase, what_the_receiver_refuses_is_how_the_call_ends);
     return tcase;
 }

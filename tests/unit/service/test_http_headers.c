@@ -1,5 +1,6 @@
 /* test_http_headers.c - header text: what may be sent, finding what came, retry hints, hosts in
  * messages. Run by ctest. */
+#include "base/limits.h"
 #include "service/http_headers.h"
 #include "service/http_outcome.h"
 
@@ -56,12 +57,41 @@ START_TEST(a_request_with_a_broken_header_has_no_size)
 {
     struct http_header header = {PL_STR("X-A"), PL_STR("b\r\nX-B: c")};
     struct http_request request = {.headers = &header, .n_headers = 1};
+    struct pl_err err = {0};
 
-    ck_assert_uint_eq(http_headers_size(&request), 0);
+    ck_assert_uint_eq(http_headers_size(&request, &err), 0);
+    ck_assert_int_eq(err.code, PL_ERR_INVALID_ARGUMENT);
     header.value = PL_STR("b");
-    ck_assert_uint_gt(http_headers_size(&request), 0);
+    ck_assert_uint_gt(http_headers_size(&request, &err), 0);
     request.n_headers = 0;
-    ck_assert_uint_gt(http_headers_size(&request), 0);
+    ck_assert_uint_gt(http_headers_size(&request, &err), 0);
+}
+END_TEST
+
+START_TEST(headers_are_refused_one_byte_over_the_limits_with_the_name_and_without_the_value)
+{
+    enum { NAME = 3, MANY = PL_LIMIT_SENT_HEADERS_BYTES / PL_LIMIT_SENT_HEADER_BYTES };
+    char *value = malloc(PL_LIMIT_SENT_HEADER_BYTES);
+    struct http_header headers[MANY + 1];
+    struct http_request request = {.headers = headers, .n_headers = MANY};
+    struct pl_err err = {0};
+
+    memset(value, 's', PL_LIMIT_SENT_HEADER_BYTES);
+    for (size_t i = 0; i < MANY; i++)
+        headers[i] =
+            (struct http_header){PL_STR("X-A"), pl_str_n(value, PL_LIMIT_SENT_HEADER_BYTES - NAME)};
+    headers[MANY] = (struct http_header){PL_STR("X"), {0}};
+    ck_assert_uint_gt(http_headers_size(&request, &err), PL_LIMIT_SENT_HEADERS_BYTES);
+    request.n_headers++;
+    ck_assert_uint_eq(http_headers_size(&request, &err), 0);
+    ck_assert_int_eq(err.code, PL_ERR_INVALID_ARGUMENT);
+    ck_assert_str_eq(err.message,
+                     "the headers of the request are larger than 262144 bytes together");
+    headers[1].value.len++;
+    ck_assert_uint_eq(http_headers_size(&request, &err), 0);
+    ck_assert_int_eq(err.code, PL_ERR_INVALID_ARGUMENT);
+    ck_assert_str_eq(err.message, "the header X-A is larger than 65536 bytes");
+    free(value);
 }
 END_TEST
 
@@ -69,7 +99,8 @@ START_TEST(lines_are_written_into_exactly_the_memory_asked_for)
 {
     const struct http_header headers[] = {{PL_STR("X-A"), PL_STR("b")}, {PL_STR("X-E"), {0}}};
     struct http_request request = {.headers = headers, .n_headers = 2};
-    void *memory = malloc(http_headers_size(&request)); /* the sanitizer watches its end */
+    struct pl_err err;
+    void *memory = malloc(http_headers_size(&request, &err)); /* the sanitizer watches its end */
     struct curl_slist *list = http_headers_write(&request, memory);
 
     ck_assert_str_eq(list->data, "X-A: b");
@@ -213,6 +244,8 @@ int main(void)
 
     tcase_add_test(tcase, only_tokens_and_clean_values_may_be_sent);
     tcase_add_test(tcase, a_request_with_a_broken_header_has_no_size);
+    tcase_add_test(
+        tcase, headers_are_refused_one_byte_over_the_limits_with_the_name_and_without_the_value);
     tcase_add_test(tcase, lines_are_written_into_exactly_the_memory_asked_for);
     tcase_add_test(tcase, a_header_is_found_by_its_name_in_any_case);
     tcase_add_test(tcase, retry_hints_are_read_in_every_form_and_nothing_else_is);

@@ -639,6 +639,35 @@ START_TEST(a_pool_has_a_loop_a_core_and_picks_homes_in_turn)
 }
 END_TEST
 
+static unsigned long table_of_descriptors(void)
+{
+    FILE *status = fopen("/proc/self/status", "r");
+    unsigned long size = 0;
+    char line[256];
+
+    ck_assert_ptr_nonnull(status);
+    while (fgets(line, sizeof line, status)) {
+        if (strncmp(line, "FDSize:", 7) == 0)
+            size = strtoul(line + 7, NULL, 10);
+    }
+    fclose(status);
+    return size;
+}
+
+/* It would grow under the first calls, with the whole process waiting each time. */
+START_TEST(a_pool_makes_the_table_of_descriptors_wide_at_once)
+{
+    struct pool *pool = NULL;
+    struct pl_err err;
+    struct rlimit limit;
+
+    ck_assert_int_eq(pool_create(1, pl_clock_real(), &pool, &err), PL_OK);
+    ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &limit), 0);
+    ck_assert_uint_ge(table_of_descriptors(), limit.rlim_cur < 16384 ? limit.rlim_cur : 16384);
+    pool_destroy(&pool);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("service/loop");
@@ -662,6 +691,7 @@ int main(void)
     tcase_add_test(tcase, a_loop_never_started_can_be_destroyed);
     tcase_add_test(tcase, a_pool_ends_when_all_its_loops_are_quiet_not_one_by_one);
     tcase_add_test(tcase, a_pool_has_a_loop_a_core_and_picks_homes_in_turn);
+    tcase_add_test(tcase, a_pool_makes_the_table_of_descriptors_wide_at_once);
     suite_add_tcase(suite, tcase);
     srunner_run_all(runner, CK_NORMAL);
     failed = srunner_ntests_failed(runner);
