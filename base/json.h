@@ -89,6 +89,8 @@ bool json_get(struct pl_str json, struct pl_str key, struct pl_str *ret_value);
 bool json_at(struct pl_str json, int64_t index, struct pl_str *ret_value);
 /* How many elements or members; 0 for scalars. */
 size_t json_count(struct pl_str json);
+/* How deep lists and objects stand inside each other; 0 for scalars. Goes over the whole text. */
+size_t json_depth(struct pl_str json);
 
 /* Walks an array or object. `for (json_iter_init(&it, json); json_iter_next(&it);)` with it.key
  * (raw token, quotes included; absent in arrays) and it.value. */

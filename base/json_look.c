@@ -119,6 +119,32 @@ bool json_get(struct pl_str json, struct pl_str key, struct pl_str *ret_value)
     return false;
 }
 
+/* Behind the string that begins at `at`. */
+static const char *behind_string(const char *at, const char *end)
+{
+    for (at++; at < end && *at != '"'; at++)
+        at += *at == '\\';
+    return at;
+}
+
+size_t json_depth(struct pl_str json)
+{
+    const char *end = json.ptr + json.len;
+    size_t depth = 0, deepest = 0;
+
+    for (const char *at = json.ptr; at < end; at++) {
+        if (*at == '"') {
+            at = behind_string(at, end);
+        } else if (*at == '[' || *at == '{') {
+            if (++depth > deepest)
+                deepest = depth;
+        } else if (*at == ']' || *at == '}') {
+            depth--;
+        }
+    }
+    return deepest;
+}
+
 size_t json_count(struct pl_str json)
 {
     struct json_iter it;

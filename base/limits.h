@@ -19,6 +19,7 @@ enum {
     PL_LIMIT_STATE_EDGES = 1000000, /* readers times writers of state; invalid_workflow */
 
     /* values */
+    PL_LIMIT_VALUE_DEPTH = 200, /* nesting of what a step gives, sees or writes; too_large */
     PL_LIMIT_STEP_OUTPUT_BYTES = 4 << 20, /* one step's output; the step fails with too_large */
     PL_LIMIT_RUN_OUTPUT_BYTES = 64 << 20, /* a run's output; the run fails with too_large */
     PL_LIMIT_PROMPT_BYTES = 16 << 20,     /* one rendered text; the step fails with too_large */

@@ -332,7 +332,7 @@ enum pl_code run_core_step(struct run_core *core, struct run_event *event,
     core->now = event->now > 0 ? event->now : 1; /* 0 means "has not happened" */
     core->n_effects = core->n_notes = 0;
     if (!core->out_of_memory) {
-        run_frames_reap(core);
+        run_frames_reap(core, event->node);
         take(core, event);
         run_core_settle(core);
         run_waiting_update(core);

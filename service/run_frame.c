@@ -278,7 +278,7 @@ void run_frame_release(struct run_core *core, struct run_frame *frame)
         pl_list_append(&core->over_frames, &frame->over_link);
 }
 
-void run_frames_reap(struct run_core *core)
+void run_frames_reap(struct run_core *core, const struct run_node *but)
 {
     struct pl_list *next;
 
@@ -287,7 +287,7 @@ void run_frames_reap(struct run_core *core)
         struct run_frame *frame = pl_container_of(link, struct run_frame, over_link);
 
         next = link->next;
-        if (frame_is_needed(frame))
+        if ((but && frame == but->frame) || frame_is_needed(frame))
             continue;
         pl_list_remove(link);
         if (!run_left_keep(frame))

@@ -29,8 +29,6 @@ struct run_inner {
 bool run_left_keep(struct run_frame *frame);
 void run_left_free(struct run_left **list);
 bool run_left_is_before(const struct run_left *left, const struct run_frame *frame);
-/* The turn it belongs to, of an agent or a repeat. */
-uint32_t run_left_turn(const struct run_left *left);
 
 /* ---- run_frame.c, run_find.c ---- */
 /* A new frame, its nodes WAITING; in its owner's list. The value is taken. NULL: memory is out,
@@ -44,8 +42,9 @@ void run_frame_begin(struct run_core *core, struct run_frame *frame);
 void run_frame_cancel(struct run_core *core, struct run_frame *frame, enum cancel_reason reason);
 /* Its owner does not read it any more. */
 void run_frame_release(struct run_core *core, struct run_frame *frame);
-/* Frees the frames that are over, recorded and not kept. Between two events. */
-void run_frames_reap(struct run_core *core);
+/* Frees the frames that are over, recorded and not kept, but for the one an event is about.
+ * Between two events. */
+void run_frames_reap(struct run_core *core, const struct run_node *but);
 /* All of them, at the end. */
 void run_frames_destroy(struct run_core *core);
 /* Every live frame, owners before what they own: the one behind `frame`; NULL begins, and ends. */

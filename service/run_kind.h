@@ -3,24 +3,25 @@
  * Private to the run core.
  *
  * Rules the kinds keep, beside those of run_core.h (each has a scenario):
- * 11. What a step begins with (items, input, conversation, question, time) is evaluated once and kept
- *     in its memo. An error there fails the step (then on_error).
+ * 11. What a step begins with (items, input, conversation, question, time) is evaluated once and
+ * kept in its memo. An error there fails the step (then on_error).
  * 12. map: items begin in order, at most `concurrency` at once; one that ends lets the next begin.
  *     Items that never began when the join is decided count as cancelled, without a row. The value
  *     is a list in item order. A branch of a `batch` must give a list as long as its items.
  * 13. collapse: a group begins when all its inputs are final, with those that count, in order; one
  *     without any gives nothing. A group that fails fails the map.
- * 14. vote: branches begin at once; the join says when the votes are in. Only counted branches vote.
- *     `stop: early` ends it when nothing still to come could change the winner (outcome_fixed).
+ * 14. vote: branches begin at once; the join says when the votes are in. Only counted branches
+ * vote. `stop: early` ends it when nothing still to come could change the winner (outcome_fixed).
  *     Judge and scores begin when no branch is open; that one fails, fails the vote.
- * 15. workflow, repeat: a body joins as the run's top level does: an unhandled failure stops the rest
- *     (sibling_failed) and fails the step. Its output is made when everything in it is over. repeat:
- *     then `until` is asked; turn n + 1 sees turn n as `previous` and begins with its state.
+ * 15. workflow, repeat: a body joins as the run's top level does: an unhandled failure stops the
+ * rest (sibling_failed) and fails the step. Its output is made when everything in it is over.
+ * repeat: then `until` is asked; turn n + 1 sees turn n as `previous` and begins with its state.
  * 16. agent: the tools of a turn run at once; when all are over the next turn begins with their
  *     answers in the order the model asked. A tool that failed is answered with its error; that a
  *     turn failed fails the agent.
  * 17. human: the first of answer, timeout, deadline and cancel counts; a later answer is dropped.
- * 18. State: see run_state.h. A step's writes are made when it has its output, before it succeeds. */
+ * 18. State: see run_state.h. A step's writes are made when it has its output, before it succeeds.
+ */
 #ifndef PLAIT_SERVICE_RUN_KIND_H
 #define PLAIT_SERVICE_RUN_KIND_H
 
@@ -47,6 +48,11 @@ struct run_kind {
      * memory is out, which is noted). */
     bool (*fits)(struct run_core *core, const struct run_node *node, const struct step_body *body,
                  uint32_t level, uint32_t number, struct pl_value **ret_value);
+    /* Loading, where there may be many frames: one was made, and is found again by its place. NULL:
+     * they are looked for one by one. */
+    void (*placed)(struct run_core *core, struct run_frame *frame);
+    struct run_frame *(*find)(const struct run_node *node, const struct step_body *body,
+                              uint32_t level, uint32_t number);
     /* Loading: its row was read (memo, state); the frames of its rows follow. */
     enum pl_code (*load)(struct run_core *core, struct run_node *node, struct pl_err *err);
     /* Loading: all rows were read. Counts again what follows from them. */

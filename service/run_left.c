@@ -31,11 +31,6 @@ void run_left_free(struct run_left **list)
     *list = NULL;
 }
 
-uint32_t run_left_turn(const struct run_left *left)
-{
-    return left->body->role == BODY_TOOL ? left->level : left->number;
-}
-
 static int compare(const struct run_left *left, const struct run_frame *frame)
 {
     struct run_frame other = {.body = left->body, .level = left->level, .number = left->number};

@@ -1,5 +1,6 @@
 /* run_node.c - the moves of one step: how it begins, how it ends, on_error, cancel. Not its
  * attempts (run_attempt) nor its branches (run_parallel). Called by run_core.c and by those two. */
+#include "base/json.h"
 #include "base/limits.h"
 #include "service/run_core_private.h"
 #include "service/run_map.h"
@@ -195,6 +196,21 @@ static bool wants_key(const struct run_node *node)
     return vote->key || vote->score;
 }
 
+/* Does anything go on that could see what it writes? Not when what is around it is being stopped,
+ * nor for a branch whose join was decided without it. */
+static bool is_looked_at(const struct run_core *core, const struct run_node *node)
+{
+    const struct run_node *up = run_node_up(node);
+
+    if (!up)
+        return core->state == RUN_RUNNING;
+    if (node->def->is_handler)
+        return up->state == NODE_HANDLING;
+    if (up->state == NODE_CLOSING && !run_node_is_branch(node)) /* a judge, a group of collapse */
+        return up->reason == CANCEL_NONE && up->failure == PL_OK;
+    return up->state == NODE_JOINING;
+}
+
 static void ask_finishing(struct run_core *core, struct run_node *node, enum run_eval_what what)
 {
     run_node_move(core, node, NODE_FINISHING);
@@ -206,7 +222,7 @@ static void finish(struct run_core *core, struct run_node *node)
 {
     if (wants_key(node))
         ask_finishing(core, node, RUN_EVAL_KEY);
-    else if (node->def->n_writes && !node->writes)
+    else if (node->def->n_writes && !node->writes && is_looked_at(core, node))
         ask_finishing(core, node, RUN_EVAL_WRITES);
     else
         run_node_move(core, node, NODE_SUCCEEDED);
@@ -226,6 +242,13 @@ void run_node_succeed(struct run_core *core, struct run_node *node, struct pl_va
 {
     const char *refused = refused_around(node, output);
 
+    if (json_depth(pl_value_text(output)) > PL_LIMIT_VALUE_DEPTH) {
+        pl_value_unref(&output);
+        run_node_fail_with(core, node, PL_ERR_TOO_LARGE,
+                           "its output is nested over 200 deep; a value that holds the one before "
+                           "grows with every turn");
+        return;
+    }
     if (refused) {
         pl_value_unref(&output);
         run_node_fail_with(core, node, PL_ERR_INVALID_OUTPUT, refused);
@@ -440,18 +463,16 @@ static bool has_result(const struct run_node *node)
     return node->state == NODE_ACCEPTING || (node->state == NODE_FINISHING && node->output);
 }
 
-/* It is a branch whose join is still open. */
-static bool is_awaited(const struct run_node *node)
+/* What is made of its result is still of use. */
+static bool is_awaited(const struct run_core *core, const struct run_node *node)
 {
-    if (node->state == NODE_ACCEPTING)
-        return run_node_is_judged(node);
-    return run_node_is_branch(node) && run_node_up(node)->state == NODE_JOINING;
+    return node->state == NODE_ACCEPTING ? run_node_is_judged(node) : is_looked_at(core, node);
 }
 
 static void cancel_one(struct run_core *core, struct run_node *node, enum cancel_reason reason)
 {
-    if (has_result(node)) {    /* it was paid for */
-        if (!is_awaited(node)) /* else the join is open, which must not be passed by */
+    if (has_result(node)) {          /* it was paid for */
+        if (!is_awaited(core, node)) /* else the join is open, which must not be passed by */
             run_node_move(core, node, NODE_SUCCEEDED);
         return;
     }
@@ -469,6 +490,7 @@ static void cancel_one(struct run_core *core, struct run_node *node, enum cancel
             run_node_move(core, node, NODE_CLOSING); /* ended by the last one inside it */
         void_join(node);
         run_node_touch(core, node);
+        run_timers_update(core, node); /* its deadline is of no use any more */
     } else {
         run_node_move(core, node, NODE_CANCELLED);
     }

@@ -57,8 +57,72 @@ static void add_own(struct gatherer *g, const struct run_node *node)
         add(g, value);
 }
 
-/* Frames that are gone have left what they wrote; the others are asked. Both in order. */
-static void add_inside(struct gatherer *g, const struct run_node *node)
+static void add_left(struct gatherer *g, const struct run_left *left)
+{
+    for (size_t i = 0; i < left->n; i++)
+        if (left->entries[i].channel == g->writes->channel)
+            add(g, pl_value_text(left->entries[i].value));
+}
+
+/* An instance, live or gone. */
+struct place {
+    const struct step_body *body;
+    uint32_t level, number;
+};
+
+static struct place place_of(const struct run_frame *frame)
+{
+    return (struct place){frame->body, frame->level, frame->number};
+}
+
+static struct place place_left(const struct run_left *left)
+{
+    return (struct place){left->body, left->level, left->number};
+}
+
+static uint32_t turn_of(struct place at)
+{
+    return at.body->role == BODY_TOOL ? at.level : at.number;
+}
+
+/* Does a group of collapse stand on it: an item, or a group below? */
+static bool is_below(struct place at, struct place group)
+{
+    uint64_t each = group.body->owner->config.map->fan_in, inputs = 1;
+    uint32_t levels = at.body->role == BODY_BRANCH ? group.level + 1 : group.level - at.level;
+
+    if (at.body->role == BODY_COLLAPSE && at.level >= group.level)
+        return false;
+    for (uint32_t i = 0; i < levels && inputs <= UINT32_MAX; i++)
+        inputs *= each;
+    return at.number / inputs == group.number;
+}
+
+/* Was an instance over before another one of the same step could begin, because that waits for it?
+ */
+static bool is_before(struct place at, struct place reader)
+{
+    switch (reader.body->role) {
+    case BODY_TURN:
+    case BODY_TOOL:
+        return turn_of(at) < turn_of(reader);
+    case BODY_JUDGE:
+    case BODY_SCORE:
+        return at.body->role == BODY_BRANCH;
+    case BODY_COLLAPSE:
+        return is_below(at, reader);
+    case BODY_ROOT:
+    case BODY_BRANCH:
+    case BODY_INLINE:
+        break;
+    }
+    return false;
+}
+
+/* Frames that are gone have left what they wrote; the others are asked. Both in order. `reader`:
+ * an instance, those that were before it only; NULL: all. */
+static void add_frames(struct gatherer *g, const struct run_node *node,
+                       const struct run_frame *reader)
 {
     struct run_inner *inner = node->inner;
     const struct run_left *left = inner ? inner->left : NULL;
@@ -74,12 +138,13 @@ static void add_inside(struct gatherer *g, const struct run_node *node)
     }
     while (left || at < n) {
         if (left && (at == n || run_left_is_before(left, frames[at]))) {
-            for (size_t i = 0; i < left->n; i++)
-                if (left->entries[i].channel == g->writes->channel)
-                    add(g, pl_value_text(left->entries[i].value));
+            if (!reader || is_before(place_left(left), place_of(reader)))
+                add_left(g, left);
             left = left->next;
         } else {
-            add_frame(g, frames[at++]);
+            if (!reader || is_before(place_of(frames[at]), place_of(reader)))
+                add_frame(g, frames[at]);
+            at++;
         }
     }
 }
@@ -98,7 +163,7 @@ static void add_whole(struct gatherer *g, const struct run_node *node)
         return;
     for (size_t i = 0; i < def->n_children; i++)
         add_whole(g, run_node_at(node->frame, def->children[i]));
-    add_inside(g, node);
+    add_frames(g, node, NULL);
     if (def->handler)
         add_whole(g, run_node_at(node->frame, def->handler));
     add_own(g, node);
@@ -153,29 +218,6 @@ static void add_before(struct gatherer *g, const struct run_node *node)
             add_whole(g, &frame->nodes[i]);
 }
 
-/* Turns before the one that `frame` is, of the step it belongs to. */
-static void add_turns_before(struct gatherer *g, const struct run_frame *frame)
-{
-    const struct run_node *owner = frame->owner;
-    enum step_kind kind = owner->def->kind;
-    uint32_t turn = frame->body->role == BODY_TOOL ? frame->level : frame->number;
-    struct run_inner *inner = owner->inner;
-
-    if (kind != STEP_REPEAT && kind != STEP_AGENT)
-        return;
-    for (const struct run_left *left = inner->left; left; left = left->next)
-        for (size_t i = 0; run_left_turn(left) < turn && i < left->n; i++)
-            if (left->entries[i].channel == g->writes->channel)
-                add(g, pl_value_text(left->entries[i].value));
-    for (struct pl_list *link = inner->frames.next; link != &inner->frames; link = link->next) {
-        const struct run_frame *other = pl_container_of(link, struct run_frame, link);
-        uint32_t its = other->body->role == BODY_TOOL ? other->level : other->number;
-
-        if (other->over && its < turn)
-            add_frame(g, other);
-    }
-}
-
 /* From the frame the channel belongs to, down to the reader. */
 static void add_ancestors(struct gatherer *g, const struct run_node *reader)
 {
@@ -183,7 +225,7 @@ static void add_ancestors(struct gatherer *g, const struct run_node *reader)
 
     if (frame->body != g->writes->channel->body && frame->owner) {
         add_ancestors(g, frame->owner);
-        add_turns_before(g, frame);
+        add_frames(g, frame->owner, frame);
     }
     add_before(g, reader);
 }

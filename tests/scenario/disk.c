@@ -224,7 +224,7 @@ static void compare_frames(struct play *play, const struct run_core *other,
                            const struct run_frame *a, const struct run_frame *b)
 {
     if (a->over != b->over || a->open != b->open || a->number != b->number ||
-        a->level != b->level || a->body != b->body || !same_value(a->state, b->state))
+        a->level != b->level || a->body != b->body || (!a->over && !same_value(a->state, b->state)))
         play_breach(play, "the frame of %s is not the same after loading", a->nodes[0].path.ptr);
     for (size_t i = 0; !play->breach[0] && i < a->n_nodes; i++) {
         compare_nodes(play, &a->nodes[i], &b->nodes[i]);
@@ -275,7 +275,8 @@ static void compare_runs(struct play *play, struct run_core *other)
         run_core_next_wake(play->core) != run_core_next_wake(other) ||
         run_core_in_flight(play->core) != run_core_in_flight(other) || a.last_seq != b.last_seq ||
         a.started_at != b.started_at || a.ended_at != b.ended_at || a.output != b.output ||
-        a.error != b.error || !pl_str_eq(a.reason, b.reason) || a.usage.calls != b.usage.calls)
+        a.error != b.error || !pl_str_eq(a.status, b.status) || !pl_str_eq(a.reason, b.reason) ||
+        a.usage.calls != b.usage.calls)
         play_breach(play, "the run is not the same after loading");
 }
 

@@ -3,7 +3,10 @@
  *   plait_scenarios FILE|FOLDER...                    plays each; exit 1 when a trace differs
  *   plait_scenarios --bless FILE...                   writes the trace into the file
  *   plait_scenarios --crash-anywhere FILE|FOLDER...   plays each again and again, with a crash
- * after its first, second, ... event: it must end, and every invariant must hold */
+ * after its first, second, ... event: it must end, and every invariant must hold
+ *   plait_scenarios --cancel-anywhere FILE|FOLDER...  the same, with a user who cancels the run, or
+ * one of its steps
+ *   plait_scenarios --no-memory FILE|FOLDER...        the same, with an allocation that fails */
 #include "tests/scenario/scenario.h"
 
 #include <glob.h>
@@ -11,7 +14,7 @@
 #include <stdlib.h>
 #include <sys/stat.h>
 
-enum mode { COMPARE, BLESS, CRASH_ANYWHERE, NO_MEMORY };
+enum mode { COMPARE, BLESS, CRASH_ANYWHERE, CANCEL_ANYWHERE, NO_MEMORY };
 
 static bool take_line(struct pl_str *rest, struct pl_str *ret_line)
 {
@@ -63,8 +66,8 @@ static bool bless(const struct scenario *scenario, struct pl_str trace)
 
 static bool compare(const struct scenario *scenario, enum mode mode)
 {
-    struct play play;
-    bool ok = play_scenario(&play, scenario, 0, false);
+    struct play play = {0};
+    bool ok = play_scenario(&play, scenario);
 
     if (!ok) {
         printf("%s: BREACH: %s\n%.*s", scenario->path, play.breach,
@@ -82,8 +85,8 @@ static bool compare(const struct scenario *scenario, enum mode mode)
 
 static bool play_whole(const struct scenario *scenario, struct pl_buf *out)
 {
-    struct play play;
-    bool ok = play_scenario(&play, scenario, 0, true);
+    struct play play = {.quick = true};
+    bool ok = play_scenario(&play, scenario);
 
     show_outcome(&play, out);
     play_finish(&play);
@@ -118,9 +121,9 @@ static bool crash_anywhere(const struct scenario *scenario)
         ok = play_whole(scenario, &whole);
 
     for (unsigned after = 1; ok && crashed; after++) {
-        struct play play;
+        struct play play = {.quick = true, .crash_after = after};
 
-        ok = play_scenario(&play, scenario, after, true);
+        ok = play_scenario(&play, scenario);
         crashed = play.crash_after == 0;
         if (!ok)
             printf("%s: with a crash after event %u: BREACH: %s\n%.*s", scenario->path, after,
@@ -133,15 +136,45 @@ static bool crash_anywhere(const struct scenario *scenario)
     return ok;
 }
 
+/* With the nth step (0: the run) cancelled after each event. `ret_any`: there was such a step. */
+static bool cancel_nth(const struct scenario *scenario, unsigned nth, bool *ret_any)
+{
+    bool ok = true, more = true;
+
+    for (unsigned after = 1; ok && more; after++) {
+        struct play play = {.cancel_after = after, .cancel_nth = nth};
+
+        ok = play_scenario(&play, scenario);
+        more = play.events > after;
+        *ret_any |= play.cancel_after == 0;
+        if (!ok)
+            printf("%s: with a cancel of %u after event %u: BREACH: %s\n%.*s", scenario->path, nth,
+                   after, play.breach, PL_STR_ARG(pl_buf_view(&play.out)));
+        play_finish(&play);
+    }
+    return ok;
+}
+
+static bool cancel_anywhere(const struct scenario *scenario)
+{
+    bool ok = true, any = true;
+
+    for (unsigned nth = 0; ok && any; nth++) {
+        any = false;
+        ok = cancel_nth(scenario, nth, &any);
+    }
+    return ok;
+}
+
 static bool no_memory(const struct scenario *scenario)
 {
     bool ok = true, refused = true;
 
     for (unsigned at = 1; ok && refused; at++) {
-        struct play play;
+        struct play play = {.quick = true};
 
         memory_set(at);
-        ok = play_scenario(&play, scenario, 0, true);
+        ok = play_scenario(&play, scenario);
         refused = memory_refused();
         memory_set(0);
         if (ok && !refused) {
@@ -163,6 +196,8 @@ static bool run_file(const char *path, enum mode mode)
 
     if (ok && mode == CRASH_ANYWHERE)
         ok = crash_anywhere(&scenario);
+    else if (ok && mode == CANCEL_ANYWHERE)
+        ok = cancel_anywhere(&scenario);
     else if (ok && mode == NO_MEMORY)
         ok = no_memory(&scenario);
     else if (ok)
@@ -197,6 +232,8 @@ int main(int argc, char **argv)
             mode = BLESS;
         else if (strcmp(argv[i], "--crash-anywhere") == 0)
             mode = CRASH_ANYWHERE;
+        else if (strcmp(argv[i], "--cancel-anywhere") == 0)
+            mode = CANCEL_ANYWHERE;
         else if (strcmp(argv[i], "--no-memory") == 0)
             mode = NO_MEMORY;
         else if (stat(argv[i], &info) == 0 && S_ISDIR(info.st_mode))

@@ -230,6 +230,32 @@ static pl_ms late_by(const struct play *play)
     return 0;
 }
 
+/* What the caller of the play wants now, whatever the script says. */
+static bool interfere(struct play *play)
+{
+    struct coming cancel = {.type = RUN_EV_CANCEL};
+    const struct track *track = play->tracks;
+
+    if (play->crash_after && play->events == play->crash_after) {
+        play->crash_after = 0;
+        crash(play, 0);
+        return true;
+    }
+    if (!play->cancel_after || play->events != play->cancel_after)
+        return false;
+    for (unsigned i = 1; track && i < play->cancel_nth; i++)
+        track = track->next;
+    if (play->cancel_nth && !track)
+        return false;
+    play->cancel_after = 0;
+    if (play->cancel_nth) {
+        cancel.type = RUN_EV_CANCEL_STEP;
+        cancel.path = track->path;
+    }
+    deliver(play, &cancel);
+    return true;
+}
+
 /* The next thing happens; false when there is none. */
 static bool happen(struct play *play)
 {
@@ -237,11 +263,8 @@ static bool happen(struct play *play)
     struct coming *next = play->coming;
     struct run_event tick = {.type = RUN_EV_TICK};
 
-    if (play->crash_after && play->events == play->crash_after) {
-        play->crash_after = 0;
-        crash(play, 0);
+    if (interfere(play))
         return true;
-    }
     if (wake)
         wake += late_by(play);
     if (next && (wake == 0 || next->at <= wake)) {
@@ -304,13 +327,12 @@ static bool prepare(struct play *play)
     return play->core && !pl_arena_failed(play->arena);
 }
 
-bool play_scenario(struct play *play, const struct scenario *scenario, unsigned crash_after,
-                   bool quick)
+bool play_scenario(struct play *play, const struct scenario *scenario)
 {
     struct run_event start = {.type = RUN_EV_START};
 
-    *play = (struct play){
-        .scenario = scenario, .now = PLAY_START, .crash_after = crash_after, .quick = quick};
+    play->scenario = scenario;
+    play->now = PLAY_START;
     pl_buf_init(&play->out, 16 << 20);
     if (!prepare(play)) {
         play_breach(play, "the workflow cannot be prepared");

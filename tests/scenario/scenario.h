@@ -117,15 +117,16 @@ struct play {
     pl_ms now;
     struct coming *coming; /* in order of time */
     unsigned events;
-    unsigned crash_after; /* crash after so many events; 0: never */
-    bool quick;           /* no loading after every event */
-    char breach[400];     /* what went wrong beyond the trace; empty: nothing */
+    unsigned crash_after;              /* crash after so many events; 0: never */
+    unsigned cancel_after, cancel_nth; /* a user cancels after so many events: the run (0), or the
+                                          nth step there is a row of; cancel_after 0: never */
+    bool quick;                        /* no loading after every event */
+    char breach[400];                  /* what went wrong beyond the trace; empty: nothing */
 };
 
 /* play.c: plays it to the end; the trace is in play->out. False when something that must hold
  * whatever the trace says does not (play->breach). */
-bool play_scenario(struct play *play, const struct scenario *scenario, unsigned crash_after,
-                   bool quick);
+bool play_scenario(struct play *play, const struct scenario *scenario);
 void play_finish(struct play *play);
 void play_breach(struct play *play, const char *fmt, ...) PL_PRINTF(2, 3);
 

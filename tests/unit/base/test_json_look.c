@@ -88,6 +88,15 @@ START_TEST(elements_are_found_from_both_ends)
 }
 END_TEST
 
+START_TEST(depth_counts_brackets_outside_of_strings)
+{
+    ck_assert_uint_eq(json_depth(PL_STR("1")), 0);
+    ck_assert_uint_eq(json_depth(PL_STR("\"[[[\\\"[\"")), 0);
+    ck_assert_uint_eq(json_depth(PL_STR("[]")), 1);
+    ck_assert_uint_eq(json_depth(PL_STR("{\"a{\": [1, {\"b\": \"]\"}], \"c\": {}}")), 3);
+}
+END_TEST
+
 START_TEST(counts_are_of_elements_and_members)
 {
     ck_assert_uint_eq(json_count(PL_STR("[]")), 0);
@@ -410,6 +419,7 @@ int main(void)
     tcase_add_test(tcase, members_are_found_by_exact_name);
     tcase_add_test(tcase, brackets_and_quotes_in_strings_do_not_count);
     tcase_add_test(tcase, elements_are_found_from_both_ends);
+    tcase_add_test(tcase, depth_counts_brackets_outside_of_strings);
     tcase_add_test(tcase, counts_are_of_elements_and_members);
     tcase_add_test(tcase, walking_gives_keys_as_written_and_values_without_space);
     tcase_add_loop_test(tcase, strings_are_decoded_into_buffers_and_arenas, 0,
