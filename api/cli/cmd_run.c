@@ -3,6 +3,7 @@
  * next redraw. */
 #include "api/cli/command.h"
 #include "api/cli/progress.h"
+#include "api/cli/prompt.h"
 #include "api/cli/run_input.h"
 #include "api/cli/run_place.h"
 #include "api/cli/run_report.h"
@@ -35,6 +36,7 @@ struct session {
     struct engine *engine;
     struct bus_subscriber *subscriber;
     struct progress *progress;
+    struct prompt *prompt;
     enum progress_mode mode;
     const char *url;
     struct pl_str input; /* of a new run */
@@ -231,10 +233,18 @@ static int watch(struct session *session)
         return status;
     session->progress =
         progress_create(session->workflow, session->mode, pl_clock_now(pl_clock_real()));
-    if (!session->progress)
+    session->prompt = prompt_create(&(struct prompt_options){
+        .engine = session->engine,
+        .tenant = TENANT,
+        .run_id = session->id,
+        .answers = cli_get_all(session->args, "answer"),
+        .ring = session_ring,
+        .arg = session,
+    });
+    if (!session->progress || !session->prompt)
         return cli_usage_error("out of memory");
-    if (session->mode == PROGRESS_QUIET)
-        return EXIT_OK;
+    if (cli_get(session->args, "resume"))
+        prompt_look(session->prompt); /* those that asked before are not told of again */
     /* large enough that no line is lost though all steps end at once */
     session->subscriber = bus_subscribe(engine_bus(session->engine), pl_str(session->id),
                                         QUEUE_MAX + EVENTS_A_STEP * session->workflow->n_steps,
@@ -341,13 +351,17 @@ static void take_signals(struct session *session)
 static void take_events(struct session *session)
 {
     struct bus_event event;
-    bool gap;
+    bool gap = false;
     uint64_t rung;
     ssize_t got = read(session->news, &rung, sizeof rung);
 
     (void)got;
-    while (session->subscriber && bus_take(session->subscriber, &event, &gap))
+    while (session->subscriber && bus_take(session->subscriber, &event, &gap)) {
         progress_event(session->progress, &event);
+        prompt_event(session->prompt, &event);
+    }
+    if (gap)
+        prompt_look(session->prompt);
 }
 
 static bool session_over(struct session *session, bool *told)
@@ -368,10 +382,20 @@ static bool session_over(struct session *session, bool *told)
 static void wait_for_news(struct session *session)
 {
     struct pollfd fds[] = {{.fd = session->signals, .events = POLLIN},
-                           {.fd = session->news, .events = POLLIN}};
+                           {.fd = session->news, .events = POLLIN},
+                           {.fd = prompt_fd(session->prompt), .events = POLLIN}};
+    bool draws = session->mode == PROGRESS_LIVE && !prompt_asks(session->prompt);
 
-    poll(fds, PL_ARRAY_LEN(fds), session->mode == PROGRESS_LIVE ? REDRAW_MS : -1);
+    poll(fds, PL_ARRAY_LEN(fds), draws ? REDRAW_MS : -1);
     take_signals(session);
+}
+
+/* What is drawn is finished before something is asked below it. */
+static void ask(struct session *session)
+{
+    if (prompt_wants(session->prompt) && !prompt_asks(session->prompt))
+        progress_end(session->progress, pl_clock_now(pl_clock_real()));
+    prompt_work(session->prompt);
 }
 
 static void follow(struct session *session)
@@ -379,14 +403,17 @@ static void follow(struct session *session)
     bool told = false;
     pl_ms drawn = 0;
 
-    while (!session_over(session, &told) && session->interrupts == 0) {
+    while (!session_over(session, &told) && session->interrupts == 0 &&
+           !prompt_is_stuck(session->prompt)) {
         pl_ms now;
 
         wait_for_news(session);
         session_over(session, &told); /* the id comes before any line of a step */
         take_events(session);
         now = pl_clock_now(pl_clock_real());
-        if (told && now - drawn >= REDRAW_MS) {
+        if (told)
+            ask(session);
+        if (told && now - drawn >= REDRAW_MS && !prompt_asks(session->prompt)) {
             progress_draw(session->progress, now);
             drawn = now;
         }
@@ -451,7 +478,7 @@ static void interrupt(struct session *session)
     pthread_t watcher;
     bool watched;
 
-    if (session->mode != PROGRESS_QUIET)
+    if (session->mode != PROGRESS_QUIET && session->interrupts)
         fprintf(stderr, "interrupted: finishing the calls in flight (again to stop at once)\n");
     watched = pl_thread_start(&watcher, "plait-drain", drain_watch, session);
     engine_drain(engine, session->drain);
@@ -494,7 +521,9 @@ static int report_interrupted(const struct session *session)
         print_resume(session);
     else
         cli_usage_error("nothing of the run is on disk; start it again");
-    return unrecordable ? EXIT_RUN_FAILED : EXIT_INTERRUPTED;
+    if (unrecordable)
+        return EXIT_RUN_FAILED;
+    return session->interrupts ? EXIT_INTERRUPTED : EXIT_USAGE;
 }
 
 static int report(struct session *session)
@@ -523,9 +552,9 @@ static int run_and_report(struct session *session)
 {
     if (!session->was_over)
         follow(session);
-    if (session->interrupts == 0)
+    if (session->interrupts == 0 && !prompt_is_stuck(session->prompt))
         finish_adopted(session);
-    if (session->interrupts)
+    if (session->interrupts || prompt_is_stuck(session->prompt))
         interrupt(session);
     return report(session);
 }
@@ -535,6 +564,7 @@ static void session_finish(struct session *session)
     bus_unsubscribe(&session->subscriber);
     engine_destroy(&session->engine, session->interrupts ? session->drain : 0);
     progress_destroy(&session->progress);
+    prompt_destroy(&session->prompt);
     workflow_unref(&session->workflow);
     config_destroy(&session->config);
     pl_value_unref(&session->output);
