@@ -12,6 +12,7 @@
 struct collapse_group {
     uint32_t open; /* inputs that are not final */
     bool done;
+    struct run_frame *frame; /* until it is over */
     struct pl_value *output; /* done: NULL when it gives nothing */
 };
 
@@ -151,8 +152,10 @@ static void group_begin(struct run_core *core, struct run_node *node, size_t lev
     }
     frame =
         run_frame_create(core, node->def->bodies[1], node, (uint32_t)level, (uint32_t)index, items);
-    if (frame)
-        run_frame_begin(core, frame);
+    if (!frame)
+        return;
+    run_collapse_place(frame);
+    run_frame_begin(core, frame);
 }
 
 /* Does the map still want what its groups give? */
@@ -217,6 +220,11 @@ void run_collapse_ended(struct run_core *core, struct run_frame *frame, struct r
         run_kind_of(STEP_MAP)->closed(core, node); /* branches that are drained need not be over */
 }
 
+void run_collapse_frame_over(const struct run_frame *frame)
+{
+    map_of(frame->owner)->levels[frame->level].groups[frame->number].frame = NULL;
+}
+
 void run_collapse_no_more(struct run_core *core, struct run_node *node)
 {
     struct run_slots *slots = run_slots_of(node);
@@ -259,6 +267,18 @@ bool run_collapse_fits(const struct run_node *node, uint32_t level, uint32_t num
     return level < map->n_levels && number < map->levels[level].n;
 }
 
+void run_collapse_place(struct run_frame *frame)
+{
+    map_of(frame->owner)->levels[frame->level].groups[frame->number].frame = frame;
+}
+
+struct run_frame *run_collapse_frame(const struct run_node *node, uint32_t level, uint32_t number)
+{
+    if (!run_collapse_fits(node, level, number))
+        return NULL;
+    return map_of(node)->levels[level].groups[number].frame;
+}
+
 /* Frames say which groups were begun and what they gave; groups without a frame and without an open
  * input gave nothing. */
 static void derive_group(struct run_core *core, struct run_frame *frame, struct run_node *node)
@@ -271,6 +291,8 @@ static void derive_group(struct run_core *core, struct run_frame *frame, struct 
     if (!frame->value) /* its items are those its inputs gave: see group_items */
         frame->value = group_items(node, frame->level, frame->number, &unused);
     core->out_of_memory |= !frame->value;
+    if (frame->over)
+        group->frame = NULL;
     if (!run_node_is_final(step))
         return;
     group->done = true;

@@ -23,6 +23,7 @@ struct run_core {
     enum run_state state;
     bool out_of_memory; /* sticky */
     bool dirty;         /* the run's row changed */
+    bool loading;       /* its rows are being read */
     pl_ms now;          /* of the event at hand */
     pl_ms timeout;      /* running time of the run; 0: none */
     pl_ms created_at, started_at, ended_at, timeout_at;

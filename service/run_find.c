@@ -134,12 +134,11 @@ static const struct step_def *named(struct step_def *const *defs, size_t count, 
     return NULL;
 }
 
-static struct run_frame *live_frame(const struct run_node *owner, const struct run_place *place)
+static struct run_frame *search(const struct run_node *owner, const struct run_place *place)
 {
     struct run_inner *inner = owner->inner;
 
-    for (struct pl_list *link = inner ? inner->frames.prev : NULL; inner && link != &inner->frames;
-         link = link->prev) {
+    for (struct pl_list *link = inner->frames.prev; link != &inner->frames; link = link->prev) {
         struct run_frame *frame = pl_container_of(link, struct run_frame, link);
 
         if (frame->body == place->body && frame->level == place->level &&
@@ -149,16 +148,35 @@ static struct run_frame *live_frame(const struct run_node *owner, const struct r
     return NULL;
 }
 
+/* A map may have very many: it knows where they are. One that is over may live a little longer than
+ * its map knows of it, but not while loading. */
+static struct run_frame *live_frame(const struct run_core *core, const struct run_node *owner,
+                                    const struct run_place *place)
+{
+    const struct run_kind *kind = run_kind_of(owner->def->kind);
+    enum body_role role = place->body->role;
+    struct run_frame *frame = NULL;
+
+    if (!owner->inner)
+        return NULL;
+    if (kind->find && (role == BODY_BRANCH || role == BODY_COLLAPSE)) {
+        frame = kind->find(owner, place->body, place->level, place->number);
+        if (frame || core->loading)
+            return frame;
+    }
+    return search(owner, place);
+}
+
 /* Into an instance of one of the bodies of `owner`; false when there is no such body, or no such
  * instance now (place->owner). */
-static bool into_body(struct segments *at, struct run_node *owner, struct run_place *place,
-                      struct run_frame **ret_frame)
+static bool into_body(const struct run_core *core, struct segments *at, struct run_node *owner,
+                      struct run_place *place, struct run_frame **ret_frame)
 {
     for (size_t i = 0; i < owner->def->n_bodies; i++) {
         if (!enters(at, owner->def->bodies[i], place))
             continue;
         place->body = owner->def->bodies[i];
-        *ret_frame = live_frame(owner, place);
+        *ret_frame = live_frame(core, owner, place);
         if (!*ret_frame)
             place->owner = owner;
         return *ret_frame != NULL;
@@ -202,7 +220,7 @@ bool run_frame_find(const struct run_core *core, struct pl_str path, struct run_
         } else if (at.rest.len == 0) {
             ret_place->node = run_node_at(frame, def);
             return def != NULL;
-        } else if (!def || !into_body(&at, run_node_at(frame, def), ret_place, &frame)) {
+        } else if (!def || !into_body(core, &at, run_node_at(frame, def), ret_place, &frame)) {
             return false;
         } else {
             def = NULL;

@@ -48,6 +48,11 @@ struct run_kind {
      * memory is out, which is noted). */
     bool (*fits)(struct run_core *core, const struct run_node *node, const struct step_body *body,
                  uint32_t level, uint32_t number, struct pl_value **ret_value);
+    /* Loading, where there may be many frames: one was made, and is found again by its place. NULL:
+     * they are looked for one by one. */
+    void (*placed)(struct run_core *core, struct run_frame *frame);
+    struct run_frame *(*find)(const struct run_node *node, const struct step_body *body,
+                              uint32_t level, uint32_t number);
     /* Loading: its row was read (memo, state); the frames of its rows follow. */
     enum pl_code (*load)(struct run_core *core, struct run_node *node, struct pl_err *err);
     /* Loading: all rows were read. Counts again what follows from them. */

@@ -236,6 +236,7 @@ static enum pl_code place_row(struct loader *load, const struct store_step *row,
     while (!run_frame_find(core, row->path, &place)) {
         const struct run_kind *kind;
         struct pl_value *value = NULL;
+        struct run_frame *frame;
 
         if (!place.owner)
             return corrupt(load, row, "is of a step that the workflow does not have");
@@ -244,7 +245,10 @@ static enum pl_code place_row(struct loader *load, const struct store_step *row,
         kind = run_kind_of(place.owner->def->kind);
         if (!kind->fits(core, place.owner, place.body, place.level, place.number, &value))
             return corrupt(load, row, "is of an instance that the step around it does not have");
-        if (!run_frame_create(core, place.body, place.owner, place.level, place.number, value))
+        frame = run_frame_create(core, place.body, place.owner, place.level, place.number, value);
+        if (frame && kind->placed)
+            kind->placed(core, frame);
+        if (core->out_of_memory)
             return pl_err_set(load->err, PL_ERR_NO_MEMORY, "out of memory");
     }
     *ret_node = place.node;
@@ -414,8 +418,10 @@ enum pl_code run_core_load(struct workflow *workflow, uint64_t seed, const struc
     if (!core)
         return pl_err_set(err, PL_ERR_NO_MEMORY, "out of memory");
     code = load_run(&load, run);
+    core->loading = true;
     if (code == PL_OK)
         code = load_steps(&load, steps, n_steps);
+    core->loading = false;
     if (code == PL_OK) {
         code = derive(core, err);
         run_waiting_load(core, run->options);

@@ -175,6 +175,8 @@ static void frame_over(struct run_core *core, struct run_frame *frame)
 {
     if (frame->body->role == BODY_BRANCH)
         run_slots_frame_over(core, frame);
+    else
+        run_collapse_frame_over(frame);
     if (frame->owner->state == NODE_CLOSING)
         run_node_try_close(core, frame->owner);
 }
@@ -293,6 +295,22 @@ static bool fits(struct run_core *core, const struct run_node *node, const struc
     return true;
 }
 
+static void placed(struct run_core *core, struct run_frame *frame)
+{
+    if (frame->body->role == BODY_BRANCH)
+        run_slots_place(core, frame);
+    else
+        run_collapse_place(frame);
+}
+
+static struct run_frame *find(const struct run_node *node, const struct step_body *body,
+                              uint32_t level, uint32_t number)
+{
+    if (body->role == BODY_BRANCH)
+        return run_slots_frame(run_slots_of(node), number);
+    return run_collapse_frame(node, level, number);
+}
+
 static enum pl_code derive(struct run_core *core, struct run_node *node, struct pl_err *err)
 {
     if (!node->inner)
@@ -343,6 +361,8 @@ const struct run_kind run_kind_map = {
     .timer = run_inside_timer,
     .destroy = destroy,
     .fits = fits,
+    .placed = placed,
+    .find = find,
     .load = load,
     .derive = derive,
     .check = check,

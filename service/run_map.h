@@ -27,6 +27,8 @@ void run_collapse_finish(struct run_node *node);
 void run_collapse_branch(struct run_core *core, struct run_node *node, size_t index);
 /* The step of a group is final. */
 void run_collapse_ended(struct run_core *core, struct run_frame *frame, struct run_node *step);
+/* The frame of a group is over. */
+void run_collapse_frame_over(const struct run_frame *frame);
 /* The join is satisfied: branches that are not over, or never began, are inputs that give nothing.
  */
 void run_collapse_no_more(struct run_core *core, struct run_node *node);
@@ -37,6 +39,9 @@ void run_collapse_stop(struct run_core *core, struct run_node *node, enum cancel
 /* The last group's output; null when nothing was to be collapsed. A reference. */
 struct pl_value *run_collapse_value(const struct run_node *node);
 bool run_collapse_fits(const struct run_node *node, uint32_t level, uint32_t number);
+/* While loading: the group has this frame; and the frame it has, NULL: none. */
+void run_collapse_place(struct run_frame *frame);
+struct run_frame *run_collapse_frame(const struct run_node *node, uint32_t level, uint32_t number);
 void run_collapse_derive(struct run_core *core, struct run_node *node);
 
 #endif

@@ -142,6 +142,21 @@ void run_slots_stop(struct run_core *core, struct run_node *node, enum cancel_re
 
 /* ---- loading ---- */
 
+void run_slots_place(struct run_core *core, struct run_frame *frame)
+{
+    struct run_slot *slot = run_slots_get(core, run_slots_of(frame->owner), frame->number);
+
+    if (slot)
+        slot->frame = frame;
+}
+
+struct run_frame *run_slots_frame(const struct run_slots *slots, size_t index)
+{
+    const struct run_slot *slot = index < slots->n ? slot_at(slots, index) : NULL;
+
+    return slot ? slot->frame : NULL;
+}
+
 void run_slots_derive(struct run_core *core, struct run_node *node)
 {
     struct run_slots *slots = run_slots_of(node);

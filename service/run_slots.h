@@ -44,6 +44,9 @@ void run_slots_frame_over(struct run_core *core, struct run_frame *frame);
 void run_slots_stop(struct run_core *core, struct run_node *node, enum cancel_reason reason);
 /* The join is decided: branches that have not begun count as cancelled. */
 void run_slots_dismiss(struct run_node *node);
+/* While loading: the branch has this frame; and the frame it has, NULL: none. */
+void run_slots_place(struct run_core *core, struct run_frame *frame);
+struct run_frame *run_slots_frame(const struct run_slots *slots, size_t index);
 /* After loading: slots, counts and begun are found again from the frames. */
 void run_slots_derive(struct run_core *core, struct run_node *node);
 /* What must hold of them; NULL: it does. */

@@ -423,6 +423,20 @@ static void derive_values(struct run_core *core, struct run_node *node)
     }
 }
 
+static void placed(struct run_core *core, struct run_frame *frame)
+{
+    if (frame->body->role == BODY_BRANCH)
+        run_slots_place(core, frame);
+}
+
+static struct run_frame *find(const struct run_node *node, const struct step_body *body,
+                              uint32_t level, uint32_t number)
+{
+    (void)body;
+    (void)level;
+    return run_slots_frame(run_slots_of(node), number);
+}
+
 static enum pl_code derive(struct run_core *core, struct run_node *node, struct pl_err *err)
 {
     (void)err;
@@ -454,6 +468,8 @@ const struct run_kind run_kind_vote = {
     .timer = run_inside_timer,
     .destroy = destroy,
     .fits = fits,
+    .placed = placed,
+    .find = find,
     .load = load,
     .derive = derive,
     .check = check,
