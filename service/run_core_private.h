@@ -136,6 +136,10 @@ void run_node_handled(struct run_core *core, struct run_node *node, struct run_n
 bool run_node_is_branch(const struct run_node *node);
 /* Does a join's `accept` look at what this node gives? */
 bool run_node_is_judged(const struct run_node *node);
+/* The key or score of a vote's branch, once it was made; empty: none. JSON, borrowed. It is kept
+ * with the step's writes, under a name that no channel has. */
+#define RUN_KEY "$key"
+struct pl_str run_node_vote_key(const struct run_node *node);
 static inline bool run_node_is_final(const struct run_node *node)
 {
     return node_state_is_final(node->state);

@@ -190,7 +190,8 @@ static bool wants_key(const struct run_node *node)
     const struct run_node *up = run_node_is_branch(node) ? run_node_up(node) : NULL;
     const struct vote_config *vote;
 
-    if (!up || up->def->kind != STEP_VOTE || up->state != NODE_JOINING || node->memo)
+    if (!up || up->def->kind != STEP_VOTE || up->state != NODE_JOINING ||
+        run_node_vote_key(node).len)
         return false;
     vote = up->def->config.vote;
     return vote->key || vote->score;
@@ -211,6 +212,15 @@ static bool is_looked_at(const struct run_core *core, const struct run_node *nod
     return up->state == NODE_JOINING;
 }
 
+struct pl_str run_node_vote_key(const struct run_node *node)
+{
+    struct pl_str key = {0};
+
+    if (node->writes)
+        json_get(pl_value_text(node->writes), PL_STR(RUN_KEY), &key);
+    return key;
+}
+
 static void ask_finishing(struct run_core *core, struct run_node *node, enum run_eval_what what)
 {
     run_node_move(core, node, NODE_FINISHING);
@@ -222,7 +232,7 @@ static void finish(struct run_core *core, struct run_node *node)
 {
     if (wants_key(node))
         ask_finishing(core, node, RUN_EVAL_KEY);
-    else if (node->def->n_writes && !node->writes && is_looked_at(core, node))
+    else if (node->def->n_writes && is_looked_at(core, node))
         ask_finishing(core, node, RUN_EVAL_WRITES);
     else
         run_node_move(core, node, NODE_SUCCEEDED);
@@ -370,19 +380,52 @@ static void judged(struct run_core *core, struct run_node *node, const struct ru
             make_error(node, PL_ERR_NOT_ACCEPTED, "the join's `accept` is false for its result"));
 }
 
+/* A key goes in front of what is written to the state. NULL: no memory. */
+static struct pl_value *with_key(struct pl_str key, struct pl_str writes)
+{
+    struct pl_value *value;
+    struct json_iter it;
+    struct pl_buf out;
+
+    pl_buf_init(&out, SIZE_MAX / 2);
+    json_object_begin(&out);
+    json_add_raw(&out, RUN_KEY, key);
+    for (json_iter_init(&it, writes); json_type(writes) == JSON_OBJECT && json_iter_next(&it);) {
+        json_comma(&out);
+        pl_buf_str(&out, it.key);
+        pl_buf_char(&out, ':');
+        pl_buf_str(&out, it.value);
+    }
+    json_object_end(&out);
+    value = pl_value_take(&out);
+    pl_buf_finish(&out);
+    return value;
+}
+
 /* Its key or its writes were made, or could not be. */
 static void finished(struct run_core *core, struct run_node *node, struct run_event *event)
 {
-    struct pl_value **made = event->what == RUN_EVAL_KEY ? &node->memo : &node->writes;
+    struct pl_str made = event->value ? pl_value_text(event->value) : PL_STR("null");
+    struct pl_value *writes;
 
     if (event->err.code != PL_OK) {
         run_node_fail_with(core, node, event->err.code, event->err.message);
         return;
     }
-    pl_value_unref(made);
-    *made = event->value ? event->value : pl_value_null();
-    event->value = NULL;
-    finish(core, node);
+    if (event->what == RUN_EVAL_KEY)
+        writes = with_key(made, PL_STR("{}"));
+    else if (run_node_vote_key(node).len)
+        writes = with_key(run_node_vote_key(node), made);
+    else
+        writes = event->value ? pl_value_ref(event->value) : pl_value_null();
+    pl_value_unref(&node->writes);
+    node->writes = writes;
+    if (!writes)
+        core->out_of_memory = true;
+    else if (event->what == RUN_EVAL_KEY)
+        finish(core, node);
+    else
+        run_node_move(core, node, NODE_SUCCEEDED);
 }
 
 /* After a crash: what had been asked for is asked for again. */

@@ -80,8 +80,8 @@ bool run_tally_count(const struct run_node *node, struct pl_arena *arena, struct
     for (size_t i = 0; i < slots->n; i++) {
         struct join_branch branch = run_slots_branch(slots, i);
 
-        if (branch.counted && !add_vote(ret_tally, arena, pl_value_text(run_slots_key(slots, i)), i,
-                                        run_vote_weight(node, i)))
+        if (branch.counted &&
+            !add_vote(ret_tally, arena, run_slots_key(slots, i), i, run_vote_weight(node, i)))
             return false;
     }
     return true;
@@ -151,7 +151,7 @@ static bool rank(const struct run_node *node, struct pl_arena *arena, struct ran
     size_t count = 0;
 
     for (size_t i = 0; ranked && i < slots->n; i++) {
-        struct pl_str key = pl_value_text(run_slots_key(slots, i));
+        struct pl_str key = run_slots_key(slots, i);
 
         if (!run_slots_branch(slots, i).counted)
             continue;
@@ -193,7 +193,7 @@ int run_tally_best(const struct run_node *node, enum pl_code *ret_code)
 
     *ret_code = PL_ERR_NO_DECISION;
     for (size_t i = 0; i < slots->n; i++) {
-        struct pl_str score = pl_value_text(run_slots_key(slots, i));
+        struct pl_str score = run_slots_key(slots, i);
 
         if (!run_slots_branch(slots, i).counted)
             continue;
@@ -306,7 +306,7 @@ static size_t count_elements(const struct run_slots *slots)
     size_t count = 0;
 
     for (size_t i = 0; i < slots->n; i++) {
-        struct pl_str key = pl_value_text(run_slots_key(slots, i));
+        struct pl_str key = run_slots_key(slots, i);
 
         if (run_slots_branch(slots, i).counted)
             count += json_type(key) == JSON_ARRAY ? json_count(key) : 1;
@@ -331,7 +331,7 @@ void run_union_write(const struct run_slots *slots, struct pl_arena *arena, stru
         return;
     json_array_begin(out);
     for (size_t i = 0; i < slots->n; i++) {
-        struct pl_str key = pl_value_text(run_slots_key(slots, i));
+        struct pl_str key = run_slots_key(slots, i);
         struct json_iter it;
 
         if (!run_slots_branch(slots, i).counted)
