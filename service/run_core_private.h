@@ -128,6 +128,8 @@ bool run_node_is_open_inside(const struct run_node *node);
 void run_node_cancel_by_user(struct run_core *core, struct run_node *node);
 /* An evaluation came back; false when the node does not wait for it. */
 bool run_node_evaluated(struct run_core *core, struct run_node *node, struct run_event *event);
+/* The key it has as a branch of a vote, once it was made: JSON, borrowed. */
+bool run_node_vote_key(const struct run_node *node, struct pl_str *ret_key);
 /* After a crash, FINISHING with an output: what follows from it is asked for again. */
 void run_node_recover_finishing(struct run_core *core, struct run_node *node);
 /* Its handler is over. */
@@ -136,10 +138,6 @@ void run_node_handled(struct run_core *core, struct run_node *node, struct run_n
 bool run_node_is_branch(const struct run_node *node);
 /* Does a join's `accept` look at what this node gives? */
 bool run_node_is_judged(const struct run_node *node);
-/* The key or score of a vote's branch, once it was made; empty: none. JSON, borrowed. It is kept
- * with the step's writes, under a name that no channel has. */
-#define RUN_KEY "$key"
-struct pl_str run_node_vote_key(const struct run_node *node);
 static inline bool run_node_is_final(const struct run_node *node)
 {
     return node_state_is_final(node->state);

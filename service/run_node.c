@@ -184,14 +184,23 @@ bool run_node_is_judged(const struct run_node *node)
     return up && up->def->join.accept && up->state == NODE_JOINING;
 }
 
+/* The key of a vote's branch stands among its writes, under a name that no channel has: what it
+ * remembers (memo) is its own kind's. */
+static const struct pl_str key_name = {.ptr = ".key", .len = 4};
+
+bool run_node_vote_key(const struct run_node *node, struct pl_str *ret_key)
+{
+    return node->writes && json_get(pl_value_text(node->writes), key_name, ret_key);
+}
+
 /* The branch of a vote that is to be counted needs its key. */
 static bool wants_key(const struct run_node *node)
 {
     const struct run_node *up = run_node_is_branch(node) ? run_node_up(node) : NULL;
     const struct vote_config *vote;
+    struct pl_str key;
 
-    if (!up || up->def->kind != STEP_VOTE || up->state != NODE_JOINING ||
-        run_node_vote_key(node).len)
+    if (!up || up->def->kind != STEP_VOTE || up->state != NODE_JOINING || run_node_vote_key(node, &key))
         return false;
     vote = up->def->config.vote;
     return vote->key || vote->score;
@@ -212,13 +221,12 @@ static bool is_looked_at(const struct run_core *core, const struct run_node *nod
     return up->state == NODE_JOINING;
 }
 
-struct pl_str run_node_vote_key(const struct run_node *node)
+static bool has_written(const struct run_node *node)
 {
-    struct pl_str key = {0};
+    struct pl_str value;
 
-    if (node->writes)
-        json_get(pl_value_text(node->writes), PL_STR(RUN_KEY), &key);
-    return key;
+    return node->writes &&
+           json_get(pl_value_text(node->writes), node->def->writes[0].channel->name, &value);
 }
 
 static void ask_finishing(struct run_core *core, struct run_node *node, enum run_eval_what what)
@@ -232,7 +240,7 @@ static void finish(struct run_core *core, struct run_node *node)
 {
     if (wants_key(node))
         ask_finishing(core, node, RUN_EVAL_KEY);
-    else if (node->def->n_writes && is_looked_at(core, node))
+    else if (node->def->n_writes && !has_written(node) && is_looked_at(core, node))
         ask_finishing(core, node, RUN_EVAL_WRITES);
     else
         run_node_move(core, node, NODE_SUCCEEDED);
@@ -257,6 +265,11 @@ void run_node_succeed(struct run_core *core, struct run_node *node, struct pl_va
         run_node_fail_with(core, node, PL_ERR_TOO_LARGE,
                            "its output is nested over 200 deep; a value that holds the one before "
                            "grows with every turn");
+        return;
+    }
+    if (refused && node->reason != CANCEL_NONE) { /* it was stopped, and this is of no use */
+        pl_value_unref(&output);
+        run_node_move(core, node, NODE_CANCELLED);
         return;
     }
     if (refused) {
@@ -380,8 +393,8 @@ static void judged(struct run_core *core, struct run_node *node, const struct ru
             make_error(node, PL_ERR_NOT_ACCEPTED, "the join's `accept` is false for its result"));
 }
 
-/* A key goes in front of what is written to the state. NULL: no memory. */
-static struct pl_value *with_key(struct pl_str key, struct pl_str writes)
+/* The writes with the key among them; either may be missing. NULL: no memory. */
+static struct pl_value *with_key(const struct pl_str *key, const struct pl_value *writes)
 {
     struct pl_value *value;
     struct json_iter it;
@@ -389,8 +402,9 @@ static struct pl_value *with_key(struct pl_str key, struct pl_str writes)
 
     pl_buf_init(&out, SIZE_MAX / 2);
     json_object_begin(&out);
-    json_add_raw(&out, RUN_KEY, key);
-    for (json_iter_init(&it, writes); json_type(writes) == JSON_OBJECT && json_iter_next(&it);) {
+    if (key)
+        json_add_raw(&out, key_name.ptr, *key);
+    for (json_iter_init(&it, pl_value_text(writes)); writes && json_iter_next(&it);) {
         json_comma(&out);
         pl_buf_str(&out, it.key);
         pl_buf_char(&out, ':');
@@ -402,27 +416,29 @@ static struct pl_value *with_key(struct pl_str key, struct pl_str writes)
     return value;
 }
 
-/* Its key or its writes were made, or could not be. */
+/* Its key or its writes were made, or could not be. The key comes first. */
 static void finished(struct run_core *core, struct run_node *node, struct run_event *event)
 {
-    struct pl_str made = event->value ? pl_value_text(event->value) : PL_STR("null");
-    struct pl_value *writes;
+    struct pl_str key = pl_value_text(event->value);
+    struct pl_value *made = NULL;
 
     if (event->err.code != PL_OK) {
         run_node_fail_with(core, node, event->err.code, event->err.message);
         return;
     }
     if (event->what == RUN_EVAL_KEY)
-        writes = with_key(made, PL_STR("{}"));
-    else if (run_node_vote_key(node).len)
-        writes = with_key(run_node_vote_key(node), made);
+        made = with_key(&key, NULL);
+    else if (run_node_vote_key(node, &key))
+        made = with_key(&key, event->value);
     else
-        writes = event->value ? pl_value_ref(event->value) : pl_value_null();
-    pl_value_unref(&node->writes);
-    node->writes = writes;
-    if (!writes)
+        made = event->value ? pl_value_ref(event->value) : pl_value_null();
+    if (!made) {
         core->out_of_memory = true;
-    else if (event->what == RUN_EVAL_KEY)
+        return;
+    }
+    pl_value_unref(&node->writes);
+    node->writes = made;
+    if (event->what == RUN_EVAL_KEY)
         finish(core, node);
     else
         run_node_move(core, node, NODE_SUCCEEDED);
@@ -539,7 +555,8 @@ static void cancel_one(struct run_core *core, struct run_node *node, enum cancel
     }
 }
 
-/* What it owns. A frame that was stopped stays in the list: freeing comes later. */
+/* What it owns, also frames that are over: something deeper may have been left to drain in them. A
+ * frame that was stopped stays in the list: freeing comes later. */
 static void cancel_frames(struct run_core *core, struct run_node *node, enum cancel_reason reason)
 {
     struct pl_list *next;
@@ -549,8 +566,7 @@ static void cancel_frames(struct run_core *core, struct run_node *node, enum can
         struct run_frame *frame = pl_container_of(link, struct run_frame, link);
 
         next = link->next;
-        if (!frame->over)
-            run_frame_cancel(core, frame, reason);
+        run_frame_cancel(core, frame, reason);
     }
 }
 

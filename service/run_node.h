@@ -51,8 +51,7 @@ struct run_node {
     struct node_join *join;               /* of a kind that joins, once it started */
     struct run_inner *inner;              /* kinds with bodies, once they started */
     struct pl_value *memo;                /* what it found out and must not find out again */
-    struct pl_value *writes;              /* what it wrote to the state: object by channel; and the
-                                             key of a vote's branch */
+    struct pl_value *writes;              /* what it wrote to the state: object by channel */
     struct pl_value *output;              /* final output, or the result an ACCEPTING looks at */
     struct pl_value *error; /* problem object. FAILED: for good. BACKOFF, HELD, CALLING: of the last
                                attempt, if any. HANDLING, DEFAULTING, STOPPING by deadline, CLOSING:

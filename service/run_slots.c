@@ -74,13 +74,11 @@ struct pl_str run_slots_key(const struct run_slots *slots, size_t index)
 {
     const struct run_slot *slot = slot_at(slots, index);
     const struct run_node *node = slot && slot->frame ? run_frame_step(slot->frame) : NULL;
-    struct pl_str key = node ? run_node_vote_key(node) : pl_str_n(NULL, 0);
+    struct pl_str key;
 
-    if (slot && slot->key) /* also a score, which comes after the branch */
-        return pl_value_text(slot->key);
     if (node)
-        return key.len ? key : pl_value_text(node->output);
-    return slot ? pl_value_text(slot->output) : PL_STR("null");
+        return run_node_vote_key(node, &key) ? key : pl_value_text(node->output);
+    return pl_value_text(slot && slot->key ? slot->key : slot ? slot->output : NULL);
 }
 
 void run_slots_begin(struct run_core *core, struct run_node *owner, const struct step_body *body,
@@ -101,7 +99,7 @@ void run_slots_begin(struct run_core *core, struct run_node *owner, const struct
 
 static void copy(struct run_core *core, struct run_slot *slot, const struct run_node *node)
 {
-    struct pl_str key = run_node_vote_key(node);
+    struct pl_str key;
 
     slot->state = node->state;
     slot->counted = node->counted;
@@ -109,11 +107,11 @@ static void copy(struct run_core *core, struct run_slot *slot, const struct run_
     slot->output = pl_value_ref(node->output);
     if (node->state == NODE_FAILED)
         slot->error = pl_value_ref(node->error);
+    if (run_node_vote_key(node, &key)) {
+        slot->key = pl_value_new(key);
+        core->out_of_memory |= !slot->key;
+    }
     slot->frame = NULL;
-    if (!key.len || slot->key)
-        return;
-    slot->key = pl_value_new(key);
-    core->out_of_memory |= !slot->key;
 }
 
 void run_slots_frame_over(struct run_core *core, struct run_frame *frame)

@@ -58,11 +58,11 @@ struct store_step {
     struct pl_str model;
     struct pl_value *output, *error; /* error: a problem object */
     /* What the step found out on its way and must not find out again (the items of a map, what a
-     * person is asked): JSON, told apart by the run core. To write,
-     * NULL leaves what is there: it is set once or seldom, the row often. */
+     * person is asked): JSON, told apart by the run core. To write, NULL leaves what is there: it
+     * is set once or seldom, the row often. */
     struct pl_value *memo;
-    /* What it wrote to the state: JSON object by channel; and, as "$key", the key or score of a
-     * vote's branch. The same. */
+    /* What it wrote to the state: JSON object by channel; of the branch of a vote its key as well, as
+     * ".key", which no channel is called. NULL: the same. */
     struct pl_value *writes;
     struct pl_str reason;
     struct pl_str join; /* JSON object or empty */
