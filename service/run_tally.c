@@ -65,9 +65,8 @@ bool run_tally_count(const struct run_node *node, struct pl_arena *arena, struct
     for (size_t i = 0; i < slots->n; i++) {
         struct join_branch branch = run_slots_branch(slots, i);
 
-        if (branch.counted &&
-            !add_vote(ret_tally, arena, slots->n, run_slots_key(slots, i), i,
-                      run_vote_weight(node, i)))
+        if (branch.counted && !add_vote(ret_tally, arena, slots->n, run_slots_key(slots, i), i,
+                                        run_vote_weight(node, i)))
             return false;
     }
     return true;
