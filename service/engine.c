@@ -73,6 +73,24 @@ static void engine_gone(struct engine *engine, struct run_exec *exec)
     pl_mutex_unlock(&engine->lock);
 }
 
+/* A loop's thread. */
+static void engine_idle(struct engine *engine, bool idle)
+{
+    pl_mutex_lock(&engine->lock);
+    engine->idle += idle ? 1 : (size_t)-1;
+    pl_mutex_unlock(&engine->lock);
+}
+
+size_t engine_going(struct engine *engine)
+{
+    size_t going;
+
+    pl_mutex_lock(&engine->lock);
+    going = engine->running - engine->idle;
+    pl_mutex_unlock(&engine->lock);
+    return going;
+}
+
 size_t engine_running(struct engine *engine)
 {
     size_t running;
@@ -256,6 +274,7 @@ static void engine_init_env(struct engine *engine, const struct engine_options *
         .bus = engine->bus,
         .jq = engine->jq,
         .clock = clock,
+        .idle = engine_idle,
         .gone = engine_gone,
         .steps =
             {

@@ -143,6 +143,8 @@ enum pl_code engine_compare_answer(struct engine *engine, const struct engine_an
 
 /* Runs that are going on here. */
 size_t engine_running(struct engine *engine);
+/* The same without those that wait for a person, or for their turn, and for nothing else. */
+size_t engine_going(struct engine *engine);
 
 /* Where to watch runs. */
 struct bus *engine_bus(struct engine *engine);

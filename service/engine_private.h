@@ -30,6 +30,7 @@ struct engine {
     struct pl_cond changed;  /* running fell, or stop_draining was set */
     struct pl_list *buckets; /* guarded by lock: run_execs by id */
     size_t running;          /* guarded by lock */
+    size_t idle;             /* guarded by lock: those of them that wait for people or their turn */
     size_t starting;         /* guarded by lock: places taken for runs not in the table yet */
     bool closing;            /* guarded by lock: no new runs */
     bool stop_draining;      /* guarded by lock */

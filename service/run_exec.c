@@ -315,6 +315,13 @@ static void exec_set_timer(struct run_exec *exec)
         loop_timer_clear(exec->home, &exec->timer);
 }
 
+static void exec_tell_idle(struct run_exec *exec, bool idle)
+{
+    if (idle != exec->idle)
+        exec->env->idle(exec->env->engine, idle);
+    exec->idle = idle;
+}
+
 static void exec_activate(struct run_exec *exec)
 {
     struct run_event answer;
@@ -344,6 +351,7 @@ static void exec_activate(struct run_exec *exec)
         run_answers_settle(exec);
         run_calls_start_all(exec);
         exec_set_timer(exec);
+        exec_tell_idle(exec, exec->queued || run_core_waits(exec->core));
     }
     pl_arena_reset(exec->scratch);
 }
@@ -502,6 +510,7 @@ static void exec_maybe_free(struct run_exec *exec)
         exec->commits_open || exec->turn_queued)
         return;
     loop_timer_clear(home, &exec->timer);
+    exec_tell_idle(exec, false);
     /* gone first: whoever is told of the end does not find the run among those going on */
     exec->env->gone(exec->env->engine, exec);
     run_answers_drop(exec);

@@ -27,6 +27,9 @@ struct run_env {
     struct jq_pool *jq; /* NULL: expressions that need it fail */
     struct step_env steps;
     const struct pl_clock *clock;
+    /* Any loop thread: the run waits for people or for its turn, and for nothing else; or does not
+     * any more. */
+    void (*idle)(struct engine *engine, bool idle);
     /* Any loop thread: the run is over or was dropped; the exec is freed after this. */
     void (*gone)(struct engine *engine, struct run_exec *exec);
 };

@@ -177,7 +177,7 @@ static int open_engine(struct session *session)
         .providers = session->config->providers,
         .policy = session->config->policy,
         .max_step_output = session->config->step_output_bytes,
-        .adopt = db != NULL,
+        .adopt = db || cli_get(session->args, "thread"),
         .until_exit = true,
     };
     bool resume = cli_get(session->args, "resume") != NULL;
@@ -193,7 +193,8 @@ static int open_engine(struct session *session)
         options.loops = (unsigned)count;
     }
     session->url = db;
-    if (!db && run_place_url(session->id, resume, session->arena, &session->url, &err) != PL_OK)
+    if (!db && run_place_url(session->id, cli_get(session->args, "thread"), resume, session->arena,
+                             &session->url, &err) != PL_OK)
         return fail(&err);
     options.db = session->url;
     /* the run to resume is loaded by name below, with its callbacks; the others are left */
@@ -294,6 +295,28 @@ static int resume(struct session *session, const struct engine_run_request *requ
     }
 }
 
+/* A run of the thread that waits for a person keeps the turn: a new one would wait for ever. */
+static bool thread_is_free(struct session *session, const char *thread)
+{
+    struct store_run_filter filter = {.thread = pl_str(thread), .status = PL_STR("waiting")};
+    struct pl_str data, run, id;
+    struct pl_err err = {0};
+    struct pl_buf page;
+    bool waits;
+
+    pl_buf_init(&page, SIZE_MAX / 2);
+    waits = engine_write_runs(session->engine, TENANT, &filter, 1, &page, &err) == PL_OK &&
+            json_get(pl_buf_view(&page), PL_STR("data"), &data) && json_at(data, 0, &run) &&
+            json_get(run, PL_STR("id"), &id);
+    if (waits)
+        cli_usage_error(
+            "run %.*s of this thread waits for a person and has the turn; go on with it "
+            "first: add --resume",
+            (int)id.len - 2, id.ptr + 1);
+    pl_buf_finish(&page);
+    return !waits;
+}
+
 static int start(struct session *session)
 {
     struct engine_run_request request = {
@@ -310,6 +333,8 @@ static int start(struct session *session)
 
     if (cli_get(session->args, "resume"))
         return resume(session, &request);
+    if (thread && !thread_is_free(session, thread))
+        return EXIT_USAGE;
     request.thread = thread ? pl_str(thread) : (struct pl_str){0};
     request.input = session->input;
     doc_problems_init(&problems, session->arena);
@@ -422,17 +447,17 @@ static void follow(struct session *session)
     progress_end(session->progress, pl_clock_now(pl_clock_real()));
 }
 
-/* Other unfinished runs of the --db go on too; wait for them. */
+/* Other unfinished runs of the --db go on too; wait for them, but not for people. */
 static void finish_adopted(struct session *session)
 {
-    size_t others = engine_running(session->engine);
+    size_t others = engine_going(session->engine);
 
     if (others && session->mode != PROGRESS_QUIET)
         fprintf(
             stderr,
             "also finishing %zu unfinished runs of this database (Ctrl-C leaves them for later)\n",
             others);
-    while (session->interrupts == 0 && engine_running(session->engine)) {
+    while (session->interrupts == 0 && engine_going(session->engine)) {
         struct pollfd fd = {.fd = session->signals, .events = POLLIN};
 
         poll(&fd, 1, REDRAW_MS);
@@ -494,10 +519,12 @@ static void interrupt(struct session *session)
 static void print_resume(const struct session *session)
 {
     const char *db = cli_get(session->args, "db"), *config = cli_get(session->args, "config");
+    const char *thread = cli_get(session->args, "thread");
 
-    fprintf(stderr, "plait: unfinished; go on with: plait run%s%s --resume %s%s%s%s%s\n",
+    fprintf(stderr, "plait: unfinished; go on with: plait run%s%s --resume %s%s%s%s%s%s%s\n",
             *file_operand(session) ? " " : "", file_operand(session), session->id,
-            db ? " --db " : "", db ? db : "", config ? " --config " : "", config ? config : "");
+            db ? " --db " : "", db ? db : "", thread ? " --thread " : "", thread ? thread : "",
+            config ? " --config " : "", config ? config : "");
 }
 
 /* The run with its steps; empty when it cannot be read (then the error is told). */
