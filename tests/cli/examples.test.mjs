@@ -56,7 +56,7 @@ test('a run of review-analysis takes its reviews from a file, thousands of them'
 test('a conversation remembers what was said before, in its own thread', limit, async (t) => {
     const home = place(t);
     const say = async (message, thread) => {
-        const args = ['--model', 'sim/echo', '-i', `message=${message}`, '--thread', thread, '--db', `sqlite:${home.path('talk.db')}`, '-q'];
+        const args = ['--model', 'sim/echo', '-i', `message=${message}`, '--thread', thread, '-q'];
         const result = await run(t, home, ['run', path.join(folder, 'conversation.yaml'), ...args]);
         assert.equal(result.code, 0, result.err);
         return JSON.parse(result.out);
