@@ -128,6 +128,8 @@ bool run_node_is_open_inside(const struct run_node *node);
 void run_node_cancel_by_user(struct run_core *core, struct run_node *node);
 /* An evaluation came back; false when the node does not wait for it. */
 bool run_node_evaluated(struct run_core *core, struct run_node *node, struct run_event *event);
+/* The key it has as a branch of a vote, once it was made: JSON, borrowed. */
+bool run_node_vote_key(const struct run_node *node, struct pl_str *ret_key);
 /* After a crash, FINISHING with an output: what follows from it is asked for again. */
 void run_node_recover_finishing(struct run_core *core, struct run_node *node);
 /* Its handler is over. */

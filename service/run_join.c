@@ -207,7 +207,8 @@ struct pl_str run_join_report(const struct run_node *node, struct pl_arena *aren
         json_add_string(&out, "code", pl_str(pl_code_text(join->code)));
     else
         json_add_null(&out, "code");
-    if (def->kind == STEP_VOTE && join->decided && node->inner)
+    /* while it is closing its scores may still come in, one by one */
+    if (def->kind == STEP_VOTE && join->decided && node->inner && node->state != NODE_CLOSING)
         run_tally_write(node, arena, &out);
     json_object_end(&out);
     report = pl_buf_failed(&out) ? pl_str_n(NULL, 0) : pl_arena_str(arena, pl_buf_view(&out));

@@ -255,14 +255,15 @@ static enum pl_code place_row(struct loader *load, const struct store_step *row,
     return PL_OK;
 }
 
-/* A step's path is shorter than those of the steps inside it, so in this order it comes first. */
+/* A step's path is shorter than those of the steps inside it, so in this order it comes first; and
+ * of two turns the earlier one, whatever order the rows come in. */
 static int by_length(const void *a, const void *b)
 {
     const struct store_step *const *x = a, *const *y = b;
 
     if ((*x)->path.len != (*y)->path.len)
         return (*x)->path.len < (*y)->path.len ? -1 : 1;
-    return *x < *y ? -1 : *x > *y;
+    return memcmp((*x)->path.ptr, (*y)->path.ptr, (*x)->path.len);
 }
 
 static enum pl_code load_steps(struct loader *load, const struct store_step *steps, size_t n_steps)

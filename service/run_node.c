@@ -184,13 +184,23 @@ bool run_node_is_judged(const struct run_node *node)
     return up && up->def->join.accept && up->state == NODE_JOINING;
 }
 
+/* The key of a vote's branch stands among its writes, under a name that no channel has: what it
+ * remembers (memo) is its own kind's. */
+static const struct pl_str key_name = {.ptr = ".key", .len = 4};
+
+bool run_node_vote_key(const struct run_node *node, struct pl_str *ret_key)
+{
+    return node->writes && json_get(pl_value_text(node->writes), key_name, ret_key);
+}
+
 /* The branch of a vote that is to be counted needs its key. */
 static bool wants_key(const struct run_node *node)
 {
     const struct run_node *up = run_node_is_branch(node) ? run_node_up(node) : NULL;
     const struct vote_config *vote;
+    struct pl_str key;
 
-    if (!up || up->def->kind != STEP_VOTE || up->state != NODE_JOINING || node->memo)
+    if (!up || up->def->kind != STEP_VOTE || up->state != NODE_JOINING || run_node_vote_key(node, &key))
         return false;
     vote = up->def->config.vote;
     return vote->key || vote->score;
@@ -211,6 +221,14 @@ static bool is_looked_at(const struct run_core *core, const struct run_node *nod
     return up->state == NODE_JOINING;
 }
 
+static bool has_written(const struct run_node *node)
+{
+    struct pl_str value;
+
+    return node->writes &&
+           json_get(pl_value_text(node->writes), node->def->writes[0].channel->name, &value);
+}
+
 static void ask_finishing(struct run_core *core, struct run_node *node, enum run_eval_what what)
 {
     run_node_move(core, node, NODE_FINISHING);
@@ -222,7 +240,7 @@ static void finish(struct run_core *core, struct run_node *node)
 {
     if (wants_key(node))
         ask_finishing(core, node, RUN_EVAL_KEY);
-    else if (node->def->n_writes && !node->writes && is_looked_at(core, node))
+    else if (node->def->n_writes && !has_written(node) && is_looked_at(core, node))
         ask_finishing(core, node, RUN_EVAL_WRITES);
     else
         run_node_move(core, node, NODE_SUCCEEDED);
@@ -247,6 +265,11 @@ void run_node_succeed(struct run_core *core, struct run_node *node, struct pl_va
         run_node_fail_with(core, node, PL_ERR_TOO_LARGE,
                            "its output is nested over 200 deep; a value that holds the one before "
                            "grows with every turn");
+        return;
+    }
+    if (refused && node->reason != CANCEL_NONE) { /* it was stopped, and this is of no use */
+        pl_value_unref(&output);
+        run_node_move(core, node, NODE_CANCELLED);
         return;
     }
     if (refused) {
@@ -370,19 +393,55 @@ static void judged(struct run_core *core, struct run_node *node, const struct ru
             make_error(node, PL_ERR_NOT_ACCEPTED, "the join's `accept` is false for its result"));
 }
 
-/* Its key or its writes were made, or could not be. */
+/* The writes with the key among them; either may be missing. NULL: no memory. */
+static struct pl_value *with_key(const struct pl_str *key, const struct pl_value *writes)
+{
+    struct pl_value *value;
+    struct json_iter it;
+    struct pl_buf out;
+
+    pl_buf_init(&out, SIZE_MAX / 2);
+    json_object_begin(&out);
+    if (key)
+        json_add_raw(&out, key_name.ptr, *key);
+    for (json_iter_init(&it, pl_value_text(writes)); writes && json_iter_next(&it);) {
+        json_comma(&out);
+        pl_buf_str(&out, it.key);
+        pl_buf_char(&out, ':');
+        pl_buf_str(&out, it.value);
+    }
+    json_object_end(&out);
+    value = pl_value_take(&out);
+    pl_buf_finish(&out);
+    return value;
+}
+
+/* Its key or its writes were made, or could not be. The key comes first. */
 static void finished(struct run_core *core, struct run_node *node, struct run_event *event)
 {
-    struct pl_value **made = event->what == RUN_EVAL_KEY ? &node->memo : &node->writes;
+    struct pl_str key = pl_value_text(event->value);
+    struct pl_value *made = NULL;
 
     if (event->err.code != PL_OK) {
         run_node_fail_with(core, node, event->err.code, event->err.message);
         return;
     }
-    pl_value_unref(made);
-    *made = event->value ? event->value : pl_value_null();
-    event->value = NULL;
-    finish(core, node);
+    if (event->what == RUN_EVAL_KEY)
+        made = with_key(&key, NULL);
+    else if (run_node_vote_key(node, &key))
+        made = with_key(&key, event->value);
+    else
+        made = event->value ? pl_value_ref(event->value) : pl_value_null();
+    if (!made) {
+        core->out_of_memory = true;
+        return;
+    }
+    pl_value_unref(&node->writes);
+    node->writes = made;
+    if (event->what == RUN_EVAL_KEY)
+        finish(core, node);
+    else
+        run_node_move(core, node, NODE_SUCCEEDED);
 }
 
 /* After a crash: what had been asked for is asked for again. */
@@ -496,7 +555,8 @@ static void cancel_one(struct run_core *core, struct run_node *node, enum cancel
     }
 }
 
-/* What it owns. A frame that was stopped stays in the list: freeing comes later. */
+/* What it owns, also frames that are over: something deeper may have been left to drain in them. A
+ * frame that was stopped stays in the list: freeing comes later. */
 static void cancel_frames(struct run_core *core, struct run_node *node, enum cancel_reason reason)
 {
     struct pl_list *next;
@@ -506,8 +566,7 @@ static void cancel_frames(struct run_core *core, struct run_node *node, enum can
         struct run_frame *frame = pl_container_of(link, struct run_frame, link);
 
         next = link->next;
-        if (!frame->over)
-            run_frame_cancel(core, frame, reason);
+        run_frame_cancel(core, frame, reason);
     }
 }
 

@@ -70,16 +70,15 @@ struct join_branch run_slots_branch(const struct run_slots *slots, size_t index)
                                 .error = slot->error};
 }
 
-const struct pl_value *run_slots_key(const struct run_slots *slots, size_t index)
+struct pl_str run_slots_key(const struct run_slots *slots, size_t index)
 {
     const struct run_slot *slot = slot_at(slots, index);
     const struct run_node *node = slot && slot->frame ? run_frame_step(slot->frame) : NULL;
+    struct pl_str key;
 
     if (node)
-        return node->memo ? node->memo : node->output;
-    if (!slot)
-        return NULL;
-    return slot->key ? slot->key : slot->output;
+        return run_node_vote_key(node, &key) ? key : pl_value_text(node->output);
+    return pl_value_text(slot && slot->key ? slot->key : slot ? slot->output : NULL);
 }
 
 void run_slots_begin(struct run_core *core, struct run_node *owner, const struct step_body *body,
@@ -98,15 +97,20 @@ void run_slots_begin(struct run_core *core, struct run_node *owner, const struct
     run_frame_begin(core, frame);
 }
 
-static void copy(struct run_slot *slot, const struct run_node *node)
+static void copy(struct run_core *core, struct run_slot *slot, const struct run_node *node)
 {
+    struct pl_str key;
+
     slot->state = node->state;
     slot->counted = node->counted;
     slot->handled = node->handled;
     slot->output = pl_value_ref(node->output);
     if (node->state == NODE_FAILED)
         slot->error = pl_value_ref(node->error);
-    slot->key = pl_value_ref(node->memo);
+    if (run_node_vote_key(node, &key)) {
+        slot->key = pl_value_new(key);
+        core->out_of_memory |= !slot->key;
+    }
     slot->frame = NULL;
 }
 
@@ -115,7 +119,7 @@ void run_slots_frame_over(struct run_core *core, struct run_frame *frame)
     struct run_slot *slot = run_slots_get(core, run_slots_of(frame->owner), frame->number);
 
     if (slot)
-        copy(slot, run_frame_step(frame));
+        copy(core, slot, run_frame_step(frame));
 }
 
 void run_slots_dismiss(struct run_node *node)
@@ -177,7 +181,7 @@ void run_slots_derive(struct run_core *core, struct run_node *node)
             run_branches_count(node->join, run_frame_step(frame));
         slot->frame = frame;
         if (frame->over)
-            copy(slot, run_frame_step(frame));
+            copy(core, slot, run_frame_step(frame));
     }
     node->join->total = (unsigned)slots->n;
     if (node->join->decided)

@@ -34,7 +34,7 @@ struct run_slot *run_slots_get(struct run_core *core, struct run_slots *slots, s
 /* How a branch stands; one that has not begun is WAITING. */
 struct join_branch run_slots_branch(const struct run_slots *slots, size_t index);
 /* The key a branch has in a vote. Borrowed. */
-const struct pl_value *run_slots_key(const struct run_slots *slots, size_t index);
+struct pl_str run_slots_key(const struct run_slots *slots, size_t index);
 /* Begins branch `index` in a new frame of `body`; the value is taken. */
 void run_slots_begin(struct run_core *core, struct run_node *owner, const struct step_body *body,
                      size_t index, struct pl_value *value);

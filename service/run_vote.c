@@ -412,6 +412,8 @@ static void derive_values(struct run_core *core, struct run_node *node)
             vote_of(node)->scoring++;
             continue;
         }
+        if (step->state != NODE_SUCCEEDED && !step->handled)
+            continue;
         slot = run_slots_get(core, run_slots_of(node), frame->number);
         score = pl_value_text(step->output);
         if (json_type(score) == JSON_OBJECT && !json_get(score, PL_STR("score"), &score))

@@ -58,10 +58,12 @@ struct store_step {
     struct pl_str model;
     struct pl_value *output, *error; /* error: a problem object */
     /* What the step found out on its way and must not find out again (the items of a map, what a
-     * person is asked, the key of a vote's branch): JSON, told apart by the run core. To write,
-     * NULL leaves what is there: it is set once or seldom, the row often. */
+     * person is asked): JSON, told apart by the run core. To write, NULL leaves what is there: it
+     * is set once or seldom, the row often. */
     struct pl_value *memo;
-    struct pl_value *writes; /* what it wrote to the state: JSON object by channel. The same. */
+    /* What it wrote to the state: JSON object by channel; of the branch of a vote its key as well, as
+     * ".key", which no channel is called. NULL: the same. */
+    struct pl_value *writes;
     struct pl_str reason;
     struct pl_str join; /* JSON object or empty */
     struct store_usage usage;

@@ -3,17 +3,32 @@
  * the real store. Called by world.c. */
 #include "tests/sim/sim.h"
 
+#include "service/run_agent.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 
 /* ---- rows that own their strings ---- */
 
-static void row_finish(struct sim_row *row)
+void sim_row_drop(struct sim_row **row)
 {
-    pl_value_unref(&row->row.output);
-    pl_value_unref(&row->row.error);
-    free(row->text);
-    *row = (struct sim_row){0};
+    struct sim_row *gone = *row;
+
+    *row = NULL;
+    if (!gone || --gone->refs > 0)
+        return;
+    pl_value_unref(&gone->row.output);
+    pl_value_unref(&gone->row.error);
+    pl_value_unref(&gone->row.memo);
+    pl_value_unref(&gone->row.writes);
+    free(gone);
+}
+
+static struct sim_row *row_keep(struct sim_row *row)
+{
+    if (row)
+        row->refs++;
+    return row;
 }
 
 static struct pl_str keep(char **cursor, struct pl_str text)
@@ -26,24 +41,38 @@ static struct pl_str keep(char **cursor, struct pl_str text)
     return kept;
 }
 
-static void row_copy(struct sim_row *to, const struct store_step *from)
+/* Kind, status, phase and model are texts that outlive the run; the path is the step's own. */
+static struct sim_row *row_copy(const struct sim_step *step, const struct store_step *from)
 {
-    char *cursor;
+    struct sim_row *row = sim_alloc(1, sizeof(*row) + from->reason.len + from->join.len + 1);
+    char *cursor = row->text;
 
-    to->row = *from;
-    cursor = to->text =
-        sim_alloc(from->path.len + from->kind.len + from->status.len + from->phase.len +
-                      from->model.len + from->reason.len + from->join.len + 1,
-                  1);
-    to->row.path = keep(&cursor, from->path);
-    to->row.kind = keep(&cursor, from->kind);
-    to->row.status = keep(&cursor, from->status);
-    to->row.phase = keep(&cursor, from->phase);
-    to->row.model = keep(&cursor, from->model);
-    to->row.reason = keep(&cursor, from->reason);
-    to->row.join = keep(&cursor, from->join);
-    to->row.output = pl_value_ref(from->output);
-    to->row.error = pl_value_ref(from->error);
+    row->refs = 1;
+    row->row = *from;
+    row->row.path = step->path;
+    row->row.reason = keep(&cursor, from->reason);
+    row->row.join = keep(&cursor, from->join);
+    row->row.output = pl_value_ref(from->output);
+    row->row.error = pl_value_ref(from->error);
+    row->row.memo = pl_value_ref(from->memo);
+    row->row.writes = pl_value_ref(from->writes);
+    return row;
+}
+
+void sim_take_row(struct sim_run *run, struct sim_step *step, const struct run_node *node)
+{
+    struct store_step row = {0};
+
+    if (!step->touched) {
+        step->touched = true;
+        run->touched =
+            sim_grow(run->touched, run->n_touched, &run->touched_capacity, sizeof(*run->touched));
+        run->touched[run->n_touched++] = step->id;
+    }
+    pl_arena_reset(run->arena);
+    run_core_step_row(run->core, node, run->arena, &row);
+    sim_row_drop(&step->last);
+    step->last = row_copy(step, &row);
 }
 
 static void run_row_finish(struct store_run *row)
@@ -51,19 +80,25 @@ static void run_row_finish(struct store_run *row)
     pl_value_unref(&row->output);
     pl_value_unref(&row->error);
     free((void *)(uintptr_t)row->reason.ptr);
+    free((void *)(uintptr_t)row->options.ptr);
     *row = (struct store_run){0};
 }
 
-/* Status and phase are static texts of run_states; only the reason needs a copy. */
+static struct pl_str duplicate(struct pl_str text)
+{
+    char *copy = sim_alloc(text.len + 1, 1);
+
+    if (text.len)
+        memcpy(copy, text.ptr, text.len);
+    return pl_str_n(copy, text.len);
+}
+
+/* Status and phase are static texts of run_states; reason and options need a copy. */
 static void run_row_copy(struct store_run *to, const struct store_run *from)
 {
-    char *cursor = sim_alloc(from->reason.len + 1, 1);
-
     *to = *from;
-    to->reason.ptr = cursor;
-    to->reason = (struct pl_str){.ptr = cursor, .len = from->reason.len};
-    if (from->reason.len)
-        memcpy(cursor, from->reason.ptr, from->reason.len);
+    to->reason = duplicate(from->reason);
+    to->options = duplicate(from->options);
     to->output = pl_value_ref(from->output);
     to->error = pl_value_ref(from->error);
 }
@@ -91,6 +126,9 @@ static uint64_t row_hash(const struct store_step *row)
     hash = mix_text(hash, row->join);
     hash = mix_text(hash, pl_value_text(row->output));
     hash = mix_text(hash, pl_value_text(row->error));
+    hash = mix_text(hash, pl_value_text(row->memo));
+    hash = mix_text(hash, pl_value_text(row->writes));
+    hash = mix_text(hash, row->model);
     hash = mix_number(hash, row->attempts);
     hash = mix_number(hash, row->tries);
     hash = mix_number(hash, (row->handled ? 2 : 0) + (row->counted ? 1 : 0));
@@ -103,13 +141,26 @@ static uint64_t row_hash(const struct store_step *row)
 
 /* ---- pictures of a core ---- */
 
-static void take_image(const struct sim_run *run, size_t i, struct sim_image *image)
+/* What its frame gives it to see. */
+static uint64_t around(const struct run_node *node)
 {
-    const struct run_node *node = run->nodes[i];
+    const struct run_frame *frame = node->frame;
+    uint64_t hash = mix_text(0, pl_value_text(frame->value));
+
+    hash = mix_text(hash, pl_value_text(frame->state));
+    if (frame->owner && frame->owner->def->kind == STEP_AGENT && frame->body->role == BODY_TURN)
+        hash = mix_text(hash, run_agent_messages(node));
+    return hash;
+}
+
+static void take_image(struct sim_run *run, const struct run_node *node, struct sim_image *image)
+{
     struct store_step row = {0};
 
+    pl_arena_reset(run->arena);
     run_core_step_row(run->core, node, run->arena, &row);
     *image = (struct sim_image){
+        .id = sim_of(run, node)->id,
         .state = node->state,
         .reason = node->reason,
         .handled = node->handled,
@@ -118,9 +169,11 @@ static void take_image(const struct sim_run *run, size_t i, struct sim_image *im
         .has_join = node->join != NULL,
         .attempts = node->attempts,
         .tries = node->tries,
+        .fallback = node->fallback,
         .open_deps = node->open_deps,
         .skipped_deps = node->skipped_deps,
         .open_children = node->open_children,
+        .open_frames = node->inner ? node->inner->open : 0,
         .failure = node->failure,
         .wake_at = node->wake_at,
         .sent_at = node->sent_at,
@@ -129,15 +182,22 @@ static void take_image(const struct sim_run *run, size_t i, struct sim_image *im
     };
     if (node->join)
         image->join = *node->join;
+    if (!node_state_is_final(node->state))
+        image->around = around(node);
 }
 
 static struct sim_snapshot *take_snapshot(struct sim_run *run)
 {
     struct sim_snapshot *snapshot = sim_alloc(1, sizeof(*snapshot));
+    size_t capacity = 0;
 
-    snapshot->nodes = sim_alloc(run->n, sizeof(*snapshot->nodes));
-    for (size_t i = 0; i < run->n; i++)
-        take_image(run, i, &snapshot->nodes[i]);
+    for (struct run_frame *frame = run_core_root(run->core); frame;
+         frame = run_frame_next(run->core, frame))
+        for (size_t i = 0; i < frame->n_nodes; i++) {
+            snapshot->nodes =
+                sim_grow(snapshot->nodes, snapshot->n, &capacity, sizeof(*snapshot->nodes));
+            take_image(run, &frame->nodes[i], &snapshot->nodes[snapshot->n++]);
+        }
     snapshot->state = run_core_state(run->core);
     snapshot->progress = run_core_progress(run->core);
     snapshot->wake = run_core_next_wake(run->core);
@@ -157,19 +217,27 @@ static bool same_join(const struct node_join *a, const struct node_join *b)
     return a->total == b->total && a->succeeded == b->succeeded && a->failed == b->failed &&
            a->skipped == b->skipped && a->cancelled == b->cancelled && a->counted == b->counted &&
            a->decided == b->decided && a->satisfied == b->satisfied &&
-           a->by_deadline == b->by_deadline && a->code == b->code && a->winner == b->winner;
+           a->by_deadline == b->by_deadline && a->code == b->code && a->winner == b->winner &&
+           a->fixed == b->fixed;
 }
 
-static void compare_image(struct sim_run *run, size_t i, const struct sim_image *was)
+static void compare_image(struct sim_run *run, const struct sim_image *was)
 {
+    const struct run_node *node = sim_node(run, run->steps[was->id]);
+    const char *what = NULL, *path = run->steps[was->id]->path.ptr;
     struct sim_image is;
-    const char *what = NULL;
     long long old = 0, new = 0;
 
-    take_image(run, i, &is);
+    if (!node) {
+        sim_breach(run, "%s: is not there after loading, it was %s", path,
+                   node_state_phase(was->state));
+        return;
+    }
+    take_image(run, node, &is);
 #define SAME(field)                      \
     if (!what && was->field != is.field) \
     what = #field, old = (long long)was->field, new = (long long)is.field
+    SAME(id);
     SAME(state);
     SAME(reason);
     SAME(handled);
@@ -177,6 +245,7 @@ static void compare_image(struct sim_run *run, size_t i, const struct sim_image 
     SAME(dependency_failed);
     SAME(attempts);
     SAME(tries);
+    SAME(fallback);
     SAME(open_deps);
     SAME(skipped_deps);
     SAME(failure);
@@ -186,14 +255,31 @@ static void compare_image(struct sim_run *run, size_t i, const struct sim_image 
     if (!node_state_is_final(was->state)) {
         SAME(has_join);
         SAME(open_children);
+        SAME(open_frames);
         SAME(deadline_at);
+        SAME(around);
         if (!what && is.has_join && !same_join(&was->join, &is.join))
             what = "join";
     }
 #undef SAME
     if (what)
-        sim_breach(run, "%s: after loading, %s is %lld and was %lld (state %s)",
-                   run->workflow->steps[i]->path.ptr, what, new, old, node_state_phase(was->state));
+        sim_breach(run, "%s: after loading, %s is %lld and was %lld (state %s)", path, what, new,
+                   old, node_state_phase(was->state));
+}
+
+/* Frames that had been freed come back until they are freed again: all in them is over. */
+static void compare_extra(struct sim_run *run)
+{
+    for (struct run_frame *frame = run_core_root(run->core); frame;
+         frame = run_frame_next(run->core, frame))
+        for (size_t i = 0; i < frame->n_nodes && !run->broken; i++) {
+            const struct run_node *node = &frame->nodes[i];
+            const struct sim_step *step = sim_of(run, node);
+
+            if (step->mirror.state != node->state && !node->silent)
+                sim_breach(run, "%s: after loading, it is %s and was %s", step->path.ptr,
+                           node_state_phase(node->state), node_state_phase(step->mirror.state));
+        }
 }
 
 static void compare_snapshot(struct sim_run *run, const struct sim_snapshot *was)
@@ -206,8 +292,9 @@ static void compare_snapshot(struct sim_run *run, const struct sim_snapshot *was
     if (run_core_state(run->core) != was->state)
         sim_breach(run, "after loading, the run is %s and was %s",
                    run_state_phase(run_core_state(run->core)), run_state_phase(was->state));
-    for (size_t i = 0; i < run->n && !run->broken; i++)
-        compare_image(run, i, &was->nodes[i]);
+    for (size_t i = 0; i < was->n && !run->broken; i++)
+        compare_image(run, &was->nodes[i]);
+    compare_extra(run);
     if (memcmp(&is, &was->progress, sizeof(is)) != 0)
         sim_breach(run, "after loading, the progress differs");
     if (run_core_next_wake(run->core) != was->wake)
@@ -221,6 +308,7 @@ static uint64_t run_row_hash(const struct store_run *row)
 
     hash = mix_text(hash, row->phase);
     hash = mix_text(hash, row->reason);
+    hash = mix_text(hash, row->options);
     hash = mix_text(hash, pl_value_text(row->output));
     hash = mix_text(hash, pl_value_text(row->error));
     hash = mix_number(hash, row->created_at);
@@ -232,6 +320,49 @@ static uint64_t run_row_hash(const struct store_run *row)
     return mix_number(hash, row->usage.output_tokens);
 }
 
+/* Says where two rows differ. */
+static void tell_difference(struct sim_run *run, const char *path, const struct store_step *is,
+                            const struct store_step *was)
+{
+    struct pl_str texts[][2] = {
+        {is->phase, was->phase},
+        {is->reason, was->reason},
+        {is->join, was->join},
+        {pl_value_text(is->output), pl_value_text(was->output)},
+        {pl_value_text(is->error), pl_value_text(was->error)},
+        {pl_value_text(is->memo), pl_value_text(was->memo)},
+        {pl_value_text(is->writes), pl_value_text(was->writes)},
+        {is->model, was->model},
+    };
+
+    for (size_t i = 0; i < PL_ARRAY_LEN(texts); i++)
+        if (!pl_str_eq(texts[i][0], texts[i][1]))
+            sim_breach(run, "%s: the core says %.*s, its row in the store %.*s", path,
+                       PL_STR_ARG(texts[i][0]), PL_STR_ARG(texts[i][1]));
+    sim_breach(run,
+               "%s: its row in the store is not what the core says (%s): calls %lld is %lld, "
+               "attempts %lld is %lld, tries %lld is %lld, started %lld is %lld",
+               path, is->phase.ptr, (long long)was->usage.calls, (long long)is->usage.calls,
+               (long long)was->attempts, (long long)is->attempts, (long long)was->tries,
+               (long long)is->tries, (long long)was->started_at, (long long)is->started_at);
+}
+
+static void compare_row(struct sim_run *run, const struct run_node *node)
+{
+    const struct sim_step *step = sim_of(run, node);
+    struct store_step row = {0};
+
+    pl_arena_reset(run->arena);
+    run_core_step_row(run->core, node, run->arena, &row);
+    if (step->disk) {
+        if (row_hash(&row) != row_hash(&step->disk->row))
+            tell_difference(run, step->path.ptr, &row, &step->disk->row);
+    } else if (node->state != NODE_WAITING && !node->silent) {
+        sim_breach(run, "%s: is %s and was never written", step->path.ptr,
+                   node_state_phase(node->state));
+    }
+}
+
 void sim_compare_disk(struct sim_run *run)
 {
     struct store_run run_row = {.created_at = run->created_at};
@@ -241,20 +372,10 @@ void sim_compare_disk(struct sim_run *run)
     if (run_row_hash(&run_row) != run_row_hash(&run->disk_run))
         sim_breach(run, "the run's row in the store is not what the core says (%s)",
                    run_state_phase(run_core_state(run->core)));
-    for (size_t i = 0; i < run->n && !run->broken; i++) {
-        const struct run_node *node = run->nodes[i];
-        struct store_step row = {0};
-
-        run_core_step_row(run->core, node, run->arena, &row);
-        if (run->steps[i].has_row) {
-            if (row_hash(&row) != row_hash(&run->steps[i].disk.row))
-                sim_breach(run, "%s: its row in the store is not what the core says (%s)",
-                           node->def->path.ptr, node_state_phase(node->state));
-        } else if (node->state != NODE_WAITING && !node->silent) {
-            sim_breach(run, "%s: is %s and was never written", node->def->path.ptr,
-                       node_state_phase(node->state));
-        }
-    }
+    for (struct run_frame *frame = run_core_root(run->core); frame;
+         frame = run_frame_next(run->core, frame))
+        for (size_t i = 0; i < frame->n_nodes && !run->broken; i++)
+            compare_row(run, &frame->nodes[i]);
 }
 
 /* ---- commits ---- */
@@ -275,23 +396,17 @@ void sim_commit_later(struct sim_run *run)
     struct sim_batch *batch;
     pl_ms delay = 0;
 
-    if (!run->arena)
-        run->arena = pl_arena_create(0);
     pl_arena_reset(run->arena);
     if (!run_core_take_run_dirty(run->core) && run->n_touched == 0)
         return;
     batch = sim_alloc(1, sizeof(*batch));
     batch->rows = sim_alloc(run->n_touched, sizeof(*batch->rows));
-    batch->index = sim_alloc(run->n_touched, sizeof(*batch->index));
     for (size_t i = 0; i < run->n_touched; i++) {
-        uint32_t index = run->touched[i];
-        struct store_step row = {0};
+        struct sim_step *step = run->steps[run->touched[i]];
 
-        run_core_step_row(run->core, run->nodes[index], run->arena, &row);
-        row_copy(&batch->rows[i], &row);
-        batch->rows[i].mirror = run->steps[index].mirror;
-        batch->index[i] = index;
-        run->steps[index].touched = false;
+        batch->rows[i] = (struct sim_batch_row){
+            .id = step->id, .row = row_keep(step->last), .mirror = step->mirror};
+        step->touched = false;
     }
     batch->n_rows = run->n_touched;
     run->n_touched = 0;
@@ -300,6 +415,7 @@ void sim_commit_later(struct sim_run *run)
     run_row_copy(&batch->run, &run_row);
     batch->history_len = run->n_history;
     batch->last_seq = run->last_seq;
+    batch->waiting = run->waiting;
     batch->number = run->next_batch++;
     if (crash_follows(run, batch->number))
         batch->snapshot = take_snapshot(run);
@@ -318,11 +434,10 @@ void sim_commit_later(struct sim_run *run)
 static void batch_free(struct sim_batch *batch)
 {
     for (size_t i = 0; i < batch->n_rows; i++)
-        row_finish(&batch->rows[i]);
+        sim_row_drop(&batch->rows[i].row);
     run_row_finish(&batch->run);
     snapshot_free(&batch->snapshot);
     free(batch->rows);
-    free(batch->index);
     free(batch);
 }
 
@@ -336,23 +451,24 @@ static struct sim_batch *unlink_first(struct sim_run *run)
     return batch;
 }
 
-static void apply_row(struct sim_run *run, uint32_t index, struct sim_row *row, uint64_t number)
+static void apply_row(struct sim_run *run, struct sim_batch_row *made, uint64_t number)
 {
-    struct sim_step *step = &run->steps[index];
-    const struct step_def *def = run->workflow->steps[index];
+    struct sim_step *step = run->steps[made->id];
+    struct sim_row *row = made->row;
 
-    if (step->has_row && row->row.attempts < step->disk.row.attempts - 1)
-        sim_breach(run, "%s: its durable attempts went from %lld to %lld", def->path.ptr,
-                   (long long)step->disk.row.attempts, (long long)row->row.attempts);
-    row_finish(&step->disk);
-    step->disk = *row;
-    *row = (struct sim_row){0};
-    step->has_row = true;
-    if (step_kind_is_leaf(def->kind) && (pl_str_is(step->disk.row.phase, "succeeded") ||
-                                         pl_str_is(step->disk.row.phase, "accepting")))
+    made->row = NULL;
+    if (step->disk && row->row.attempts < step->disk->row.attempts - 1)
+        sim_breach(run, "%s: its durable attempts went from %lld to %lld", step->path.ptr,
+                   (long long)step->disk->row.attempts, (long long)row->row.attempts);
+    sim_row_drop(&step->disk);
+    step->disk = row;
+    step->disk_mirror = made->mirror;
+    if (step_kind_is_leaf(step->def->kind) &&
+        (pl_str_is(row->row.phase, "succeeded") || pl_str_is(row->row.phase, "accepting") ||
+         pl_str_is(row->row.phase, "finishing")))
         step->paid = true;
     if (step->call == SIM_CALL_WAITS_FOR_COMMIT && step->wait_batch <= number)
-        sim_send(run, index);
+        sim_send(run, step);
 }
 
 void sim_commit_first(struct sim_run *run)
@@ -370,12 +486,13 @@ void sim_commit_first(struct sim_run *run)
         batch = unlink_first(run);
         sim_trace(run, "commit %llu", (unsigned long long)batch->number);
         for (size_t i = 0; i < batch->n_rows; i++)
-            apply_row(run, batch->index[i], &batch->rows[i], batch->number);
+            apply_row(run, &batch->rows[i], batch->number);
         run_row_finish(&run->disk_run);
         run->disk_run = batch->run;
         batch->run = (struct store_run){0};
         run->durable_history = batch->history_len;
         run->durable_seq = batch->last_seq;
+        run->durable_waiting = batch->waiting;
         if (batch->snapshot) {
             run->at_crash = batch->snapshot;
             batch->snapshot = NULL;
@@ -412,6 +529,7 @@ static void lose_everything(struct sim_run *run)
     run->n_touched = 0;
     run->n_history = run->durable_history;
     run->last_seq = run->durable_seq;
+    run->waiting = run->durable_waiting;
     run->final_seen = false;
     run->started_at = run->disk_run.started_at;
     run->last_commit_at = run->now;
@@ -419,21 +537,20 @@ static void lose_everything(struct sim_run *run)
     sim_trace(run, "CRASH, %zu users left", kept);
 }
 
-static void lose_step(struct sim_run *run, size_t i)
+static void lose_step(struct sim_run *run, struct sim_step *step)
 {
-    struct sim_step *step = &run->steps[i];
-    const struct step_def *def = run->workflow->steps[i];
-
-    step->mirror = step->has_row ? step->disk.mirror : (struct sim_mirror){0};
-    if (def->on_ambiguous == ON_AMBIGUOUS_FAIL && step_kind_is_leaf(def->kind) &&
+    step->mirror = step->disk ? step->disk_mirror : (struct sim_mirror){0};
+    if (step->def->on_ambiguous == ON_AMBIGUOUS_FAIL && step_kind_is_leaf(step->def->kind) &&
         step->sent > step->mirror.answered) {
         step->never_again = true;
-        if (!step->has_row || step->disk.row.attempts == 0)
-            sim_breach(run, "%s: was called before its intent was durable", def->path.ptr);
+        if (!step->disk || step->disk->row.attempts == 0)
+            sim_breach(run, "%s: was called before its intent was durable", step->path.ptr);
     }
+    sim_row_drop(&step->last);
+    step->last = row_keep(step->disk);
     step->sent = 0;
     step->call = SIM_CALL_NONE;
-    step->aborted = step->unsent = step->deferring = step->touched = false;
+    step->aborted = step->unsent = step->deferring = step->touched = step->person = false;
     step->evals = 0;
 }
 
@@ -445,12 +562,13 @@ static bool load(struct sim_run *run)
     enum pl_code code;
 
     for (size_t i = 0; i < run->n; i++)
-        if (run->steps[i].has_row)
-            rows[count++] = run->steps[i].disk.row;
+        if (run->steps[i]->disk)
+            rows[count++] = run->steps[i]->disk->row;
     if (count > 1 && sim_chance(&run->rng, 30)) {
-        struct store_step swap = rows[0];
+        size_t other = sim_below(&run->rng, (unsigned)count);
+        struct store_step swap = rows[other];
 
-        rows[0] = rows[count - 1];
+        rows[other] = rows[count - 1];
         rows[count - 1] = swap;
     }
     code = run_core_load(run->workflow, run->seed, &run->disk_run, rows, count, &run->core, &err);
@@ -459,8 +577,6 @@ static bool load(struct sim_run *run)
         sim_breach(run, "loading failed: %s: %s", pl_code_text(code), err.message);
         return false;
     }
-    for (size_t i = 0; i < run->n; i++)
-        run->nodes[i] = run_core_node(run->core, run->workflow->steps[i]);
     return true;
 }
 
@@ -472,15 +588,19 @@ void sim_crash(struct sim_run *run)
     run->frozen = false;
     lose_everything(run);
     for (size_t i = 0; i < run->n; i++)
-        lose_step(run, i);
+        lose_step(run, run->steps[i]);
     if (run->broken || !load(run))
         return;
-    compare_snapshot(run, run->at_crash);
-    snapshot_free(&run->at_crash);
     sim_compare_disk(run);
+    if (!run->broken)
+        compare_snapshot(run, run->at_crash);
+    snapshot_free(&run->at_crash);
     sim_mix(run, run->crashes);
     if (run->broken || run_state_is_final(run_core_state(run->core)))
         return;
+    for (size_t i = 0; i < run->n; i++)
+        if (run->steps[i]->mirror.state == NODE_ASKING)
+            sim_tell_person(run, run->steps[i]);
     event.now = run->now +=
         sim_chance(&run->rng, 50) ? sim_between(&run->rng, 0, 50) : sim_between(&run->rng, 0, 6000);
     sim_step_core(run, &event);
@@ -492,8 +612,6 @@ void sim_disk_finish(struct sim_run *run)
 {
     while (run->first)
         batch_free(unlink_first(run));
-    for (size_t i = 0; run->steps && i < run->n; i++)
-        row_finish(&run->steps[i].disk);
     run_row_finish(&run->disk_run);
     snapshot_free(&run->at_crash);
     pl_arena_destroy(&run->arena);

@@ -1,25 +1,13 @@
 /* gen.c - a random workflow as JSON text, so that the product's own parser, check and compiler make
- * it. Not what happens when it runs (world.c). Called by world.c, once a scenario. */
-#include "tests/sim/sim.h"
+ * it. Not what happens when it runs (world.c), nor what stands under maps and the like
+ * (gen_kinds.c). Called by world.c, once a scenario. */
+#include "tests/sim/gen.h"
 
 #include "base/json.h"
 
 #include <stdio.h>
 
-enum { MAX_VISIBLE = 48, MAX_DEPTH = 4 };
-
-struct gen {
-    struct sim_rng *rng;
-    struct pl_buf *out;
-    unsigned next_id;
-    int budget;                    /* steps that may still be written */
-    unsigned visible[MAX_VISIBLE]; /* ids a step here may depend on: written earlier, in scope */
-    unsigned n_visible;
-};
-
-static void gen_step(struct gen *g, unsigned depth, bool may_handle);
-
-static void add_ms(struct gen *g, const char *key, int64_t low, int64_t high)
+void gen_add_ms(struct gen *g, const char *key, int64_t low, int64_t high)
 {
     json_key(g->out, key);
     pl_buf_printf(g->out, "\"%lldms\"", (long long)sim_between(g->rng, low, high));
@@ -48,7 +36,21 @@ static void gen_text(struct gen *g)
 
         pl_buf_printf(g->out, " ${ .steps.s%u.%s }", id, field);
     }
+    if (g->n_channels > 0 && sim_chance(g->rng, 20))
+        pl_buf_printf(g->out, " ${ .state.c%u }",
+                      g->channels[sim_below(g->rng, g->n_channels)]);
     pl_buf_char(g->out, '"');
+}
+
+void gen_llm_fields(struct gen *g)
+{
+    json_add_string(g->out, "model", PL_STR("sim/echo"));
+    json_key(g->out, "prompt");
+    gen_text(g);
+    if (sim_chance(g->rng, 12))
+        json_add_raw(g->out, "fallback",
+                     sim_chance(g->rng, 50) ? PL_STR("[\"sim/other\"]")
+                                            : PL_STR("[\"sim/other\",\"sim/third\"]"));
 }
 
 static void gen_needs(struct gen *g)
@@ -70,9 +72,9 @@ static void gen_retry(struct gen *g)
     json_object_begin(g->out);
     json_add_int(g->out, "attempts", sim_between(g->rng, 1, 5));
     if (sim_chance(g->rng, 50))
-        add_ms(g, "initial", 1, 800);
+        gen_add_ms(g, "initial", 1, 800);
     if (sim_chance(g->rng, 50))
-        add_ms(g, "max", 800, 3000);
+        gen_add_ms(g, "max", 800, 3000);
     if (sim_chance(g->rng, 30))
         json_add_double(g->out, "multiplier", (double)sim_between(g->rng, 2, 6) / 2);
     if (sim_chance(g->rng, 40))
@@ -90,7 +92,7 @@ static void gen_retry(struct gen *g)
     json_object_end(g->out);
 }
 
-static void gen_join(struct gen *g, unsigned branches)
+void gen_join(struct gen *g, unsigned branches, bool min, bool any)
 {
     static const char *const names[] = {"all", "settled", "any"};
     unsigned kind = sim_below(g->rng, branches > 0 ? 5 : 3);
@@ -98,6 +100,8 @@ static void gen_join(struct gen *g, unsigned branches)
     json_key(g->out, "join");
     json_object_begin(g->out);
     json_key(g->out, "policy");
+    if (kind == 2 && !any)
+        kind = 1;
     if (kind < 3)
         pl_buf_printf(g->out, "\"%s\"", names[kind]);
     else if (kind == 3)
@@ -105,8 +109,8 @@ static void gen_join(struct gen *g, unsigned branches)
     else
         pl_buf_printf(g->out, "{\"fraction\":0.%u}", 1 + sim_below(g->rng, 9));
     if (sim_chance(g->rng, 30))
-        add_ms(g, "deadline", 50, 4000);
-    if (kind < 2 && branches > 0 && sim_chance(g->rng, 30))
+        gen_add_ms(g, "deadline", 50, 4000);
+    if (kind < 2 && branches > 0 && min && sim_chance(g->rng, 30))
         json_add_int(g->out, "min", sim_between(g->rng, 1, (int64_t)branches));
     if (sim_chance(g->rng, 25))
         json_add_string(g->out, "accept", PL_STR("${ .output.good }"));
@@ -133,13 +137,13 @@ static void gen_parallel(struct gen *g, unsigned depth)
 
         snprintf(id, sizeof(id), "s%u", g->next_id++);
         json_key(g->out, id);
-        gen_step(g, depth + 1, true);
+        gen_step(g, depth + 1, true, GEN_ANY);
         g->n_visible = saved;
     }
     json_object_end(g->out);
     json_object_end(g->out);
     if (sim_chance(g->rng, 85))
-        gen_join(g, branches);
+        gen_join(g, branches, true, true);
 }
 
 static void gen_leaf(struct gen *g)
@@ -149,9 +153,7 @@ static void gen_leaf(struct gen *g)
     if (kind < 6) {
         json_key(g->out, "llm");
         json_object_begin(g->out);
-        json_add_string(g->out, "model", PL_STR("sim/echo"));
-        json_key(g->out, "prompt");
-        gen_text(g);
+        gen_llm_fields(g);
         json_object_end(g->out);
     } else if (kind < 8) {
         json_key(g->out, "reduce");
@@ -188,77 +190,132 @@ static void gen_on_error(struct gen *g, unsigned depth)
     } else if (kind == 2) {
         json_object_begin(g->out);
         json_key(g->out, "step");
-        gen_step(g, depth + 1, depth < 2);
+        gen_step(g, depth + 1, depth < 2, GEN_ANY);
         json_object_end(g->out);
     } else {
         pl_buf_text(g->out, "\"fail\"");
     }
 }
 
-/* One step; depth 0 at the top. */
-static void gen_step(struct gen *g, unsigned depth, bool may_handle)
+static void gen_when(struct gen *g)
 {
-    bool parallel = depth < MAX_DEPTH && g->budget > 4 && sim_chance(g->rng, depth == 0 ? 45 : 22);
+    if (g->n_visible > 0 && sim_chance(g->rng, 60)) {
+        json_key(g->out, "when");
+        pl_buf_printf(g->out, "\"${ .steps.s%u.output }\"", pick_visible(g));
+    } else {
+        json_add_string(g->out, "when", PL_STR("${ .input.go }"));
+    }
+}
+
+static void gen_writes(struct gen *g)
+{
+    unsigned first = sim_below(g->rng, g->n_channels);
+
+    json_key(g->out, "writes");
+    json_object_begin(g->out);
+    for (unsigned i = first; i < g->n_channels && i < first + 2; i++) {
+        char name[24];
+
+        snprintf(name, sizeof(name), "c%u", g->channels[i]);
+        json_add_string(g->out, name, PL_STR("${ .output.n }"));
+    }
+    json_object_end(g->out);
+}
+
+/* What it is. Gives how often such a step has a timeout, in percent. */
+static unsigned gen_what(struct gen *g, unsigned depth, enum gen_wants wants)
+{
+    bool inside = wants == GEN_ANY && depth < MAX_DEPTH && g->budget > 4;
+
+    if (inside && sim_chance(g->rng, depth == 0 ? 30 : 15)) {
+        gen_parallel(g, depth);
+        return 10;
+    }
+    if (inside && g->many < MANY && sim_chance(g->rng, depth == 0 ? 52 : 26)) {
+        gen_kind(g, depth);
+        return 10;
+    }
+    if (wants == GEN_ANY && sim_chance(g->rng, 8)) {
+        gen_wait(g);
+        return 0;
+    }
+    gen_leaf(g);
+    return 25;
+}
+
+void gen_step(struct gen *g, unsigned depth, bool may_handle, enum gen_wants wants)
+{
     unsigned saved = g->n_visible;
+    unsigned timeout;
 
     g->budget--;
     json_object_begin(g->out);
     if (g->n_visible > 0 && sim_chance(g->rng, 25))
         gen_needs(g);
-    if (sim_chance(g->rng, 15)) {
-        if (g->n_visible > 0 && sim_chance(g->rng, 60)) {
-            json_key(g->out, "when");
-            pl_buf_printf(g->out, "\"${ .steps.s%u.output }\"", pick_visible(g));
-        } else {
-            json_add_string(g->out, "when", PL_STR("${ .input.go }"));
-        }
-    }
-    if (parallel)
-        gen_parallel(g, depth);
-    else
-        gen_leaf(g);
-    if (sim_chance(g->rng, parallel ? 10 : 25))
-        add_ms(g, "timeout", 20, 4000);
     if (sim_chance(g->rng, 15))
-        add_ms(g, "deadline", 50, 6000);
+        gen_when(g);
+    timeout = gen_what(g, depth, wants);
+    if (sim_chance(g->rng, timeout))
+        gen_add_ms(g, "timeout", 20, 4000);
+    if (sim_chance(g->rng, 15))
+        gen_add_ms(g, "deadline", 50, 6000);
     if (may_handle && g->budget > 0 && sim_chance(g->rng, 35))
         gen_on_error(g, depth);
+    if (g->n_channels > 0 && sim_chance(g->rng, 35))
+        gen_writes(g);
     json_object_end(g->out);
     g->n_visible = saved;
 }
 
-void sim_generate(struct sim_rng *rng, struct pl_buf *out)
+static void add_id(struct gen *g, unsigned depth)
 {
-    struct gen g = {.rng = rng, .out = out};
-    unsigned top = 1 + sim_below(rng, 5);
+    char id[24];
+    unsigned number = g->next_id++;
 
-    g.budget = 14;
-    if (sim_chance(rng, 20)) {
+    snprintf(id, sizeof(id), "s%u", number);
+    json_key(g->out, id);
+    gen_step(g, depth, true, GEN_ANY);
+    if (g->n_visible < MAX_VISIBLE)
+        g->visible[g->n_visible++] = number;
+}
+
+void gen_steps(struct gen *g, unsigned depth)
+{
+    unsigned count = 1 + sim_below(g->rng, 3), saved = g->n_visible;
+
+    json_key(g->out, "steps");
+    json_object_begin(g->out);
+    for (unsigned i = 0; i < count; i++)
+        add_id(g, depth);
+    json_object_end(g->out);
+    g->n_visible = saved;
+}
+
+void sim_generate(struct sim_rng *rng, int child, struct pl_buf *out)
+{
+    struct gen g = {.rng = rng, .out = out, .child = child, .many = 1};
+    unsigned top = child < 0 ? 1 + sim_below(rng, 5) : 1 + sim_below(rng, 3);
+
+    g.budget = child < 0 ? 14 : 5;
+    if (child < 0 && sim_chance(rng, 20)) {
         top = 1 + sim_below(rng, 12);
         g.budget = 50;
     }
-    if (sim_chance(rng, 1))
+    if (child < 0 && sim_chance(rng, 1))
         g.budget = 300;
     json_object_begin(out);
     json_add_string(out, "name", PL_STR("random"));
     if (sim_chance(rng, 30))
         json_add_string(out, "join", PL_STR("settled"));
     if (sim_chance(rng, 10))
-        add_ms(&g, "timeout", 100, 8000);
+        gen_add_ms(&g, "timeout", 100, 8000);
+    gen_state(&g);
     json_key(out, "steps");
     json_object_begin(out);
-    for (unsigned i = 0; i < top; i++) {
-        char id[24];
-        unsigned number = g.next_id++;
-
-        snprintf(id, sizeof(id), "s%u", number);
-        json_key(out, id);
-        gen_step(&g, 0, true);
-        if (g.n_visible < MAX_VISIBLE)
-            g.visible[g.n_visible++] = number;
-    }
+    for (unsigned i = 0; i < top; i++)
+        add_id(&g, 0);
     json_object_end(out);
     if (sim_chance(rng, 30))
-        json_add_string(out, "output", PL_STR("${ .steps.s0.output }"));
+        pl_buf_printf(out, ",\"output\":\"${ .steps.s%u.output }\"", g.visible[0]);
     json_object_end(out);
 }

@@ -10,7 +10,9 @@
 #include <stdlib.h>
 
 struct opinion {
+    const struct sim_step *step;
     const struct step_def *def;
+    struct sim_step **branches; /* NULL: one that was never seen */
     unsigned total, succeeded, failed, skipped, cancelled;
     bool started, decided, satisfied, by_deadline;
     enum pl_code code;
@@ -18,6 +20,7 @@ struct opinion {
     size_t at;     /* place in the history */
     bool *counted; /* by branch */
     bool *late;    /* by branch: ended after the decision */
+    bool fixed;    /* a vote that was over early */
     bool either;   /* two timers of one tick: both ways are right */
 };
 
@@ -87,12 +90,14 @@ static bool enough_at_deadline(const struct opinion *o, unsigned succeeded)
 
 static int branch_of(const struct opinion *o, const struct sim_run *run, int32_t index)
 {
-    const struct step_def *def = index < 0 ? NULL : run->workflow->steps[index];
+    const struct sim_step *step = index < 0 ? NULL : run->steps[index];
 
-    if (!def || def->parent != o->def || def->is_handler)
+    if (!step || step->up != o->step || !sim_is_branch(step))
         return -1;
+    if (o->def->kind != STEP_PARALLEL)
+        return (int)step->number;
     for (size_t i = 0; i < o->def->n_children; i++)
-        if (o->def->children[i] == def)
+        if (o->def->children[i] == step->def)
             return (int)i;
     return -1;
 }
@@ -136,7 +141,7 @@ static const struct sim_entry *closed_in(const struct sim_run *run, const struct
                                          size_t from, size_t end)
 {
     for (size_t i = from; i < end; i++)
-        if (run->history[i].what == SIM_CLOSED && run->history[i].index == (int32_t)o->def->index)
+        if (run->history[i].what == SIM_CLOSED && run->history[i].index == (int32_t)o->step->id)
             return &run->history[i];
     return NULL;
 }
@@ -144,11 +149,10 @@ static const struct sim_entry *closed_in(const struct sim_run *run, const struct
 /* Has its deadline come by the time of this event? */
 static bool is_due(const struct sim_run *run, const struct opinion *o, size_t from)
 {
-    const struct run_node *node = run->nodes[o->def->index];
     enum run_event_type type = run->history[from].event;
 
     return o->started && !o->decided && o->def->join.deadline > 0 &&
-           run->history[from].now >= node->started_at + o->def->join.deadline &&
+           run->history[from].now >= sim_started_at(o->step) + o->def->join.deadline &&
            (type == RUN_EV_TICK || type == RUN_EV_RECOVER);
 }
 
@@ -177,11 +181,11 @@ static bool after_group(struct sim_run *run, struct opinion *o, size_t from,
     if (closed && !closed->decided)
         return false;
     if (!o->decided && closed)
-        sim_breach(run, "%s: its join was decided too early", o->def->path.ptr);
+        sim_breach(run, "%s: its join was decided too early", o->step->path.ptr);
     else if (o->decided && !closed && o->at >= from)
-        sim_breach(run, "%s: its join was decided and nothing happened", o->def->path.ptr);
+        sim_breach(run, "%s: its join was decided and nothing happened", o->step->path.ptr);
     else if (is_due(run, o, from))
-        sim_breach(run, "%s: its join's deadline passed and nothing happened", o->def->path.ptr);
+        sim_breach(run, "%s: its join's deadline passed and nothing happened", o->step->path.ptr);
     return true;
 }
 
@@ -192,7 +196,7 @@ static void take_entry(struct opinion *o, const struct sim_run *run, size_t at)
 
     if (branch >= 0)
         count_branch(o, entry, branch, at);
-    if (entry->what == SIM_STARTED && entry->index == (int32_t)o->def->index) {
+    if (entry->what == SIM_STARTED && entry->index == (int32_t)o->step->id) {
         o->started = true;
         consider(o, at);
     }
@@ -202,7 +206,6 @@ static void form_opinion(struct sim_run *run, struct opinion *o)
 {
     size_t end;
 
-    o->total = (unsigned)o->def->n_children;
     o->winner = -1;
     for (size_t from = 0; from < run->n_history && !run->broken; from = end) {
         const struct sim_entry *closed;
@@ -211,8 +214,13 @@ static void form_opinion(struct sim_run *run, struct opinion *o)
         closed = closed_in(run, o, from, end);
         if (closed && closed->by_deadline && is_due(run, o, from))
             conclude_by_deadline(run, o, from, end);
-        for (size_t i = from; i < end; i++)
+        for (size_t i = from; i < end; i++) {
             take_entry(o, run, i);
+            /* whether a vote was over early is looked at when it happens (ref_kinds.c) */
+            if (closed && closed->fixed && !o->decided && run->history[i].what == SIM_FINAL &&
+                branch_of(o, run, run->history[i].index) >= 0)
+                conclude(o, true, PL_OK, i), o->fixed = true;
+        }
         if (o->started && !after_group(run, o, from, closed))
             return;
     }
@@ -251,17 +259,19 @@ static void judge_report(struct sim_run *run, const struct opinion *o, struct pl
     char by[32];
 
     snprintf(by, sizeof(by), "\"%s\"",
-             o->by_deadline ? "deadline" : join_kind_name(o->def->join.kind));
+             o->by_deadline ? "deadline"
+             : o->fixed     ? "outcome_fixed"
+                            : join_kind_name(o->def->join.kind));
     if (!report.len)
-        sim_breach(run, "%s: has no join report", o->def->path.ptr);
+        sim_breach(run, "%s: has no join report", o->step->path.ptr);
     else if (report_number(report, "total") != (long long)o->total)
-        sim_breach(run, "%s: report: total is not %u: %.*s", o->def->path.ptr, o->total,
+        sim_breach(run, "%s: report: total is not %u: %.*s", o->step->path.ptr, o->total,
                    PL_STR_ARG(report));
     else if (!report_is(report, "satisfied_by", o->satisfied ? by : "null"))
-        sim_breach(run, "%s: report: satisfied_by is not %s: %.*s", o->def->path.ptr,
+        sim_breach(run, "%s: report: satisfied_by is not %s: %.*s", o->step->path.ptr,
                    o->satisfied ? by : "null", PL_STR_ARG(report));
     else if (o->satisfied && report_number(report, "counted") != (long long)expected_counted(o))
-        sim_breach(run, "%s: report: counted is not %u: %.*s", o->def->path.ptr,
+        sim_breach(run, "%s: report: counted is not %u: %.*s", o->step->path.ptr,
                    expected_counted(o), PL_STR_ARG(report));
 }
 
@@ -271,26 +281,32 @@ static void judge_report_counts(struct sim_run *run, const struct opinion *o, st
     unsigned failed = 0, cancelled = 0;
 
     for (unsigned i = 0; i < o->total; i++) {
-        const struct run_node *branch = run->nodes[o->def->children[i]->index];
+        const struct sim_step *branch = o->branches[i];
 
-        failed += branch->state == NODE_FAILED && !branch->handled;
-        cancelled += branch->state == NODE_CANCELLED;
+        if (!branch || !branch->last) { /* with the decision it is as good as stopped */
+            cancelled += o->decided && o->def->kind != STEP_PARALLEL;
+            continue;
+        }
+        failed += branch->mirror.state == NODE_FAILED && !sim_handled(branch);
+        cancelled += branch->mirror.state == NODE_CANCELLED;
     }
     if (o->def->join.drain)
         return;
     if (report_number(report, "missing") != (long long)o->total - report_number(report, "counted") -
                                                 report_number(report, "failed") -
                                                 report_number(report, "cancelled"))
-        sim_breach(run, "%s: report: its numbers do not add up: %.*s", o->def->path.ptr,
+        sim_breach(run, "%s: report: its numbers do not add up: %.*s", o->step->path.ptr,
                    PL_STR_ARG(report));
     if (report_number(report, "failed") != (long long)failed ||
         report_number(report, "cancelled") != (long long)cancelled)
-        sim_breach(run, "%s: report: %u failed, %u cancelled, and it says %.*s", o->def->path.ptr,
+        sim_breach(run, "%s: report: %u failed, %u cancelled, and it says %.*s", o->step->path.ptr,
                    failed, cancelled, PL_STR_ARG(report));
 }
 
 static enum cancel_reason loser_reason(const struct opinion *o)
 {
+    if (o->fixed)
+        return CANCEL_OUTCOME_FIXED;
     if (!o->decided || o->by_deadline) /* its own time ran out, or its join's */
         return CANCEL_DEADLINE;
     if (!o->satisfied)
@@ -301,116 +317,181 @@ static enum cancel_reason loser_reason(const struct opinion *o)
 static void judge_branches(struct sim_run *run, const struct opinion *o)
 {
     for (unsigned i = 0; i < o->total; i++) {
-        const struct run_node *branch = run->nodes[o->def->children[i]->index];
-        bool success = branch->state == NODE_SUCCEEDED || branch->handled;
+        const struct sim_step *branch = o->branches[i];
+        enum node_state state = branch ? branch->mirror.state : NODE_WAITING;
 
-        if (branch->counted && !success)
-            sim_breach(run, "%s: is %s and counted", branch->def->path.ptr,
-                       node_state_phase(branch->state));
-        if (o->satisfied && !o->either && branch->counted != o->counted[i])
-            sim_breach(run, "%s: counted is %d, should be %d", branch->def->path.ptr,
-                       branch->counted, o->counted[i]);
-        if (branch->state == NODE_CANCELLED && o->late[i] && !o->def->join.drain &&
-            branch->reason != loser_reason(o) && !sim_user_cancelled(run, branch->def, false))
-            sim_breach(run, "%s: was cancelled as %s, should be %s", branch->def->path.ptr,
-                       cancel_reason_text(branch->reason), cancel_reason_text(loser_reason(o)));
+        if (!branch || !branch->last)
+            continue;
+        if (sim_counted(branch) && !sim_is_good(branch))
+            sim_breach(run, "%s: is %s and counted", branch->path.ptr, node_state_phase(state));
+        if (o->satisfied && !o->either && sim_counted(branch) != o->counted[i])
+            sim_breach(run, "%s: counted is %d, should be %d", branch->path.ptr,
+                       sim_counted(branch), o->counted[i]);
+        if (state == NODE_CANCELLED && o->late[i] && !o->def->join.drain && o->decided &&
+            branch->mirror.reason != loser_reason(o) && !sim_user_cancelled(run, branch, false))
+            sim_breach(run, "%s: was cancelled as %s, should be %s", branch->path.ptr,
+                       cancel_reason_text(branch->mirror.reason),
+                       cancel_reason_text(loser_reason(o)));
     }
 }
 
-static void add_branch_value(struct pl_buf *out, const struct opinion *o, unsigned i,
-                             const struct run_node *branch)
+static void add_result(struct pl_buf *out, const struct opinion *o, unsigned i)
 {
-    if (i > 0)
-        pl_buf_char(out, ',');
-    json_write_string(out, branch->def->id);
-    pl_buf_char(out, ':');
+    const struct sim_step *branch = o->branches[i];
+
     if (o->counted[i]) {
-        pl_buf_str(out, pl_value_text(branch->output));
-    } else if (o->def->join.kind == JOIN_SETTLED && branch->state == NODE_FAILED && !o->late[i]) {
+        pl_buf_str(out, sim_output(branch));
+    } else if (o->def->join.kind == JOIN_SETTLED && branch &&
+               branch->mirror.state == NODE_FAILED && !o->late[i]) {
         pl_buf_text(out, "{\"error\":");
-        pl_buf_str(out, pl_value_text(branch->error));
+        pl_buf_str(out, sim_error(branch));
         pl_buf_char(out, '}');
     } else {
         pl_buf_text(out, "null");
     }
 }
 
-static void judge_value(struct sim_run *run, const struct opinion *o, const struct run_node *node)
+/* One branch of a map with `batch`: a result for each of its items. */
+static void add_batch(struct pl_buf *out, const struct sim_run *run, const struct opinion *o,
+                      unsigned i)
+{
+    size_t each = o->def->config.map->batch, left = sim_items(run, o->step) - i * each;
+    struct json_iter it;
+
+    if (o->counted[i]) {
+        for (json_iter_init(&it, sim_output(o->branches[i])); json_iter_next(&it);) {
+            pl_buf_text(out, out->data[out->len - 1] == '[' ? "" : ",");
+            pl_buf_str(out, it.value);
+        }
+        return;
+    }
+    for (size_t k = 0; k < each && k < left; k++) {
+        pl_buf_text(out, out->data[out->len - 1] == '[' ? "" : ",");
+        add_result(out, o, i);
+    }
+}
+
+static void write_value(struct pl_buf *out, const struct sim_run *run, const struct opinion *o)
+{
+    bool list = o->def->kind == STEP_MAP;
+
+    if (o->def->join.kind == JOIN_ANY) {
+        pl_buf_str(out, sim_output(o->branches[o->winner]));
+        return;
+    }
+    pl_buf_char(out, list ? '[' : '{');
+    for (unsigned i = 0; i < o->total; i++) {
+        if (list && o->def->config.map->batch) {
+            add_batch(out, run, o, i);
+            continue;
+        }
+        pl_buf_text(out, i > 0 ? "," : "");
+        if (!list) {
+            json_write_string(out, o->def->children[i]->id);
+            pl_buf_char(out, ':');
+        }
+        add_result(out, o, i);
+    }
+    pl_buf_char(out, list ? ']' : '}');
+}
+
+static void judge_value(struct sim_run *run, const struct opinion *o)
 {
     struct pl_buf expected;
-    struct pl_str is = pl_value_text(node->output);
+    struct pl_str is = sim_output(o->step);
 
+    if (o->def->kind == STEP_VOTE || (o->def->kind == STEP_MAP && o->def->config.map->fan_in))
+        return; /* ref_kinds.c */
     pl_buf_init(&expected, 64u << 20);
-    if (o->def->join.kind == JOIN_ANY) {
-        pl_buf_str(&expected,
-                   pl_value_text(run->nodes[o->def->children[o->winner]->index]->output));
-    } else {
-        pl_buf_char(&expected, '{');
-        for (unsigned i = 0; i < o->total; i++)
-            add_branch_value(&expected, o, i, run->nodes[o->def->children[i]->index]);
-        pl_buf_char(&expected, '}');
-    }
+    write_value(&expected, run, o);
     if (!pl_str_eq(pl_buf_view(&expected), is) && !json_equal(pl_buf_view(&expected), is))
-        sim_breach(run, "%s: its value is %.*s, should be %.*s", o->def->path.ptr, PL_STR_ARG(is),
+        sim_breach(run, "%s: its value is %.*s, should be %.*s", o->step->path.ptr, PL_STR_ARG(is),
                    PL_STR_ARG(pl_buf_view(&expected)));
     pl_buf_finish(&expected);
 }
 
-static bool has_late_failure(const struct sim_run *run, const struct opinion *o)
+static bool has_late_failure(const struct opinion *o)
 {
     for (unsigned i = 0; i < o->total; i++)
-        if (o->late[i] && run->nodes[o->def->children[i]->index]->state == NODE_FAILED)
+        if (o->late[i] && o->branches[i] && o->branches[i]->mirror.state == NODE_FAILED)
             return true;
     return false;
 }
 
-static void judge(struct sim_run *run, const struct opinion *o, const struct run_node *node)
+/* Can a step whose join is satisfied fail all the same: by `accept`, by an expression, by what comes
+ * after the join? */
+static bool may_fail_satisfied(const struct sim_run *run, const struct opinion *o,
+                               enum pl_code code)
 {
-    struct store_step row = {0};
-    uint32_t index = o->def->index;
+    const struct sim_step *step = o->step;
 
-    run_core_step_row(run->core, node, run->arena, &row);
-    if (node->state == NODE_CANCELLED) { /* whatever its join had come to is void */
-        if (!report_is(row.join, "satisfied_by", "null"))
-            sim_breach(run, "%s: was cancelled and says %.*s", o->def->path.ptr,
-                       PL_STR_ARG(row.join));
+    if (code == PL_ERR_NOT_ACCEPTED || code == PL_ERR_INVALID_OUTPUT || o->def->kind == STEP_VOTE)
+        return true;
+    if (code == PL_ERR_EXPRESSION_ERROR)
+        return sim_eval_fails(run, step, RUN_EVAL_ACCEPT, 0) ||
+               sim_eval_fails(run, step, RUN_EVAL_DEFAULT, 0) ||
+               sim_eval_fails(run, step, RUN_EVAL_KEY, 0) ||
+               sim_eval_fails(run, step, RUN_EVAL_WRITES, 0);
+    return o->def->kind == STEP_MAP && o->def->config.map->fan_in && /* its collapse, or its time */
+           (code == PL_ERR_BRANCH_FAILED || code == PL_ERR_DEADLINE || code == PL_ERR_TIMEOUT);
+}
+
+static void judge_failure(struct sim_run *run, const struct opinion *o)
+{
+    enum pl_code code = sim_error_code(sim_error(o->step));
+
+    if (o->satisfied && !may_fail_satisfied(run, o, code) && !o->def->handler)
+        sim_breach(run, "%s: its join is satisfied and it failed: %.*s", o->step->path.ptr,
+                   PL_STR_ARG(sim_error(o->step)));
+    if (!o->satisfied && !o->def->handler && o->def->on_error != ON_ERROR_DEFAULT &&
+        code != o->code)
+        sim_breach(run, "%s: its error is %.*s, should be %s", o->step->path.ptr,
+                   PL_STR_ARG(sim_error(o->step)), pl_code_text(o->code));
+}
+
+static void judge(struct sim_run *run, const struct opinion *o)
+{
+    enum node_state state = o->step->mirror.state;
+    struct pl_str report = o->step->last->row.join;
+
+    if (state == NODE_CANCELLED) {
+        /* whatever its join had come to is void, unless it failed behind it and was handling that */
+        if (o->def->kind == STEP_PARALLEL && !o->def->n_writes && !report_is(report, "satisfied_by", "null"))
+            sim_breach(run, "%s: was cancelled and says %.*s", o->step->path.ptr,
+                       PL_STR_ARG(report));
         return;
     }
     if (!o->either)
-        judge_report(run, o, row.join);
-    judge_report_counts(run, o, row.join);
+        judge_report(run, o, report);
+    judge_report_counts(run, o, report);
     judge_branches(run, o);
     if (o->either || !o->decided)
         return;
-    if (o->satisfied && node->state == NODE_FAILED &&
-        sim_error_code(node->error) != PL_ERR_NOT_ACCEPTED &&
-        !(sim_error_code(node->error) == PL_ERR_EXPRESSION_ERROR && node->parent &&
-          sim_eval_fails(run, index, RUN_EVAL_ACCEPT)))
-        sim_breach(run, "%s: its join is satisfied and it failed: %.*s", o->def->path.ptr,
-                   PL_STR_ARG(pl_value_text(node->error)));
-    if (!o->satisfied && node->state == NODE_SUCCEEDED)
-        sim_breach(run, "%s: its join is not satisfied (%s) and it succeeded", o->def->path.ptr,
+    if (!o->satisfied && state == NODE_SUCCEEDED)
+        sim_breach(run, "%s: its join is not satisfied (%s) and it succeeded", o->step->path.ptr,
                    pl_code_text(o->code));
-    if (!o->satisfied && node->state == NODE_FAILED && !o->def->handler &&
-        o->def->on_error != ON_ERROR_DEFAULT && sim_error_code(node->error) != o->code)
-        sim_breach(run, "%s: its error is %.*s, should be %s", o->def->path.ptr,
-                   PL_STR_ARG(pl_value_text(node->error)), pl_code_text(o->code));
-    if (node->state == NODE_SUCCEEDED && o->satisfied && !has_late_failure(run, o))
-        judge_value(run, o, node);
+    if (state == NODE_FAILED)
+        judge_failure(run, o);
+    if (state == NODE_SUCCEEDED && o->satisfied && !has_late_failure(o))
+        judge_value(run, o);
 }
 
-void sim_judge_join(struct sim_run *run, uint32_t index)
+void sim_judge_join(struct sim_run *run, const struct sim_step *step)
 {
-    struct opinion o = {.def = run->workflow->steps[index]};
-    const struct run_node *node = run->nodes[index];
+    struct opinion o = {.step = step, .def = step->def};
 
-    if (node->started_at == 0)
+    if (sim_started_at(step) == 0)
         return;
-    o.counted = sim_alloc(o.def->n_children, sizeof(bool));
-    o.late = sim_alloc(o.def->n_children, sizeof(bool));
+    o.total = (unsigned)sim_branches(run, step);
+    o.counted = sim_alloc(o.total, sizeof(bool));
+    o.late = sim_alloc(o.total, sizeof(bool));
+    o.branches = sim_alloc(o.total, sizeof(struct sim_step *));
+    for (size_t i = 0; i < o.total; i++)
+        o.branches[i] = sim_branch(run, step, i);
     form_opinion(run, &o);
     if (!run->broken)
-        judge(run, &o, node);
+        judge(run, &o);
     free(o.counted);
     free(o.late);
+    free(o.branches);
 }

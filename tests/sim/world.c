@@ -1,11 +1,13 @@
-/* world.c - the world around one run: what calls come to and when, what evaluations say, when users
- * cancel, how time goes on; and the loop of a scenario. Not the judging (step.c, reference.c) and
- * not the store (disk.c). Called by main.c. */
+/* world.c - the world around one run: when calls, evaluations and people answer, when users cancel,
+ * how time goes on; and the loop of a scenario. Not what they answer (answers.c), not the judging
+ * (step.c, reference.c) and not the store (disk.c). Called by main.c. */
 #include "tests/sim/sim.h"
 
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+
+enum { FEW = 48 }; /* steps: then everything is looked at after every event */
 
 /* ---- small things all files use ---- */
 
@@ -136,127 +138,74 @@ static struct sim_timer pop_timer(struct sim_run *run)
     return top;
 }
 
-/* ---- what the world answers ---- */
-
-bool sim_truth(const struct sim_run *run, uint32_t index, enum run_eval_what what)
-{
-    return sim_hash(run->seed, index, 100u + what) % 100 >= run->mood.untruth;
-}
-
-bool sim_eval_fails(const struct sim_run *run, uint32_t index, enum run_eval_what what)
-{
-    return sim_hash(run->seed, index, 200u + what) % 100 < run->mood.eval_error;
-}
-
-static void answer_evaluation(struct sim_run *run, int32_t index, enum run_eval_what what)
-{
-    uint32_t key = index < 0 ? UINT32_MAX : (uint32_t)index;
-    struct run_event event = {.type = RUN_EV_EVALUATED, .now = run->now, .what = what};
-
-    event.node = index < 0 ? NULL : run->nodes[index];
-    if (sim_eval_fails(run, key, what)) {
-        pl_err_set(&event.err, PL_ERR_EXPRESSION_ERROR, "the simulated expression failed");
-    } else if (what == RUN_EVAL_WHEN || what == RUN_EVAL_ACCEPT) {
-        event.truth = sim_truth(run, key, what);
-    } else {
-        char text[64];
-
-        snprintf(text, sizeof(text), "{\"made\":%d,\"what\":%d}", (int)index, (int)what);
-        event.value = pl_value_new(pl_str(text));
-    }
-    sim_step_core(run, &event);
-}
+/* ---- answers on their way ---- */
 
 /* Is the core still waiting for this answer? An executor may look at the state before it bothers.
  */
-static bool awaits(const struct sim_run *run, int32_t index, enum run_eval_what what)
+static bool awaits(const struct sim_run *run, const struct sim_step *step, enum run_eval_what what)
 {
-    if (index < 0)
+    enum node_state state = step ? step->mirror.state : NODE_WAITING;
+
+    if (!step)
         return run_core_state(run->core) == RUN_OUTPUT;
     switch (what) {
     case RUN_EVAL_WHEN:
-        return run->nodes[index]->state == NODE_DECIDING;
+        return state == NODE_DECIDING;
     case RUN_EVAL_ACCEPT:
-        return run->nodes[index]->state == NODE_ACCEPTING;
+        return state == NODE_ACCEPTING;
     case RUN_EVAL_DEFAULT:
-        return run->nodes[index]->state == NODE_DEFAULTING;
-    case RUN_EVAL_OUTPUT:
+        return state == NODE_DEFAULTING;
     case RUN_EVAL_BEGIN:
+        return state == NODE_PREPARING;
+    case RUN_EVAL_OUTPUT:
+        break;
     case RUN_EVAL_KEY:
     case RUN_EVAL_WRITES:
     case RUN_EVAL_BODY:
     case RUN_EVAL_TIMEOUT:
     case RUN_EVAL_UNTIL:
-        break;
+        return state == NODE_FINISHING;
     }
     return false;
 }
 
-static void deliver_evaluation(struct sim_run *run, int32_t index, enum run_eval_what what)
+static void deliver_evaluation(struct sim_run *run, struct sim_step *step,
+                               const struct sim_timer *timer)
 {
-    unsigned *evals = index < 0 ? NULL : &run->steps[index].evals;
-    bool asked = index < 0 ? run->output_asked : (*evals & (1u << what)) != 0;
+    struct run_event event = {.type = RUN_EV_EVALUATED, .now = run->now, .what = timer->what};
+    bool asked = step ? (step->evals & (1u << timer->what)) != 0 : run->output_asked;
 
     if (!asked)
         return;
-    if (evals)
-        *evals &= ~(1u << what);
+    if (step)
+        step->evals &= ~(1u << timer->what);
     else
         run->output_asked = false;
-    if (!awaits(run, index, what)) {
-        if (!sim_chance(&run->rng, run->mood.stale))
+    if (!awaits(run, step, timer->what)) {
+        if (!sim_chance(&run->rng, step ? 90 : run->mood.stale))
             return;
-        run->expect_dropped += index < 0; /* one of a step was asked for, and is not missed */
+        run->expect_dropped += !step; /* one of a step was asked for, and is not missed */
     }
-    answer_evaluation(run, index, what);
-}
-
-static const enum pl_code failures[] = {
-    PL_ERR_UNREACHABLE,      PL_ERR_CONNECTION_LOST,  PL_ERR_TLS,
-    PL_ERR_TIMEOUT,          PL_ERR_RATE_LIMITED,     PL_ERR_QUOTA_EXCEEDED,
-    PL_ERR_PROVIDER_ERROR,   PL_ERR_OVERLOADED,       PL_ERR_STREAM_ERROR,
-    PL_ERR_TRUNCATED,        PL_ERR_BAD_RESPONSE,     PL_ERR_EMPTY_RESPONSE,
-    PL_ERR_AUTH_FAILED,      PL_ERR_CONTEXT_TOO_LONG, PL_ERR_BAD_REQUEST,
-    PL_ERR_EXPRESSION_ERROR, PL_ERR_INVALID_OUTPUT,   PL_ERR_RESPONSE_TOO_LARGE,
-};
-
-/* What the attempt came to, had it been left alone. */
-static void make_result(struct sim_run *run, uint32_t index, struct step_result *result)
-{
-    const struct sim_step *step = &run->steps[index];
-    const struct step_def *def = run->workflow->steps[index];
-    struct sim_rng rng = {.state = sim_hash(run->seed, index, 1000u + step->serial)};
-
-    result->usage = (struct store_usage){.calls = 1, .input_tokens = (int64_t)sim_below(&rng, 50)};
-    if (sim_chance(&rng, run->mood.free)) {
-        result->free = true;
-        pl_err_set(&result->err, sim_chance(&rng, 70) ? PL_ERR_RATE_LIMITED : PL_ERR_UNREACHABLE,
-                   "the simulated lane is closed");
-    } else if (sim_chance(&rng, run->mood.fail)) {
-        pl_err_set(&result->err, failures[sim_below(&rng, PL_ARRAY_LEN(failures))],
-                   "the simulated call failed");
-        result->no_retry = sim_chance(&rng, run->mood.no_retry);
-    } else {
-        char text[64];
-
-        snprintf(text, sizeof(text), "{\"step\":%u,\"serial\":%u}", def->index, step->serial);
-        result->output = pl_value_new(pl_str(text));
-        result->usage.output_tokens = (int64_t)sim_below(&rng, 90);
+    event.node = step ? sim_node(run, step) : NULL;
+    if (step && !event.node) {
+        sim_breach(run, "%s: its frame is gone while an evaluation of it is out", step->path.ptr);
         return;
     }
-    result->upstream_status = (int)sim_between(&rng, 400, 599);
-    if (sim_chance(&rng, run->mood.hint))
-        result->retry_after = sim_between(&rng, 0, run->mood.longest_hint);
+    sim_make_evaluation(run, step, timer, &event);
+    sim_step_core(run, &event);
 }
 
-static void deliver_result(struct sim_run *run, uint32_t index)
+static void deliver_result(struct sim_run *run, struct sim_step *step)
 {
-    struct sim_step *step = &run->steps[index];
     struct step_result result;
-    struct run_event event = {.type = RUN_EV_RESULT, .now = run->now, .node = run->nodes[index]};
+    struct run_event event = {.type = RUN_EV_RESULT, .now = run->now, .node = sim_node(run, step)};
 
+    if (!event.node) {
+        sim_breach(run, "%s: its frame is gone while its call is in flight", step->path.ptr);
+        return;
+    }
     step_result_init(&result);
-    make_result(run, index, &result);
+    sim_make_result(run, step, event.node, &result);
     /* Mostly an aborted call really stops; now and then its answer was already there. */
     if (step->aborted && (step->unsent || !sim_chance(&run->rng, run->mood.race))) {
         pl_value_unref(&result.output);
@@ -266,55 +215,92 @@ static void deliver_result(struct sim_run *run, uint32_t index)
     step->call = SIM_CALL_NONE;
     event.result = &result;
     sim_step_core(run, &event);
-    if (!run->broken && sim_chance(&run->rng, run->mood.stale) &&
-        run->steps[index].call == SIM_CALL_NONE) {
+    if (!run->broken && sim_chance(&run->rng, run->mood.stale) && step->call == SIM_CALL_NONE) {
         run->expect_dropped++;
         sim_step_core(run, &event);
     }
     step_result_finish(&result);
 }
 
-static void deliver_deferred(struct sim_run *run, uint32_t index)
+static void deliver_deferred(struct sim_run *run, struct sim_step *step)
 {
-    struct run_event event = {.type = RUN_EV_DEFERRED, .now = run->now, .node = run->nodes[index]};
+    struct run_event event = {
+        .type = RUN_EV_DEFERRED, .now = run->now, .node = sim_node(run, step)};
 
-    run->steps[index].call = SIM_CALL_NONE;
+    step->call = SIM_CALL_NONE;
     event.until = run->now + sim_between(&run->rng, -5, 2000);
     event.reason = sim_chance(&run->rng, 50) ? "rate_limited" : "unreachable";
     sim_step_core(run, &event);
 }
 
+/* ---- people ---- */
+
+void sim_tell_person(struct sim_run *run, struct sim_step *step)
+{
+    unsigned times = 1 + sim_chance(&run->rng, run->mood.twice);
+
+    if (step->person)
+        return;
+    step->person = true;
+    if (step->def->config.human->timeout > 0 && sim_chance(&run->rng, run->mood.answer_late))
+        times = 0;
+    for (unsigned i = 0; i < times; i++)
+        sim_schedule(run, (struct sim_timer){.time = run->now + sim_between(&run->rng, 0, 900),
+                                             .type = SIM_AT_ANSWER,
+                                             .index = (int32_t)step->id,
+                                             .serial = run->next_serial++});
+}
+
+static void person_answers(struct sim_run *run, const struct sim_timer *timer)
+{
+    struct sim_step *step = run->steps[timer->index];
+    struct run_event event = {.type = RUN_EV_ANSWER, .now = run->now, .node = sim_node(run, step)};
+
+    if (!event.node)
+        return;
+    if (event.node->state != NODE_ASKING)
+        run->expect_dropped++;
+    if (sim_chance(&run->rng, run->mood.reject)) {
+        pl_err_set(&event.err, PL_ERR_REJECTED, "the simulated person says no");
+    } else {
+        struct pl_buf out;
+
+        pl_buf_init(&out, 256);
+        pl_buf_printf(&out, "{\"answer\":%u}", timer->serial);
+        event.value = pl_value_take(&out);
+        if (event.node->state == NODE_ASKING)
+            step->mirror.given = sim_hash_text(pl_value_text(event.value));
+    }
+    sim_step_core(run, &event);
+}
+
 /* ---- calls ---- */
 
-void sim_send(struct sim_run *run, uint32_t index)
+void sim_send(struct sim_run *run, struct sim_step *step)
 {
-    struct sim_step *step = &run->steps[index];
-    const struct step_def *def = run->workflow->steps[index];
     int64_t latency = sim_between(&run->rng, 0, (int64_t)run->mood.latency);
 
     step->call = SIM_CALL_OUT;
     step->sent = step->serial;
     if (sim_chance(&run->rng, 10))
         latency *= 10;
-    if (def->timeout > 0 && latency > def->timeout)
-        latency = def->timeout;
+    if (step->def->timeout > 0 && latency > step->def->timeout)
+        latency = step->def->timeout;
     sim_schedule(run, (struct sim_timer){.time = run->now + latency,
                                          .type = SIM_AT_RESULT,
-                                         .index = (int32_t)index,
+                                         .index = (int32_t)step->id,
                                          .serial = step->serial});
 }
 
-static void push_answer(struct sim_run *run, struct sim_queue_item item)
+static void push_answer(struct sim_run *run, struct sim_timer item)
 {
     run->queue = sim_grow(run->queue, run->n_queue, &run->queue_capacity, sizeof(*run->queue));
     run->queue[run->n_queue++] = item;
 }
 
-static void begin_call(struct sim_run *run, uint32_t index)
+static void begin_call(struct sim_run *run, struct sim_step *step)
 {
-    struct sim_step *step = &run->steps[index];
-    const struct step_def *def = run->workflow->steps[index];
-    struct sim_queue_item item = {.index = (int32_t)index};
+    struct sim_timer item = {.index = (int32_t)step->id};
 
     step->serial = item.serial = run->next_serial++;
     step->aborted = false;
@@ -322,30 +308,26 @@ static void begin_call(struct sim_run *run, uint32_t index)
     if (step->deferring) {
         step->call = SIM_CALL_OUT;
         item.type = SIM_AT_DEFERRED;
+        item.time = run->now + sim_between(&run->rng, 0, 20);
         if (sim_chance(&run->rng, 70))
             push_answer(run, item);
         else
-            sim_schedule(run, (struct sim_timer){.time = run->now + sim_between(&run->rng, 0, 20),
-                                                 .type = item.type,
-                                                 .index = item.index,
-                                                 .serial = item.serial});
-    } else if (def->on_ambiguous == ON_AMBIGUOUS_FAIL) {
+            sim_schedule(run, item);
+    } else if (step->def->on_ambiguous == ON_AMBIGUOUS_FAIL) {
         step->call = SIM_CALL_WAITS_FOR_COMMIT;
         step->wait_batch = run->next_batch;
-    } else if (def->kind == STEP_REDUCE && sim_chance(&run->rng, 70)) {
+    } else if (step->def->kind == STEP_REDUCE && sim_chance(&run->rng, 70)) {
         step->call = SIM_CALL_OUT;
         step->sent = step->serial;
         item.type = SIM_AT_RESULT;
         push_answer(run, item);
     } else {
-        sim_send(run, index);
+        sim_send(run, step);
     }
 }
 
-static void begin_abort(struct sim_run *run, uint32_t index)
+static void begin_abort(struct sim_run *run, struct sim_step *step)
 {
-    struct sim_step *step = &run->steps[index];
-
     step->aborted = true;
     step->unsent |= step->call == SIM_CALL_WAITS_FOR_COMMIT;
     /* A deferral that is on its way may still be all the answer there is. */
@@ -358,23 +340,25 @@ static void begin_abort(struct sim_run *run, uint32_t index)
     step->call = SIM_CALL_OUT;
     sim_schedule(run, (struct sim_timer){.time = run->now + sim_between(&run->rng, 0, 30),
                                          .type = SIM_AT_RESULT,
-                                         .index = (int32_t)index,
+                                         .index = (int32_t)step->id,
                                          .serial = step->serial});
 }
 
 /* ---- activations ---- */
 
-static void deliver(struct sim_run *run, const struct sim_queue_item *item)
+static void deliver(struct sim_run *run, const struct sim_timer *item)
 {
-    struct sim_step *step = item->index < 0 ? NULL : &run->steps[item->index];
+    struct sim_step *step = item->index < 0 ? NULL : run->steps[item->index];
 
     if (item->type == SIM_AT_EVALUATED)
-        deliver_evaluation(run, item->index, item->what);
+        deliver_evaluation(run, step, item);
+    else if (item->type == SIM_AT_ANSWER)
+        person_answers(run, item);
     else if (step->call == SIM_CALL_OUT && step->serial == item->serial) {
         if (item->type == SIM_AT_DEFERRED)
-            deliver_deferred(run, (uint32_t)item->index);
+            deliver_deferred(run, step);
         else
-            deliver_result(run, (uint32_t)item->index);
+            deliver_result(run, step);
     }
 }
 
@@ -383,7 +367,7 @@ static void deliver(struct sim_run *run, const struct sim_queue_item *item)
 void sim_finish_activation(struct sim_run *run)
 {
     for (run->queue_head = 0; run->queue_head < run->n_queue && !run->broken;) {
-        struct sim_queue_item item = run->queue[run->queue_head++];
+        struct sim_timer item = run->queue[run->queue_head++];
 
         deliver(run, &item);
     }
@@ -395,49 +379,66 @@ void sim_finish_activation(struct sim_run *run)
         run->fuse--;
 }
 
-void sim_take_effect(struct sim_run *run, const struct run_effect *effect)
+static void begin_evaluation(struct sim_run *run, const struct run_effect *effect, int32_t index)
 {
-    int32_t index = effect->node ? (int32_t)effect->node->def->index : -1;
+    struct sim_timer item = {.time = run->now,
+                             .type = SIM_AT_EVALUATED,
+                             .index = index,
+                             .what = effect->what,
+                             .turn = effect->frame ? effect->frame->number : 0};
 
-    if (effect->type == RUN_FX_CALL) {
-        begin_call(run, (uint32_t)index);
-    } else if (effect->type == RUN_FX_ABORT) {
-        begin_abort(run, (uint32_t)index);
-    } else if (sim_chance(&run->rng, run->mood.late_eval)) {
-        if (index < 0 && sim_chance(&run->rng, 10))
-            sim_schedule(run,
-                         (struct sim_timer){.time = run->now, .type = SIM_AT_CANCEL, .index = -1});
-        sim_schedule(run, (struct sim_timer){.time = run->now + sim_between(&run->rng, 0, 60),
-                                             .type = SIM_AT_EVALUATED,
-                                             .index = index,
-                                             .what = effect->what});
-    } else {
-        push_answer(run, (struct sim_queue_item){
-                             .type = SIM_AT_EVALUATED, .index = index, .what = effect->what});
+    if (!sim_chance(&run->rng, run->mood.late_eval)) {
+        push_answer(run, item);
+        return;
     }
+    if (index < 0 && sim_chance(&run->rng, 10))
+        sim_schedule(run,
+                     (struct sim_timer){.time = run->now, .type = SIM_AT_CANCEL, .index = -1});
+    item.time += sim_between(&run->rng, 0, 60);
+    sim_schedule(run, item);
 }
 
-static void user_cancels(struct sim_run *run, int32_t index)
+void sim_take_effect(struct sim_run *run, const struct run_effect *effect)
 {
-    struct run_event event = {.type = index < 0 ? RUN_EV_CANCEL : RUN_EV_CANCEL_STEP,
-                              .now = run->now};
+    struct sim_step *step = effect->node ? sim_of(run, effect->node) : NULL;
 
-    if (index >= 0)
-        event.node = run->nodes[index];
+    if (effect->type == RUN_FX_CALL)
+        begin_call(run, step);
+    else if (effect->type == RUN_FX_ABORT)
+        begin_abort(run, step);
+    else
+        begin_evaluation(run, effect, step ? (int32_t)step->id : -1);
+}
+
+/* Any step of any frame that is there, seldom one that is over. */
+static struct run_node *somebody(struct sim_run *run)
+{
+    struct run_node *found = NULL;
+    unsigned seen = 0;
+
+    for (struct run_frame *frame = run_core_root(run->core); frame;
+         frame = run_frame_next(run->core, frame))
+        for (size_t i = 0; i < frame->n_nodes; i++)
+            if (sim_below(&run->rng, ++seen) == 0)
+                found = &frame->nodes[i];
+    return found;
+}
+
+static void user_cancels(struct sim_run *run, bool step)
+{
+    struct run_event event = {.type = step ? RUN_EV_CANCEL_STEP : RUN_EV_CANCEL, .now = run->now};
+
+    if (step)
+        event.node = somebody(run);
     sim_step_core(run, &event);
 }
 
 static void take_one(struct sim_run *run, const struct sim_timer *timer)
 {
-    struct sim_queue_item item = {
-        .type = timer->type, .index = timer->index, .serial = timer->serial, .what = timer->what};
-
-    if (timer->type == SIM_AT_CANCEL)
-        user_cancels(run, -1);
-    else if (timer->type == SIM_AT_CANCEL_STEP)
-        user_cancels(run, timer->index);
+    if (timer->type == SIM_AT_CANCEL || timer->type == SIM_AT_CANCEL_STEP)
+        user_cancels(run, timer->type == SIM_AT_CANCEL_STEP);
     else
-        deliver(run, &item);
+        deliver(run, timer);
 }
 
 static void take_timer(struct sim_run *run)
@@ -526,6 +527,9 @@ static void choose_mood(struct sim_run *run)
     mood->max_crashes = 1 + sim_below(rng, 6);
     mood->latency = 1 + sim_below(rng, sim_chance(rng, 20) ? 4000 : 900);
     mood->late_tick = sim_below(rng, 40);
+    mood->answer_late = sim_below(rng, 60);
+    mood->reject = sim_below(rng, 30);
+    mood->twice = sim_below(rng, 30);
 }
 
 static void choose_cancels(struct sim_run *run)
@@ -536,28 +540,60 @@ static void choose_cancels(struct sim_run *run)
         sim_schedule(run, (struct sim_timer){.time = run->now + sim_between(&run->rng, 0, 4000),
                                              .type = SIM_AT_CANCEL,
                                              .index = -1});
-    for (unsigned i = 0; i < steps; i++) {
-        pl_ms time = run->now + sim_between(&run->rng, 0, 3000);
-        int32_t index = (int32_t)sim_below(&run->rng, (unsigned)run->n);
+    for (unsigned i = 0; i < steps; i++)
+        sim_schedule(run, (struct sim_timer){.time = run->now + sim_between(&run->rng, 0, 3000),
+                                             .type = SIM_AT_CANCEL_STEP,
+                                             .index = -1});
+}
 
-        sim_schedule(run,
-                     (struct sim_timer){.time = time, .type = SIM_AT_CANCEL_STEP, .index = index});
+/* "child1" is the second of the workflows that may be called. */
+static bool find_child(void *arg, struct pl_str name, struct pl_arena *arena,
+                       struct pl_str *ret_text, enum doc_format *ret_format, int64_t *ret_version,
+                       struct pl_err *err)
+{
+    const struct sim_run *run = arg;
+    size_t number = name.len == 6 ? (size_t)(name.ptr[5] - '0') : PL_ARRAY_LEN(run->children);
+
+    if (number >= PL_ARRAY_LEN(run->children)) {
+        pl_err_set(err, PL_ERR_NOT_FOUND, "there is no such workflow");
+        return false;
+    }
+    *ret_text = pl_arena_str(arena, pl_buf_view(&run->children[number]));
+    *ret_format = DOC_JSON;
+    *ret_version = 1;
+    return true;
+}
+
+static void generate(struct sim_run *run)
+{
+    pl_buf_finish(&run->text);
+    pl_buf_init(&run->text, 4u << 20);
+    sim_generate(&run->rng, -1, &run->text);
+    for (size_t i = 0; i < PL_ARRAY_LEN(run->children); i++) {
+        pl_buf_finish(&run->children[i]);
+        pl_buf_init(&run->children[i], 4u << 20);
+        if (memmem(run->text.data, run->text.len, "child", 5))
+            sim_generate(&run->rng, (int)i, &run->children[i]);
     }
 }
 
+/* Steps that read and write the state crosswise wait for each other, which is refused with reason:
+ * then another workflow is made. */
 static bool compile(struct sim_run *run)
 {
     struct pl_arena *arena = pl_arena_create(0);
+    struct workflow_env env = {.arg = run, .find_workflow = find_child};
+    enum doc_format format = sim_chance(&run->rng, 50) ? DOC_JSON : DOC_YAML;
     struct doc_problems problems;
-    struct workflow_env env = {0};
     enum pl_code code;
 
-    pl_buf_init(&run->text, 4u << 20);
-    sim_generate(&run->rng, &run->text);
-    doc_problems_init(&problems, arena);
-    code =
-        workflow_compile(pl_buf_view(&run->text), sim_chance(&run->rng, 50) ? DOC_JSON : DOC_YAML,
-                         &env, &run->workflow, &problems);
+    do {
+        pl_arena_reset(arena);
+        generate(run);
+        doc_problems_init(&problems, arena);
+        code = workflow_compile(pl_buf_view(&run->text), format, &env, &run->workflow, &problems);
+    } while (code == PL_ERR_INVALID_WORKFLOW && problems.count &&
+             strstr(problems.items[0].message, "through the state"));
     if (code != PL_OK)
         sim_breach(run, "the workflow was refused: %s: %s %s", pl_code_text(code),
                    problems.count ? problems.items[0].pointer : "",
@@ -571,27 +607,20 @@ static void start(struct sim_run *run)
     struct run_event event = {.type = RUN_EV_START};
 
     run->now = run->created_at = 1000000 + (pl_ms)(run->seed % 1000);
-    run->n = run->workflow->n_steps;
-    run->wide = run->n > 40;
-    run->steps = sim_alloc(run->n, sizeof(*run->steps));
-    run->nodes = sim_alloc(run->n, sizeof(struct run_node *));
-    run->touched = sim_alloc(run->n, sizeof(*run->touched));
     run->next_serial = 1;
     run->last = &run->first;
+    run->arena = pl_arena_create(0);
     run->core = run_core_create(run->workflow, run->seed, run->created_at);
     if (!run->core) {
         sim_breach(run, "run_core_create failed");
         return;
     }
-    for (size_t i = 0; i < run->n; i++)
-        run->nodes[i] = run_core_node(run->core, run->workflow->steps[i]);
     /* The run is durable before anything of it begins; the first crash may come right then. */
     sim_commit_later(run);
     sim_commit_first(run);
     choose_cancels(run);
     if (sim_chance(&run->rng, 2)) { /* before anything has begun */
-        user_cancels(
-            run, sim_chance(&run->rng, 30) ? -1 : (int32_t)sim_below(&run->rng, (unsigned)run->n));
+        user_cancels(run, !sim_chance(&run->rng, 30));
         sim_finish_activation(run);
     }
     event.now = run->now += sim_between(&run->rng, 0, 5);
@@ -602,18 +631,15 @@ static void start(struct sim_run *run)
 
 bool sim_run_scenario(struct sim_run *run, uint64_t seed, const struct sim_plan *plan)
 {
-    uint64_t bound;
-
     *run = (struct sim_run){.seed = seed, .plan = *plan, .rng = {.state = seed}, .hash = seed};
     sim_random(&run->rng);
     choose_mood(run);
     if (compile(run))
         start(run);
-    bound = 2000 + 600 * (uint64_t)run->n;
     while (!run->broken && happen(run)) {
-        if (run->events > bound)
+        if (run->events > 4000 + 600 * (uint64_t)run->n)
             sim_breach(run, "the run does not end");
-        if (!run->broken && (!run->wide || run->events % 64 == 0))
+        if (!run->broken && (run->n_live <= FEW || run->events % 64 == 0))
             sim_check_all(run);
     }
     if (run->broken)
@@ -631,10 +657,11 @@ void sim_run_finish(struct sim_run *run)
 {
     run_core_destroy(&run->core);
     sim_disk_finish(run);
+    sim_people_finish(run);
     workflow_unref(&run->workflow);
     pl_buf_finish(&run->text);
-    free(run->steps);
-    free(run->nodes);
+    for (size_t i = 0; i < PL_ARRAY_LEN(run->children); i++)
+        pl_buf_finish(&run->children[i]);
     free(run->touched);
     free(run->heap);
     free(run->queue);
