@@ -109,8 +109,7 @@ void run_branches_ended(struct run_core *core, struct run_node *node, struct run
         run_branches_decided(core, node, branch, node->def->join.drain);
         return;
     }
-    if (run_node_is_final(node)) /* a drained one: the report counts it. Else one row more comes */
-        run_node_touch(core, node);
+    run_node_touch(core, node); /* the report in its row counts this branch too */
 }
 
 /* ---- the beginning ---- */

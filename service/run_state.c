@@ -203,33 +203,39 @@ static void mark(const struct step_def *def, bool *before)
     }
 }
 
-/* Of the frame: the steps that were over before `node` could begin, whole. */
-static void add_before(struct gatherer *g, const struct run_node *node)
+/* The steps of the frame that were over before `node` could begin; by slot. NULL: no memory. */
+static bool *find_before(struct gatherer *g, const struct run_node *node)
 {
     const struct run_frame *frame = node->frame;
     bool *before = pl_arena_alloc_array(g->arena, frame->n_nodes + 1, sizeof(*before));
 
-    if (!before) {
-        g->failed = true;
-        return;
-    }
-    for (const struct step_def *def = node->def; def && def->body == frame->body; def = def->parent)
+    g->failed |= !before;
+    for (const struct step_def *def = node->def; before && def && def->body == frame->body;
+         def = def->parent)
         mark(def, before);
-    for (size_t i = 0; i < frame->n_nodes; i++)
-        if (before[i] && !run_node_at(frame, frame->body->steps[i])->def->is_handler)
-            add_whole(g, &frame->nodes[i]);
+    return before;
 }
 
-/* From the frame the channel belongs to, down to the reader. */
-static void add_ancestors(struct gatherer *g, const struct run_node *reader)
+/* From the frame the channel belongs to, down to the reader. What came before the step around the
+ * reader stands on both sides of it: the order is that of the document. */
+static void add_ancestors(struct gatherer *g, const struct run_frame *frame,
+                          const struct run_node *reader)
 {
-    const struct run_frame *frame = reader->frame;
+    const struct run_frame *inner = NULL;
+    const struct run_node *node = reader;
+    bool *before;
 
-    if (frame->body != g->writes->channel->body && frame->owner) {
-        add_ancestors(g, frame->owner);
-        add_frames(g, frame->owner, frame);
+    for (; node->frame != frame; node = node->frame->owner)
+        inner = node->frame;
+    before = find_before(g, node);
+    for (size_t i = 0; before && i < frame->n_nodes; i++) {
+        if (before[i] && !run_node_at(frame, frame->body->steps[i])->def->is_handler)
+            add_whole(g, &frame->nodes[i]);
+        if (inner && i == node->def->slot) {
+            add_frames(g, node, inner);
+            add_ancestors(g, inner, reader);
+        }
     }
-    add_before(g, reader);
 }
 
 /* ---- gathering ---- */
@@ -261,7 +267,7 @@ bool run_state_gather(const struct run_core *core, const struct run_node *reader
         ret_writes->has_left = true;
     }
     if (reader)
-        add_ancestors(&g, reader);
+        add_ancestors(&g, home, reader);
     else
         for (size_t i = 0; i < home->body->n_top; i++)
             add_whole(&g, run_node_at(home, home->body->top[i]));
