@@ -89,7 +89,7 @@ static void fail_queue(struct jq_pool *pool, const char *message)
 
     pl_list_init(&waiting);
     pl_mutex_lock(&pool->lock);
-    while ((job = jq_queue_take(&pool->queue)) != NULL)
+    while ((job = jq_queue_drain(&pool->queue)) != NULL)
         pl_list_append(&waiting, &job->link);
     pl_mutex_unlock(&pool->lock);
     while ((link = pl_list_pop(&waiting)) != NULL)
@@ -161,16 +161,17 @@ static const char *prepare(struct jq_job *job, enum pl_code *ret_code)
 /* The lock is held: takes the job, or says why not. */
 static const char *take_job_locked(struct jq_pool *pool, struct jq_job *job, enum pl_code *ret_code)
 {
-    struct jq_crew *crew = pool->queue.count == 0 ? find_idle_locked(pool, job) : NULL;
-    bool rouse = pool->asleep || !crew;
+    struct jq_crew *crew = find_idle_locked(pool, job);
+    bool rouse = pool->asleep;
 
     *ret_code = PL_ERR_INTERNAL;
     if (pool->stopping)
         return "the engine is stopping";
-    if (!crew) {
-        rouse = pool->asleep || pool->queue.count == 0; /* else it knows that somebody waits */
+    if (!crew || !jq_queue_pass(&pool->queue, job)) {
+        rouse = rouse || !jq_queue_has_turn(&pool->queue); /* else it knows that somebody waits */
         jq_queue_put(&pool->queue, job, false);
     } else if (!give_locked(pool, crew, job)) {
+        jq_queue_leave(&pool->queue, job);
         *ret_code = PL_ERR_NO_MEMORY;
         return "no memory to evaluate an expression";
     }
@@ -206,11 +207,13 @@ static void serve_queue(struct jq_pool *pool)
     do {
         unlucky = NULL;
         pl_mutex_lock(&pool->lock);
-        while (!unlucky && pool->queue.count > 0 && find_locked(pool, JQ_IDLE)) {
+        while (!unlucky && jq_queue_has_turn(&pool->queue) && find_locked(pool, JQ_IDLE)) {
             struct jq_job *job = jq_queue_take(&pool->queue);
 
-            if (!give_locked(pool, find_idle_locked(pool, job), job))
-                unlucky = job;
+            if (give_locked(pool, find_idle_locked(pool, job), job))
+                continue;
+            jq_queue_leave(&pool->queue, job);
+            unlucky = job;
         }
         pl_mutex_unlock(&pool->lock);
         if (unlucky)
@@ -270,16 +273,18 @@ static void start_worker(struct jq_pool *pool, struct jq_crew *crew)
 static void end_worker(struct jq_pool *pool, struct jq_crew *crew)
 {
     struct jq_job *job = jq_crew_bury(crew, &pool->lock);
+    bool over;
 
     if (!job)
         return;
-    if (job->answered == job->n_indexes) {
-        finish_job(job);
-        return;
-    }
+    over = job->answered == job->n_indexes;
     pl_mutex_lock(&pool->lock);
-    jq_queue_put(&pool->queue, job, true);
+    jq_queue_leave(&pool->queue, job);
+    if (!over)
+        jq_queue_put(&pool->queue, job, true);
     pl_mutex_unlock(&pool->lock);
+    if (over)
+        finish_job(job);
 }
 
 struct census {
@@ -289,7 +294,7 @@ struct census {
 
 static struct census count_locked(const struct jq_pool *pool, int64_t now_us)
 {
-    struct census census = {.waiting = pool->queue.count > 0};
+    struct census census = {.waiting = jq_queue_has_turn(&pool->queue)};
 
     for (unsigned i = 0; i < JQ_WORKERS_MAX; i++) {
         const struct jq_crew *crew = &pool->crews[i];
@@ -303,7 +308,8 @@ static struct census count_locked(const struct jq_pool *pool, int64_t now_us)
 }
 
 /* How many there should be: one more when somebody waits and nobody is coming, over the usual
- * number only while all that are there are stuck. */
+ * number only while all that are there are stuck. Who helps out stays until the usual number has
+ * time again: the next to be held up comes soon. */
 static void adjust_target(struct jq_pool *pool, const struct census *census)
 {
     if (census->waiting && census->starting == 0 && census->present >= pool->target) {
@@ -314,7 +320,8 @@ static void adjust_target(struct jq_pool *pool, const struct census *census)
         if (spare || help)
             pool->target = census->present + 1;
     }
-    if (!census->waiting && census->busy <= pool->size && pool->target > pool->size)
+    if (!census->waiting && census->busy + census->starting < pool->size &&
+        pool->target > pool->size)
         pool->target = pool->size;
 }
 
@@ -375,6 +382,7 @@ static void next_for(struct jq_pool *pool, struct jq_crew *crew)
     if (!given) {
         crew->job = NULL;
         crew->state = JQ_IDLE;
+        jq_queue_leave(&pool->queue, job);
     }
     pl_mutex_unlock(&pool->lock);
     if (over)
@@ -540,7 +548,7 @@ enum pl_code jq_pool_create(unsigned workers, struct jq_pool **ret_pool, struct 
         workers = JQ_WORKERS_MAX - JQ_EXTRA_WORKERS;
     pool->size = workers ? workers : usual_size();
     pl_mutex_init(&pool->lock);
-    jq_queue_init(&pool->queue);
+    jq_queue_init(&pool->queue, pool->size);
     for (unsigned i = 0; i < JQ_WORKERS_MAX; i++)
         pool->crews[i].index = i;
     pool->epoll = epoll_create1(EPOLL_CLOEXEC);

@@ -3,14 +3,32 @@
 
 #include "service/jq_pool.h"
 
-void jq_queue_init(struct jq_queue *queue)
+void jq_queue_init(struct jq_queue *queue, unsigned most)
 {
     queue->count = 0;
+    queue->most = most;
     pl_list_init(&queue->turns);
     for (size_t i = 0; i < JQ_LANES; i++) {
         pl_list_init(&queue->lanes[i].jobs);
         queue->lanes[i].link = (struct pl_list){0};
+        queue->lanes[i].held = 0;
     }
+}
+
+static struct jq_lane *lane_of(struct jq_queue *queue, const struct jq_job *job)
+{
+    return &queue->lanes[job->queue % JQ_LANES];
+}
+
+/* In the row of turns, last, or not in it, as it should be. */
+static void line_up(struct jq_queue *queue, struct jq_lane *lane)
+{
+    bool wants = !pl_list_empty(&lane->jobs) && lane->held < queue->most;
+
+    if (!wants)
+        pl_list_remove(&lane->link);
+    else if (!pl_list_linked(&lane->link))
+        pl_list_append(&queue->turns, &lane->link);
 }
 
 /* Inserting behind a node is appending to a list that begins after it. */
@@ -21,18 +39,18 @@ static void put_first(struct pl_list *head, struct pl_list *node)
 
 void jq_queue_put(struct jq_queue *queue, struct jq_job *job, bool again)
 {
-    struct jq_lane *lane = &queue->lanes[job->queue % JQ_LANES];
+    struct jq_lane *lane = lane_of(queue, job);
 
     queue->count++;
     if (!again) {
         pl_list_append(&lane->jobs, &job->link);
-        if (!pl_list_linked(&lane->link))
-            pl_list_append(&queue->turns, &lane->link);
+        line_up(queue, lane);
         return;
     }
     put_first(&lane->jobs, &job->link);
     pl_list_remove(&lane->link);
-    put_first(&queue->turns, &lane->link);
+    if (lane->held < queue->most)
+        put_first(&queue->turns, &lane->link);
 }
 
 struct jq_job *jq_queue_take(struct jq_queue *queue)
@@ -45,8 +63,45 @@ struct jq_job *jq_queue_take(struct jq_queue *queue)
         return NULL;
     lane = pl_container_of(turn, struct jq_lane, link);
     job = pl_list_pop(&lane->jobs);
-    if (!pl_list_empty(&lane->jobs))
-        pl_list_append(&queue->turns, &lane->link);
+    lane->held++;
+    line_up(queue, lane);
     queue->count--;
     return pl_container_of(job, struct jq_job, link);
+}
+
+bool jq_queue_pass(struct jq_queue *queue, const struct jq_job *job)
+{
+    struct jq_lane *lane = lane_of(queue, job);
+
+    if (!pl_list_empty(&queue->turns) || lane->held >= queue->most)
+        return false;
+    lane->held++;
+    return true;
+}
+
+void jq_queue_leave(struct jq_queue *queue, const struct jq_job *job)
+{
+    struct jq_lane *lane = lane_of(queue, job);
+
+    lane->held--;
+    line_up(queue, lane);
+}
+
+bool jq_queue_has_turn(const struct jq_queue *queue)
+{
+    return !pl_list_empty(&queue->turns);
+}
+
+struct jq_job *jq_queue_drain(struct jq_queue *queue)
+{
+    for (size_t i = 0; i < JQ_LANES && queue->count > 0; i++) {
+        struct pl_list *job = pl_list_pop(&queue->lanes[i].jobs);
+
+        if (!job)
+            continue;
+        queue->count--;
+        line_up(queue, &queue->lanes[i]);
+        return pl_container_of(job, struct jq_job, link);
+    }
+    return NULL;
 }

@@ -1,5 +1,6 @@
 /* jq_queue.h - jobs that wait for a jq worker, served in turn by whose they are: one run with a
- * thousand jobs delays the next by one job a round. Not a lock: the pool's guards it.
+ * thousand jobs delays the next by one job a round, and holds so many workers at once and no more,
+ * so that a thousand endless ones leave a worker to others. Not a lock: the pool's guards it.
  *
  * Queues are told apart by number modulo a prime: two that meet share one turn. So nothing is
  * allocated, and queueing cannot fail. */
@@ -16,16 +17,26 @@ enum { JQ_LANES = 1021 };
 struct jq_queue {
     struct jq_lane {
         struct pl_list jobs;
-        struct pl_list link; /* in `turns` while it has jobs */
+        struct pl_list link; /* in `turns` while it has jobs and may have another worker */
+        unsigned held;       /* workers that have a job of it */
     } lanes[JQ_LANES];
     struct pl_list turns;
-    size_t count;
+    size_t count;  /* jobs that wait, also those whose lane holds what it may */
+    unsigned most; /* set once: workers one lane may hold */
 };
 
-void jq_queue_init(struct jq_queue *queue);
+void jq_queue_init(struct jq_queue *queue, unsigned most);
 /* Last in its lane; `again`: first, in a lane whose turn is next (its worker was lost). */
 void jq_queue_put(struct jq_queue *queue, struct jq_job *job, bool again);
-/* The next in turn, NULL when there is none. */
+/* The next in turn, NULL when there is none: now one that holds a worker. */
 struct jq_job *jq_queue_take(struct jq_queue *queue);
+/* A job that need not wait holds a worker from now on; false: its lane must wait. */
+bool jq_queue_pass(struct jq_queue *queue, const struct jq_job *job);
+/* A job that was taken or passed holds no worker any more. */
+void jq_queue_leave(struct jq_queue *queue, const struct jq_job *job);
+/* Whether one could be taken. */
+bool jq_queue_has_turn(const struct jq_queue *queue);
+/* Any that waits, NULL when there is none; it holds no worker. */
+struct jq_job *jq_queue_drain(struct jq_queue *queue);
 
 #endif

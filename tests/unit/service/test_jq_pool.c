@@ -289,6 +289,35 @@ END_TEST
 
 static const char *endless = "def f: f; f";
 
+/* Workers over the usual number are for those whom others hold up. */
+START_TEST(one_queue_of_endless_work_leaves_a_worker_to_the_others)
+{
+    static struct jq_ask many[20], one;
+    struct jq_probe own;
+    pid_t pids[16];
+
+    jq_probe_init(&own, 2);
+    for (int i = 0; i < 20; i++) {
+        jq_ask_init(&many[i], &own, endless, NULL);
+        many[i].job.queue = 1;
+        jq_ask_start(&many[i]);
+    }
+    for (int i = 0; i < 5; i++) {
+        jq_ask_wait(&many[i]); /* the rest is in full swing */
+        jq_ask_init(&one, &own, "1", NULL);
+        one.job.queue = 2;
+        jq_ask_start(&one);
+        jq_ask_wait(&one);
+        ck_assert_str_eq(jq_ask_result(&one, 0), "1");
+        jq_ask_finish(&one);
+        ck_assert_uint_le(jq_probe_children(getpid(), pids, PL_ARRAY_LEN(pids)), 2 + 1);
+    }
+    jq_probe_finish(&own);
+    for (int i = 0; i < 20; i++)
+        jq_ask_finish(&many[i]);
+}
+END_TEST
+
 START_TEST(destroying_answers_what_waits_and_what_runs)
 {
     static struct jq_ask asks[30];
@@ -419,6 +448,7 @@ int main(int argc, char **argv)
     tcase_add_test(tc, pure_functions_of_jq_work_in_the_jail);
     tcase_add_test(tc, one_text_that_does_not_compile_leaves_the_others_alone);
     tcase_add_test(tc, queues_are_served_in_turn);
+    tcase_add_test(tc, one_queue_of_endless_work_leaves_a_worker_to_the_others);
     tcase_add_test(tc, destroying_answers_what_waits_and_what_runs);
     tcase_add_test(tc, a_pool_that_was_never_used_starts_and_leaves_nothing);
     tcase_add_test(tc, a_killed_idle_worker_is_replaced);
