@@ -58,6 +58,7 @@ struct jq_job {
     struct pl_list link;
     struct loop_mail mail;
     void *state;      /* NULL; who waits for a check */
+    size_t lane;      /* its place in the queue */
     size_t answered;  /* indexes that have their answer */
     bool alone;       /* compiling them together has cost a worker its life */
     bool killed_once; /* somebody else has killed the worker that had it */

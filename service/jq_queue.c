@@ -11,13 +11,41 @@ void jq_queue_init(struct jq_queue *queue, unsigned most)
     for (size_t i = 0; i < JQ_LANES; i++) {
         pl_list_init(&queue->lanes[i].jobs);
         queue->lanes[i].link = (struct pl_list){0};
+        queue->lanes[i].owner = 0;
         queue->lanes[i].held = 0;
     }
 }
 
-static struct jq_lane *lane_of(struct jq_queue *queue, const struct jq_job *job)
+static bool is_free(const struct jq_lane *lane)
 {
-    return &queue->lanes[job->queue % JQ_LANES];
+    return lane->held == 0 && pl_list_empty(&lane->jobs);
+}
+
+/* Its run's, else the first that is free, else the one at its place. */
+static struct jq_lane *look_for_lane(struct jq_queue *queue, const struct jq_job *job)
+{
+    size_t place = job->queue % JQ_LANES;
+    struct jq_lane *lane, *vacant = NULL;
+
+    for (size_t i = 0; i < JQ_LANE_TRIES; i++) {
+        lane = &queue->lanes[(place + i) % JQ_LANES];
+        if (!is_free(lane) && lane->owner == job->queue)
+            return lane;
+        if (!vacant && is_free(lane))
+            vacant = lane;
+    }
+    if (!vacant)
+        return &queue->lanes[place];
+    vacant->owner = job->queue;
+    return vacant;
+}
+
+static struct jq_lane *find_lane(struct jq_queue *queue, struct jq_job *job)
+{
+    struct jq_lane *lane = look_for_lane(queue, job);
+
+    job->lane = (size_t)(lane - queue->lanes);
+    return lane;
 }
 
 /* In the row of turns, last, or not in it, as it should be. */
@@ -39,7 +67,7 @@ static void put_first(struct pl_list *head, struct pl_list *node)
 
 void jq_queue_put(struct jq_queue *queue, struct jq_job *job, bool again)
 {
-    struct jq_lane *lane = lane_of(queue, job);
+    struct jq_lane *lane = find_lane(queue, job);
 
     queue->count++;
     if (!again) {
@@ -69,9 +97,9 @@ struct jq_job *jq_queue_take(struct jq_queue *queue)
     return pl_container_of(job, struct jq_job, link);
 }
 
-bool jq_queue_pass(struct jq_queue *queue, const struct jq_job *job)
+bool jq_queue_pass(struct jq_queue *queue, struct jq_job *job)
 {
-    struct jq_lane *lane = lane_of(queue, job);
+    struct jq_lane *lane = find_lane(queue, job);
 
     if (!pl_list_empty(&queue->turns) || lane->held >= queue->most)
         return false;
@@ -81,7 +109,7 @@ bool jq_queue_pass(struct jq_queue *queue, const struct jq_job *job)
 
 void jq_queue_leave(struct jq_queue *queue, const struct jq_job *job)
 {
-    struct jq_lane *lane = lane_of(queue, job);
+    struct jq_lane *lane = &queue->lanes[job->lane];
 
     lane->held--;
     line_up(queue, lane);

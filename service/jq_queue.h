@@ -2,20 +2,27 @@
  * thousand jobs delays the next by one job a round, and holds so many workers at once and no more,
  * so that a thousand endless ones leave a worker to others. Not a lock: the pool's guards it.
  *
- * Queues are told apart by number modulo a prime: two that meet share one turn. So nothing is
- * allocated, and queueing cannot fail. */
+ * Lanes are a fixed table, so that nothing is allocated and queueing cannot fail. A run has a lane
+ * of its own while it has jobs; only when all near its place are taken it shares another's.
+ */
 #ifndef PLAIT_SERVICE_JQ_QUEUE_H
 #define PLAIT_SERVICE_JQ_QUEUE_H
 
 #include "base/compiler.h"
 #include "base/list.h"
 
+#include <stdint.h>
+
 struct jq_job;
 
-enum { JQ_LANES = 1021 };
+enum {
+    JQ_LANES = 4093,
+    JQ_LANE_TRIES = 64, /* lanes that are looked at for a free one */
+};
 
 struct jq_queue {
     struct jq_lane {
+        uint64_t owner; /* whose, while it has jobs or holds workers */
         struct pl_list jobs;
         struct pl_list link; /* in `turns` while it has jobs and may have another worker */
         unsigned held;       /* workers that have a job of it */
@@ -31,7 +38,7 @@ void jq_queue_put(struct jq_queue *queue, struct jq_job *job, bool again);
 /* The next in turn, NULL when there is none: now one that holds a worker. */
 struct jq_job *jq_queue_take(struct jq_queue *queue);
 /* A job that need not wait holds a worker from now on; false: its lane must wait. */
-bool jq_queue_pass(struct jq_queue *queue, const struct jq_job *job);
+bool jq_queue_pass(struct jq_queue *queue, struct jq_job *job);
 /* A job that was taken or passed holds no worker any more. */
 void jq_queue_leave(struct jq_queue *queue, const struct jq_job *job);
 /* Whether one could be taken. */

@@ -4,6 +4,7 @@
 #include "service/jq_pool.h"
 
 #include "base/json.h"
+#include "service/jq_queue.h"
 #include "tests/support/jq_probe.h"
 #include "tests/support/text.h"
 
@@ -305,9 +306,10 @@ START_TEST(one_queue_of_endless_work_leaves_a_worker_to_the_others)
     for (int i = 0; i < 5; i++) {
         jq_ask_wait(&many[i]); /* the rest is in full swing */
         jq_ask_init(&one, &own, "1", NULL);
-        one.job.queue = 2;
+        one.job.queue = i % 2 ? 2 : 1 + JQ_LANES; /* also one whose place is taken */
         jq_ask_start(&one);
         jq_ask_wait(&one);
+        ck_assert_uint_eq(many[19].dones, 0);
         ck_assert_str_eq(jq_ask_result(&one, 0), "1");
         jq_ask_finish(&one);
         ck_assert_uint_le(jq_probe_children(getpid(), pids, PL_ARRAY_LEN(pids)), 2 + 1);
