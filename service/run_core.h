@@ -195,8 +195,7 @@ enum pl_code run_core_step(struct run_core *core, struct run_event *event,
                            struct run_update *ret_update) PL_MUST_CHECK;
 
 enum run_state run_core_state(const struct run_core *core);
-/* Does it wait for people, and for nothing else? */
-bool run_core_waits(const struct run_core *core);
+bool run_core_waits(const struct run_core *core); /* for people, and for nothing else */
 /* When the next TICK is due; 0: no timer runs. */
 pl_ms run_core_next_wake(const struct run_core *core);
 struct workflow *run_core_workflow(const struct run_core *core);
@@ -204,12 +203,11 @@ struct workflow *run_core_workflow(const struct run_core *core);
 struct run_node *run_core_node(const struct run_core *core, const struct step_def *def);
 /* The node at a concrete path ("reviews.17.summary"); NULL when there is none now. */
 struct run_node *run_core_find(const struct run_core *core, struct pl_str path);
-/* Calls in flight (CALLING, STOPPING). */
 /* What the run's state came to, once its output is made; NULL: it has none. Borrowed. */
 struct pl_value *run_core_final_state(const struct run_core *core);
 /* The frame of the top level. */
 struct run_frame *run_core_root(const struct run_core *core);
-unsigned run_core_in_flight(const struct run_core *core);
+unsigned run_core_in_flight(const struct run_core *core); /* calls: CALLING, STOPPING */
 /* Answers that were not awaited; 0 unless an executor is wrong. */
 unsigned run_core_dropped(const struct run_core *core);
 
