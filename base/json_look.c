@@ -49,11 +49,12 @@ void json_iter_init(struct json_iter *it, struct pl_str json)
 /* json_iter_next, and whether the key has escapes. */
 static bool iter_next(struct json_iter *it, bool *key_escaped)
 {
-    const char *const start = it->json.ptr, *const end = start + it->json.len;
-    const char *p, *after;
+    const char *const start = it->json.ptr;
+    const char *end, *p, *after;
 
     if (it->offset >= it->json.len)
-        return false;
+        return false; /* also of no text at all, where `start` is NULL */
+    end = start + it->json.len;
     p = json_skip_space(start + it->offset, end);
     if (p < end && *p == ',')
         p = json_skip_space(p + 1, end);

@@ -8,6 +8,7 @@
 #include "base/map.h"
 #include "service/engine_keys.h"
 #include "service/engine_private.h"
+#include "service/engine_turns.h"
 #include "service/engine_watch.h"
 #include "service/pool.h"
 #include "service/workflow_cache.h"
@@ -64,11 +65,30 @@ static void engine_gone(struct engine *engine, struct run_exec *exec)
     pl_mutex_lock(&engine->lock);
     pl_list_remove(run_exec_link(exec));
     pl_mutex_unlock(&engine->lock);
+    engine_leave_thread(engine, exec);
     engine_watches_fire(engine->watches, run_exec_tenant(exec), run_exec_id(exec));
     pl_mutex_lock(&engine->lock);
     engine->running--;
     pl_cond_broadcast(&engine->changed);
     pl_mutex_unlock(&engine->lock);
+}
+
+/* A loop's thread. */
+static void engine_idle(struct engine *engine, bool idle)
+{
+    pl_mutex_lock(&engine->lock);
+    engine->idle += idle ? 1 : (size_t)-1;
+    pl_mutex_unlock(&engine->lock);
+}
+
+size_t engine_going(struct engine *engine)
+{
+    size_t going;
+
+    pl_mutex_lock(&engine->lock);
+    going = engine->running - engine->idle;
+    pl_mutex_unlock(&engine->lock);
+    return going;
 }
 
 size_t engine_running(struct engine *engine)
@@ -234,8 +254,10 @@ static enum pl_code engine_init_tables(struct engine *engine, struct pl_err *err
     engine->cache = workflow_cache_create();
     engine->watches = engine_watches_create();
     engine->keys = engine_keys_create();
+    engine->turns = engine_turns_create();
     engine->buckets = calloc(ENGINE_BUCKETS, sizeof *engine->buckets);
-    if (!engine->bus || !engine->buckets || !engine->cache || !engine->watches || !engine->keys)
+    if (!engine->bus || !engine->buckets || !engine->cache || !engine->watches || !engine->keys ||
+        !engine->turns)
         return pl_err_set(err, PL_ERR_NO_MEMORY, "out of memory");
     for (size_t i = 0; i < ENGINE_BUCKETS; i++)
         pl_list_init(&engine->buckets[i]);
@@ -252,6 +274,7 @@ static void engine_init_env(struct engine *engine, const struct engine_options *
         .bus = engine->bus,
         .jq = engine->jq,
         .clock = clock,
+        .idle = engine_idle,
         .gone = engine_gone,
         .steps =
             {
@@ -357,6 +380,7 @@ void engine_destroy(struct engine **ret_engine, pl_ms drain)
     workflow_cache_destroy(&engine->cache);
     engine_watches_destroy(&engine->watches);
     engine_keys_destroy(&engine->keys);
+    engine_turns_destroy(&engine->turns);
     free(engine->buckets);
     pl_cond_finish(&engine->changed);
     pl_mutex_finish(&engine->lock);

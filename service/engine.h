@@ -143,6 +143,8 @@ enum pl_code engine_compare_answer(struct engine *engine, const struct engine_an
 
 /* Runs that are going on here. */
 size_t engine_running(struct engine *engine);
+/* The same without those that wait for a person, or for their turn, and for nothing else. */
+size_t engine_going(struct engine *engine);
 
 /* Where to watch runs. */
 struct bus *engine_bus(struct engine *engine);
@@ -204,6 +206,19 @@ typedef void (*engine_done_fn)(void *arg, enum pl_code code, const struct pl_err
  * over). */
 void engine_delete_run(struct engine *engine, struct pl_str tenant, struct pl_str run_id,
                        engine_done_fn done, void *arg);
+
+/* Threads: what runs of one conversation remember from one to the next. Appends the memory of a
+ * thread, an object by channel. Errors: NOT_FOUND (nothing is kept), IO, STORE_CORRUPT, NO_MEMORY.
+ */
+enum pl_code engine_write_thread(struct engine *engine, struct pl_str tenant, struct pl_str id,
+                                 struct pl_buf *out, struct pl_err *err) PL_MUST_CHECK;
+struct engine_thread_write {
+    struct pl_str tenant, id;
+    struct pl_str state; /* JSON object; absent: what is kept is deleted */
+    engine_done_fn done; /* CONFLICT: a run of the thread is not over; NOT_FOUND of a deletion */
+    void *arg;
+};
+void engine_set_thread(struct engine *engine, const struct engine_thread_write *write);
 
 /* Stored workflows. `done` gets the version and whether it is new. if_version as in store_op. */
 struct engine_workflow_put {

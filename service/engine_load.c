@@ -47,10 +47,7 @@ static enum pl_code load_launch(struct engine *engine, const struct engine_run_r
         run_core_destroy(&options.core);
         return pl_err_set(err, PL_ERR_NO_MEMORY, "out of memory");
     }
-    code = engine_launch(engine, exec, err);
-    if (code != PL_OK)
-        run_exec_discard(&exec);
-    return code;
+    return engine_launch_run(engine, run, true, exec, err);
 }
 
 static enum pl_code check_not_here(struct engine *engine, struct pl_str tenant, struct pl_str id,

@@ -20,6 +20,7 @@ struct engine {
     struct workflow_cache *cache;   /* set once */
     struct engine_watches *watches; /* set once */
     struct engine_keys *keys;       /* set once */
+    struct engine_turns *turns;     /* set once */
     unsigned max_runs;              /* set once */
     /* held while a run is read from its rows and launched, so that two who resume it do not both,
      * the one from rows that the other has gone past; the first of the lock order */
@@ -29,6 +30,7 @@ struct engine {
     struct pl_cond changed;  /* running fell, or stop_draining was set */
     struct pl_list *buckets; /* guarded by lock: run_execs by id */
     size_t running;          /* guarded by lock */
+    size_t idle;             /* guarded by lock: those of them that wait for people or their turn */
     size_t starting;         /* guarded by lock: places taken for runs not in the table yet */
     bool closing;            /* guarded by lock: no new runs */
     bool stop_draining;      /* guarded by lock */
@@ -43,6 +45,15 @@ enum pl_code engine_launch(struct engine *engine, struct run_exec *exec, struct 
  * answer->done, at once with CONFLICT when the run does not go on here. */
 enum pl_code engine_post_answer(struct engine *engine, struct pl_str tenant, struct pl_str run_id,
                                 struct run_answer *answer, struct pl_err *err);
+/* engine_launch, and a run of a thread takes its place there before. Takes the exec in any case.
+ * Errors: those of engine_launch; NO_MEMORY, IO, STORE_CORRUPT. */
+enum pl_code engine_launch_run(struct engine *engine, const struct store_run *run, bool loaded,
+                               struct run_exec *exec, struct pl_err *err);
+/* The run goes: the next one of its thread has the turn. Its loop. */
+void engine_leave_thread(struct engine *engine, const struct run_exec *exec);
+struct engine_turn;
+/* Takes a turn to its run; NULL: nothing. */
+void engine_give_turn(struct engine *engine, struct engine_turn *turn);
 /* Loads an unfinished run from its rows and launches it. Errors: as engine_resume_run. */
 enum pl_code engine_load(struct engine *engine, const struct engine_run_request *request,
                          struct pl_err *err);

@@ -56,7 +56,6 @@ static enum pl_code start_launch(struct engine *engine, const struct engine_run_
         .key_fingerprint = request->key_fingerprint,
     };
     struct run_exec *exec;
-    enum pl_code code;
 
     options.core = run_core_create(request->workflow, engine_seed(row->id), row->created_at);
     if (options.core && request->timeout > 0)
@@ -66,10 +65,7 @@ static enum pl_code start_launch(struct engine *engine, const struct engine_run_
         run_core_destroy(&options.core);
         return pl_err_set(err, PL_ERR_NO_MEMORY, "out of memory");
     }
-    code = engine_launch(engine, exec, err);
-    if (code != PL_OK)
-        run_exec_discard(&exec);
-    return code;
+    return engine_launch_run(engine, row, false, exec, err);
 }
 
 enum pl_code engine_start_run(struct engine *engine, const struct engine_run_request *request,

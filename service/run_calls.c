@@ -348,14 +348,16 @@ static void call_start(struct exec_call *call)
 
 bool run_calls_hold_intents(struct run_exec *exec)
 {
+    /* what was rendered by jq comes after its intent: there may be nothing new to record */
+    const uint64_t batch = exec->submitted + (exec->batch != NULL);
     struct pl_list *next;
 
     for (struct pl_list *link = exec->to_start.next; link != &exec->to_start; link = next) {
         struct exec_call *call = pl_container_of(link, struct exec_call, link);
 
         next = link->next;
-        call->batch = exec->submitted + 1;
-        if (!step_waits_for_intent(call->node->def))
+        call->batch = batch;
+        if (batch <= atomic_load(&exec->durable) || !step_waits_for_intent(call->node->def))
             continue;
         pl_list_remove(link);
         pl_list_append(&exec->waiting, link);

@@ -198,6 +198,8 @@ enum pl_code run_core_step(struct run_core *core, struct run_event *event,
                            struct run_update *ret_update) PL_MUST_CHECK;
 
 enum run_state run_core_state(const struct run_core *core);
+/* Does it wait for people, and for nothing else? */
+bool run_core_waits(const struct run_core *core);
 /* When the next TICK is due; 0: no timer runs. */
 pl_ms run_core_next_wake(const struct run_core *core);
 struct workflow *run_core_workflow(const struct run_core *core);

@@ -10,6 +10,7 @@
 #include "service/bus.h"
 #include "service/pool.h"
 #include "service/run_eval.h"
+#include "service/run_state.h"
 
 #include <stdlib.h>
 
@@ -53,6 +54,8 @@ static void exec_free(struct run_exec *exec)
     run_core_destroy(&exec->core);
     workflow_unref(&exec->workflow);
     pl_value_unref(&exec->row.input);
+    pl_value_unref(&exec->memory);
+    pl_value_unref(&exec->left);
     pl_arena_destroy(&exec->arena);
     pl_arena_destroy(&exec->scratch);
     free(exec->queue);
@@ -74,6 +77,7 @@ struct run_exec *run_exec_create(const struct run_exec_options *options)
     exec->home = options->home;
     exec->workflow = workflow_ref(options->workflow);
     exec->loaded = exec->recorded = options->loaded;
+    exec->queued = options->row->thread.len > 0;
     exec->on_end = options->on_end;
     exec->on_recorded = options->on_recorded;
     exec->arg = options->arg;
@@ -311,6 +315,13 @@ static void exec_set_timer(struct run_exec *exec)
         loop_timer_clear(exec->home, &exec->timer);
 }
 
+static void exec_tell_idle(struct run_exec *exec, bool idle)
+{
+    if (idle != exec->idle)
+        exec->env->idle(exec->env->engine, idle);
+    exec->idle = idle;
+}
+
 static void exec_activate(struct run_exec *exec)
 {
     struct run_event answer;
@@ -340,6 +351,7 @@ static void exec_activate(struct run_exec *exec)
         run_answers_settle(exec);
         run_calls_start_all(exec);
         exec_set_timer(exec);
+        exec_tell_idle(exec, exec->queued || run_core_waits(exec->core));
     }
     pl_arena_reset(exec->scratch);
 }
@@ -384,13 +396,37 @@ static void exec_deliver_start(struct loop *loop, struct loop_mail *mail)
         if (exec->key.len)
             store_batch_put_key(batch, exec->key_route, exec->key, exec->key_fingerprint);
     }
-    exec_feed_type(exec, exec->loaded ? RUN_EV_RECOVER : RUN_EV_START);
+    if (!exec->queued)
+        exec_feed_type(exec, exec->loaded ? RUN_EV_RECOVER : RUN_EV_START);
     run_exec_wake(exec);
     if (exec->loaded && exec->on_recorded)
         exec->on_recorded(exec->arg, exec->row.id.ptr);
 }
 
 /* ---- from the engine ---- */
+
+void run_exec_take_turn(struct run_exec *exec, struct pl_value *state)
+{
+    if (!exec->queued || exec->dropped)
+        return;
+    exec->queued = false;
+    exec->memory = pl_value_ref(state);
+    if (state)
+        run_core_set_state(exec->core, state);
+    exec_feed_type(exec, exec->loaded ? RUN_EV_RECOVER : RUN_EV_START);
+    run_exec_wake(exec);
+}
+
+struct pl_str run_exec_thread(const struct run_exec *exec)
+{
+    return exec->row.thread;
+}
+
+bool run_exec_is_over(const struct run_exec *exec, struct pl_value **ret_state)
+{
+    *ret_state = exec->final_durable ? exec->left : NULL;
+    return exec->final_durable;
+}
 
 void run_exec_cancel(struct run_exec *exec, struct pl_str path)
 {
@@ -474,6 +510,7 @@ static void exec_maybe_free(struct run_exec *exec)
         exec->commits_open || exec->turn_queued)
         return;
     loop_timer_clear(home, &exec->timer);
+    exec_tell_idle(exec, false);
     /* gone first: whoever is told of the end does not find the run among those going on */
     exec->env->gone(exec->env->engine, exec);
     run_answers_drop(exec);

@@ -27,6 +27,9 @@ struct run_env {
     struct jq_pool *jq; /* NULL: expressions that need it fail */
     struct step_env steps;
     const struct pl_clock *clock;
+    /* Any loop thread: the run waits for people or for its turn, and for nothing else; or does not
+     * any more. */
+    void (*idle)(struct engine *engine, bool idle);
     /* Any loop thread: the run is over or was dropped; the exec is freed after this. */
     void (*gone)(struct engine *engine, struct run_exec *exec);
 };
@@ -57,6 +60,15 @@ void run_exec_post_start(struct run_exec *exec);
 /* Home loop. Cancels the run, or the step at `path` when it is not empty (unknown: nothing
  * happens). */
 void run_exec_cancel(struct run_exec *exec, struct pl_str path);
+/* Home loop. A run of a thread begins, or goes on, when it has the turn: with the thread's memory,
+ * NULL: nothing is kept. A reference is taken. */
+void run_exec_take_turn(struct run_exec *exec, struct pl_value *state);
+/* The thread it belongs to, or empty. */
+struct pl_str run_exec_thread(const struct run_exec *exec);
+/* Home loop. Is its end durable? Then *ret_state is what it left to its thread: borrowed, NULL:
+ * nothing. */
+bool run_exec_is_over(const struct run_exec *exec, struct pl_value **ret_state);
+
 /* What a person says to a step of a run. The giver owns it and keeps it until `done`. */
 struct run_answer {
     struct pl_list link;    /* the run's */

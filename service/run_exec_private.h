@@ -96,6 +96,10 @@ struct run_exec {
     uint64_t queue_key;        /* of its jobs */
     unsigned in_flight;        /* started and not home */
     bool recorded;             /* the first batch is durable */
+    bool idle;                 /* env->idle was told so */
+    bool queued;               /* it has not got the turn of its thread yet */
+    struct pl_value *memory;   /* what the thread remembered when it began; NULL: nothing */
+    struct pl_value *left;     /* what it remembers from now on; NULL: nothing new */
     bool final_submitted, final_durable;
     bool draining, dropped;
     struct pl_err store_err; /* a commit failed: the run cannot go on */

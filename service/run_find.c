@@ -211,6 +211,8 @@ bool run_frame_find(const struct run_core *core, struct pl_str path, struct run_
     const struct step_def *def = NULL, *down;
 
     *ret_place = (struct run_place){0};
+    if (path.len && path.ptr[path.len - 1] == '.')
+        return false;
     for (;;) {
         if (!def && frame->body->single)
             def = frame->body->top[0];

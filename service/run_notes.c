@@ -38,6 +38,50 @@ static void notes_run_row(struct run_exec *exec)
     store_batch_put_run(exec->batch, &row);
 }
 
+/* Members of what the thread remembered that this run's workflow does not know stay. */
+static void write_memory(struct run_exec *exec, struct pl_str state, struct pl_buf *out)
+{
+    struct json_iter it;
+
+    json_object_begin(out);
+    if (exec->memory)
+        for (json_iter_init(&it, pl_value_text(exec->memory)); json_iter_next(&it);) {
+            struct pl_str key = json_decode_string_arena(it.key, exec->scratch), value;
+
+            if (!json_get(state, key, &value))
+                json_add_raw(out, key.ptr ? key.ptr : "", it.value);
+        }
+    for (json_iter_init(&it, state); json_iter_next(&it);) {
+        json_comma(out);
+        pl_buf_str(out, it.key);
+        pl_buf_char(out, ':');
+        pl_buf_str(out, it.value);
+    }
+    json_object_end(out);
+}
+
+/* A run that succeeds leaves its state to its thread, in the batch of its end. */
+static void notes_thread(struct run_exec *exec)
+{
+    struct pl_value *state = run_core_final_state(exec->core);
+    struct store_thread row = {.id = exec->row.thread, .updated_at = loop_now(exec->home)};
+    struct pl_buf buf;
+
+    if (run_core_state(exec->core) != RUN_SUCCEEDED || !state || exec->left)
+        return;
+    pl_buf_init(&buf, SIZE_MAX / 2);
+    write_memory(exec, pl_value_text(state), &buf);
+    if (!pl_buf_failed(&buf))
+        exec->left = pl_value_new(pl_buf_view(&buf));
+    pl_buf_finish(&buf);
+    if (!exec->left) {
+        run_exec_no_memory(exec);
+        return;
+    }
+    row.state = exec->left;
+    store_batch_put_thread(exec->batch, &row);
+}
+
 void run_notes_rows(struct run_exec *exec)
 {
     struct run_node *node;
@@ -57,8 +101,11 @@ void run_notes_rows(struct run_exec *exec)
     }
     /* the run's row goes with every batch: it carries last_seq, usage and status of the same moment
      */
-    if ((run_dirty || exec->batch) && run_notes_batch(exec))
+    if ((run_dirty || exec->batch) && run_notes_batch(exec)) {
         notes_run_row(exec);
+        if (exec->row.thread.len)
+            notes_thread(exec);
+    }
 }
 
 /* ---- events ---- */

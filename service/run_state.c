@@ -6,7 +6,9 @@
 #include "service/run_core_private.h"
 #include "service/steps/reduce.h"
 
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 /* One gathering. */
 struct gatherer {
@@ -418,7 +420,7 @@ static enum pl_code fold_lists(const struct run_writes *writes, enum reduce_with
     return code;
 }
 
-enum pl_code run_state_fold(const struct run_writes *writes, struct pl_buf *out, struct pl_err *err)
+static enum pl_code fold(const struct run_writes *writes, struct pl_buf *out, struct pl_err *err)
 {
     switch (writes->channel->reducer) {
     case REDUCER_NONE:
@@ -449,4 +451,15 @@ enum pl_code run_state_fold(const struct run_writes *writes, struct pl_buf *out,
     else
         pl_buf_str(out, writes->has_left ? writes->left : PL_STR("null"));
     return PL_OK;
+}
+
+enum pl_code run_state_fold(const struct run_writes *writes, struct pl_buf *out, struct pl_err *err)
+{
+    enum pl_code code = fold(writes, out, err);
+    char why[PL_ERR_MESSAGE_MAX];
+
+    if (code != PL_ERR_EXPRESSION_ERROR || !err || strncmp(err->message, "state channel", 13) == 0)
+        return code;
+    snprintf(why, sizeof(why), "%s", err->message);
+    return pl_err_set(err, code, "state channel %.*s: %s", PL_STR_ARG(writes->channel->name), why);
 }

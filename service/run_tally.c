@@ -27,27 +27,42 @@ void run_vote_write_id(const struct run_node *node, size_t index, struct pl_buf 
 
 /* ---- counting ---- */
 
-static struct tally_entry *find_entry(struct tally *tally, struct pl_str key)
+static struct tally_entry *find_entry(struct tally *tally, struct pl_str key, uint64_t hash)
 {
     for (size_t i = 0; i < tally->n; i++)
-        if (json_equal(tally->entries[i].key, key))
+        if (tally->entries[i].hash == hash && json_equal(tally->entries[i].key, key))
             return &tally->entries[i];
     return NULL;
 }
 
-static bool add_vote(struct tally *tally, struct pl_arena *arena, size_t n, struct pl_str key,
-                     size_t index, double weight)
+static bool add_branch(struct tally_entry *entry, struct pl_arena *arena, size_t index)
 {
-    struct tally_entry *entry = find_entry(tally, key);
+    size_t *grown;
+
+    if ((entry->n & (entry->n - 1)) == 0) { /* full: 0, 1, 2, 4, ... */
+        grown = pl_arena_alloc_array(arena, entry->n ? 2 * entry->n : 1, sizeof(*grown));
+        if (!grown)
+            return false;
+        if (entry->n)
+            memcpy(grown, entry->branches, entry->n * sizeof(*grown));
+        entry->branches = grown;
+    }
+    entry->branches[entry->n++] = index;
+    return true;
+}
+
+static bool add_vote(struct tally *tally, struct pl_arena *arena, struct pl_str key, size_t index,
+                     double weight)
+{
+    uint64_t hash = json_hash(key);
+    struct tally_entry *entry = find_entry(tally, key, hash);
 
     if (!entry) {
         entry = &tally->entries[tally->n++];
-        *entry = (struct tally_entry){.key = key, .first = index};
-        entry->branches = pl_arena_alloc_array(arena, n, sizeof(*entry->branches));
-        if (!entry->branches)
-            return false;
+        *entry = (struct tally_entry){.key = key, .hash = hash, .first = index};
     }
-    entry->branches[entry->n++] = index;
+    if (!add_branch(entry, arena, index))
+        return false;
     entry->votes += weight;
     tally->total += weight;
     tally->counted++;
@@ -65,7 +80,7 @@ bool run_tally_count(const struct run_node *node, struct pl_arena *arena, struct
     for (size_t i = 0; i < slots->n; i++) {
         struct join_branch branch = run_slots_branch(slots, i);
 
-        if (branch.counted && !add_vote(ret_tally, arena, slots->n, run_slots_key(slots, i), i,
+        if (branch.counted && !add_vote(ret_tally, arena, run_slots_key(slots, i), i,
                                         run_vote_weight(node, i)))
             return false;
     }

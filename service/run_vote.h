@@ -9,10 +9,11 @@
 /* One answer and who gave it. */
 struct tally_entry {
     struct pl_str key; /* JSON; borrowed */
+    uint64_t hash;     /* of the key */
     double votes;      /* their number, or their weights */
     size_t first;      /* the lowest branch */
     size_t n;          /* branches */
-    size_t *branches;
+    size_t *branches;  /* room for the next power of two */
 };
 
 struct tally {

@@ -50,6 +50,11 @@ void run_waiting_update(struct run_core *core)
         core->timeout_at = core->started_at + core->timeout + core->waited;
 }
 
+bool run_core_waits(const struct run_core *core)
+{
+    return core->waiting;
+}
+
 static pl_ms member(struct pl_str options, const char *key)
 {
     struct pl_str token;

@@ -3,6 +3,7 @@
  * next redraw. */
 #include "api/cli/command.h"
 #include "api/cli/progress.h"
+#include "api/cli/prompt.h"
 #include "api/cli/run_input.h"
 #include "api/cli/run_place.h"
 #include "api/cli/run_report.h"
@@ -35,6 +36,7 @@ struct session {
     struct engine *engine;
     struct bus_subscriber *subscriber;
     struct progress *progress;
+    struct prompt *prompt;
     enum progress_mode mode;
     const char *url;
     struct pl_str input; /* of a new run */
@@ -175,7 +177,7 @@ static int open_engine(struct session *session)
         .providers = session->config->providers,
         .policy = session->config->policy,
         .max_step_output = session->config->step_output_bytes,
-        .adopt = db != NULL,
+        .adopt = db || cli_get(session->args, "thread"),
         .until_exit = true,
     };
     bool resume = cli_get(session->args, "resume") != NULL;
@@ -191,7 +193,8 @@ static int open_engine(struct session *session)
         options.loops = (unsigned)count;
     }
     session->url = db;
-    if (!db && run_place_url(session->id, resume, session->arena, &session->url, &err) != PL_OK)
+    if (!db && run_place_url(session->id, cli_get(session->args, "thread"), resume, session->arena,
+                             &session->url, &err) != PL_OK)
         return fail(&err);
     options.db = session->url;
     /* the run to resume is loaded by name below, with its callbacks; the others are left */
@@ -231,10 +234,18 @@ static int watch(struct session *session)
         return status;
     session->progress =
         progress_create(session->workflow, session->mode, pl_clock_now(pl_clock_real()));
-    if (!session->progress)
+    session->prompt = prompt_create(&(struct prompt_options){
+        .engine = session->engine,
+        .tenant = TENANT,
+        .run_id = session->id,
+        .answers = cli_get_all(session->args, "answer"),
+        .ring = session_ring,
+        .arg = session,
+    });
+    if (!session->progress || !session->prompt)
         return cli_usage_error("out of memory");
-    if (session->mode == PROGRESS_QUIET)
-        return EXIT_OK;
+    if (cli_get(session->args, "resume"))
+        prompt_look(session->prompt); /* those that asked before are not told of again */
     /* large enough that no line is lost though all steps end at once */
     session->subscriber = bus_subscribe(engine_bus(session->engine), pl_str(session->id),
                                         QUEUE_MAX + EVENTS_A_STEP * session->workflow->n_steps,
@@ -284,6 +295,28 @@ static int resume(struct session *session, const struct engine_run_request *requ
     }
 }
 
+/* A run of the thread that waits for a person keeps the turn: a new one would wait for ever. */
+static bool thread_is_free(struct session *session, const char *thread)
+{
+    struct store_run_filter filter = {.thread = pl_str(thread), .status = PL_STR("waiting")};
+    struct pl_str data, run, id;
+    struct pl_err err = {0};
+    struct pl_buf page;
+    bool waits;
+
+    pl_buf_init(&page, SIZE_MAX / 2);
+    waits = engine_write_runs(session->engine, TENANT, &filter, 1, &page, &err) == PL_OK &&
+            json_get(pl_buf_view(&page), PL_STR("data"), &data) && json_at(data, 0, &run) &&
+            json_get(run, PL_STR("id"), &id);
+    if (waits)
+        cli_usage_error(
+            "run %.*s of this thread waits for a person and has the turn; go on with it "
+            "first: add --resume",
+            (int)id.len - 2, id.ptr + 1);
+    pl_buf_finish(&page);
+    return !waits;
+}
+
 static int start(struct session *session)
 {
     struct engine_run_request request = {
@@ -300,6 +333,8 @@ static int start(struct session *session)
 
     if (cli_get(session->args, "resume"))
         return resume(session, &request);
+    if (thread && !thread_is_free(session, thread))
+        return EXIT_USAGE;
     request.thread = thread ? pl_str(thread) : (struct pl_str){0};
     request.input = session->input;
     doc_problems_init(&problems, session->arena);
@@ -341,13 +376,17 @@ static void take_signals(struct session *session)
 static void take_events(struct session *session)
 {
     struct bus_event event;
-    bool gap;
+    bool gap = false;
     uint64_t rung;
     ssize_t got = read(session->news, &rung, sizeof rung);
 
     (void)got;
-    while (session->subscriber && bus_take(session->subscriber, &event, &gap))
+    while (session->subscriber && bus_take(session->subscriber, &event, &gap)) {
         progress_event(session->progress, &event);
+        prompt_event(session->prompt, &event);
+    }
+    if (gap)
+        prompt_look(session->prompt);
 }
 
 static bool session_over(struct session *session, bool *told)
@@ -368,10 +407,20 @@ static bool session_over(struct session *session, bool *told)
 static void wait_for_news(struct session *session)
 {
     struct pollfd fds[] = {{.fd = session->signals, .events = POLLIN},
-                           {.fd = session->news, .events = POLLIN}};
+                           {.fd = session->news, .events = POLLIN},
+                           {.fd = prompt_fd(session->prompt), .events = POLLIN}};
+    bool draws = session->mode == PROGRESS_LIVE && !prompt_asks(session->prompt);
 
-    poll(fds, PL_ARRAY_LEN(fds), session->mode == PROGRESS_LIVE ? REDRAW_MS : -1);
+    poll(fds, PL_ARRAY_LEN(fds), draws ? REDRAW_MS : -1);
     take_signals(session);
+}
+
+/* What is drawn is finished before something is asked below it. */
+static void ask(struct session *session)
+{
+    if (prompt_wants(session->prompt) && !prompt_asks(session->prompt))
+        progress_end(session->progress, pl_clock_now(pl_clock_real()));
+    prompt_work(session->prompt);
 }
 
 static void follow(struct session *session)
@@ -379,14 +428,17 @@ static void follow(struct session *session)
     bool told = false;
     pl_ms drawn = 0;
 
-    while (!session_over(session, &told) && session->interrupts == 0) {
+    while (!session_over(session, &told) && session->interrupts == 0 &&
+           !prompt_is_stuck(session->prompt)) {
         pl_ms now;
 
         wait_for_news(session);
         session_over(session, &told); /* the id comes before any line of a step */
         take_events(session);
         now = pl_clock_now(pl_clock_real());
-        if (told && now - drawn >= REDRAW_MS) {
+        if (told)
+            ask(session);
+        if (told && now - drawn >= REDRAW_MS && !prompt_asks(session->prompt)) {
             progress_draw(session->progress, now);
             drawn = now;
         }
@@ -395,17 +447,17 @@ static void follow(struct session *session)
     progress_end(session->progress, pl_clock_now(pl_clock_real()));
 }
 
-/* Other unfinished runs of the --db go on too; wait for them. */
+/* Other unfinished runs of the --db go on too; wait for them, but not for people. */
 static void finish_adopted(struct session *session)
 {
-    size_t others = engine_running(session->engine);
+    size_t others = engine_going(session->engine);
 
     if (others && session->mode != PROGRESS_QUIET)
         fprintf(
             stderr,
             "also finishing %zu unfinished runs of this database (Ctrl-C leaves them for later)\n",
             others);
-    while (session->interrupts == 0 && engine_running(session->engine)) {
+    while (session->interrupts == 0 && engine_going(session->engine)) {
         struct pollfd fd = {.fd = session->signals, .events = POLLIN};
 
         poll(&fd, 1, REDRAW_MS);
@@ -451,7 +503,7 @@ static void interrupt(struct session *session)
     pthread_t watcher;
     bool watched;
 
-    if (session->mode != PROGRESS_QUIET)
+    if (session->mode != PROGRESS_QUIET && session->interrupts)
         fprintf(stderr, "interrupted: finishing the calls in flight (again to stop at once)\n");
     watched = pl_thread_start(&watcher, "plait-drain", drain_watch, session);
     engine_drain(engine, session->drain);
@@ -467,10 +519,12 @@ static void interrupt(struct session *session)
 static void print_resume(const struct session *session)
 {
     const char *db = cli_get(session->args, "db"), *config = cli_get(session->args, "config");
+    const char *thread = cli_get(session->args, "thread");
 
-    fprintf(stderr, "plait: unfinished; go on with: plait run%s%s --resume %s%s%s%s%s\n",
+    fprintf(stderr, "plait: unfinished; go on with: plait run%s%s --resume %s%s%s%s%s%s%s\n",
             *file_operand(session) ? " " : "", file_operand(session), session->id,
-            db ? " --db " : "", db ? db : "", config ? " --config " : "", config ? config : "");
+            db ? " --db " : "", db ? db : "", thread ? " --thread " : "", thread ? thread : "",
+            config ? " --config " : "", config ? config : "");
 }
 
 /* The run with its steps; empty when it cannot be read (then the error is told). */
@@ -494,7 +548,9 @@ static int report_interrupted(const struct session *session)
         print_resume(session);
     else
         cli_usage_error("nothing of the run is on disk; start it again");
-    return unrecordable ? EXIT_RUN_FAILED : EXIT_INTERRUPTED;
+    if (unrecordable)
+        return EXIT_RUN_FAILED;
+    return session->interrupts ? EXIT_INTERRUPTED : EXIT_USAGE;
 }
 
 static int report(struct session *session)
@@ -523,9 +579,9 @@ static int run_and_report(struct session *session)
 {
     if (!session->was_over)
         follow(session);
-    if (session->interrupts == 0)
+    if (session->interrupts == 0 && !prompt_is_stuck(session->prompt))
         finish_adopted(session);
-    if (session->interrupts)
+    if (session->interrupts || prompt_is_stuck(session->prompt))
         interrupt(session);
     return report(session);
 }
@@ -535,6 +591,7 @@ static void session_finish(struct session *session)
     bus_unsubscribe(&session->subscriber);
     engine_destroy(&session->engine, session->interrupts ? session->drain : 0);
     progress_destroy(&session->progress);
+    prompt_destroy(&session->prompt);
     workflow_unref(&session->workflow);
     config_destroy(&session->config);
     pl_value_unref(&session->output);

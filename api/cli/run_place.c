@@ -62,9 +62,20 @@ static const char *state_home(struct pl_arena *arena)
     return NULL;
 }
 
-enum pl_code run_place_url(const char *run_id, bool must_exist, struct pl_arena *arena,
-                           const char **ret_url, struct pl_err *err)
+/* A name for a thread, whose id may be any text. */
+static const char *thread_name(struct pl_arena *arena, const char *thread)
 {
+    uint64_t hash = 1469598103934665603u; /* FNV-1a: the same in every process */
+
+    for (const char *at = thread; *at; at++)
+        hash = (hash ^ (unsigned char)*at) * 1099511628211u;
+    return pl_arena_printf(arena, "thread_%016llx", (unsigned long long)hash);
+}
+
+enum pl_code run_place_url(const char *run_id, const char *thread, bool must_exist,
+                           struct pl_arena *arena, const char **ret_url, struct pl_err *err)
+{
+    const char *name = thread ? thread_name(arena, thread) : run_id;
     const char *directory = state_home(arena);
     char *copy = directory ? pl_arena_strdup(arena, directory) : NULL;
     const char *file;
@@ -72,14 +83,14 @@ enum pl_code run_place_url(const char *run_id, bool must_exist, struct pl_arena 
     if (!copy)
         return pl_err_set(err, PL_ERR_IO,
                           "neither XDG_STATE_HOME nor HOME is set; give --db sqlite:FILE");
-    file = pl_arena_printf(arena, "%s/%s.db", directory, run_id);
+    file = name ? pl_arena_printf(arena, "%s/%s.db", directory, name) : NULL;
     if (!file)
         return pl_err_set(err, PL_ERR_NO_MEMORY, "out of memory");
     if (must_exist && access(file, F_OK) != 0)
-        return pl_err_set(
-            err, PL_ERR_NOT_FOUND,
-            "there is no run %s here (%s); if it was kept with --db, give the same --db", run_id,
-            file);
+        return pl_err_set(err, PL_ERR_NOT_FOUND,
+                          "there is no run %s here (%s); if it was kept with --db or --thread, "
+                          "give the same again",
+                          run_id, file);
     if (!must_exist) {
         if (make_directories(copy, err) != PL_OK)
             return err->code;

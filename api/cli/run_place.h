@@ -7,9 +7,11 @@
 #include "base/arena.h"
 #include "base/err.h"
 
-/* The URL of the run's own database, the directory made if need be; files of runs older than 30
- * days are removed. Errors: IO (with what to set), NO_MEMORY. */
-enum pl_code run_place_url(const char *run_id, bool must_exist, struct pl_arena *arena,
-                           const char **ret_url, struct pl_err *err) PL_MUST_CHECK;
+/* The URL of the run's own database, or of its thread's (NULL: it has none), which all runs of the
+ * thread share; the directory is made if need be; files of runs older than 30 days are removed.
+ * Errors: IO (with what to set), NO_MEMORY. */
+enum pl_code run_place_url(const char *run_id, const char *thread, bool must_exist,
+                           struct pl_arena *arena, const char **ret_url,
+                           struct pl_err *err) PL_MUST_CHECK;
 
 #endif

@@ -61,8 +61,7 @@ void handle_runs_list(struct api_request *request)
     size_t limit;
 
     if (!answers_word(request, "status", words, &filter.status) ||
-        !answers_word(request, "has", things, &has) ||
-        !answers_limit(request, &limit) ||
+        !answers_word(request, "has", things, &has) || !answers_limit(request, &limit) ||
         !read_metadata(request, keys, values, &filter.n_metadata))
         return;
     filter.waiting = has.len > 0;

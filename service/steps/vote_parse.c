@@ -280,6 +280,8 @@ static void check_method(struct wf_ctx *ctx, const struct doc_node *node,
     if (weights && vote->method != VOTE_WEIGHTED)
         wf_problem_key(ctx, weights,
                        "'weights' are for method: weighted; add it, or remove the weights");
+    if (on_tie && vote->method > VOTE_WEIGHTED)
+        wf_problem_key(ctx, on_tie, "'on_tie' is for majority and weighted; others have no ties");
     if (stop && vote->stop_early && vote->method > VOTE_MEDIAN)
         wf_problem(ctx, stop,
                    "stop: early is for majority, weighted and median; every answer matters here");
@@ -293,10 +295,8 @@ static void check_threshold(struct wf_ctx *ctx, const struct doc_node *node,
 
     if (!threshold || vote->threshold <= 0)
         return;
-    if (vote->method != VOTE_MAJORITY && vote->method != VOTE_WEIGHTED &&
-        vote->method != VOTE_UNION)
-        wf_problem_key(ctx, threshold,
-                       "'threshold' counts votes: it is for majority, weighted and union");
+    if (vote->method != VOTE_MAJORITY && vote->method != VOTE_WEIGHTED)
+        wf_problem_key(ctx, threshold, "'threshold' counts votes: it is for majority and weighted");
     else if (vote->method != VOTE_WEIGHTED && vote->threshold >= 1 &&
              (vote->threshold != floor(vote->threshold) ||
               (branches && vote->threshold > (double)branches)))

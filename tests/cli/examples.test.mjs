@@ -1,88 +1,80 @@
-// examples.test.mjs - every file in examples/ runs, on the simulated provider, and where it calls servers, against one of the
-// test's own. What they show is told in their comments; that they are valid is in check.test.mjs.
+// examples.test.mjs - every file in examples/ runs from the command line on the simulated provider, and where it calls servers,
+// against one of the test's own. What each must show is in support/examples.mjs; the same over HTTP in tests/http.
 import assert from 'node:assert/strict';
-import fs from 'node:fs';
 import path from 'node:path';
 import { test } from 'node:test';
-import { limit, place, run, top } from './support/plait.mjs';
+import { answering, examples, folder, names, prepared, simulated, source } from './support/examples.mjs';
+import { limit, place, run } from './support/plait.mjs';
 import { parseRun } from './support/run.mjs';
 import { json, startServer } from './support/server.mjs';
 
-const folder = path.join(top, 'examples');
-const source = (name) => fs.readFileSync(path.join(folder, name), 'utf8');
+const allow = (home, server) => ['--config', home.file('config.yaml', `network: {allow_private: ["127.0.0.1:${server.port}"]}\n`)];
 
-// What each needs: its input, and what its output must show.
-const examples = {
-    'travel-plan.yaml': {
-        args: ['-i', 'destination=Lisbon', '-i', 'days=4'],
-        check: (got) => assert.match(got.output, /^\[simulated\] 4 days in Lisbon\./),
-    },
-    'first-answer-wins.yaml': {
-        args: ['-i', 'question=Why is the sky blue?'],
-        check(got) {
-            assert.match(got.output.answer, /^\[simulated\] Why is the sky blue\?/);
-            assert.match(got.output.won_by, /^(mini|nano|large)$/);
-        },
-    },
-    'quorum-review.yaml': {
-        args: ['-i', 'text=A text.'],
-        check(got) {
-            assert.match(got.output.verdict, /^\[simulated\] Clarity: /);
-            assert.ok(Object.values(got.output.reviews).filter(Boolean).length >= 3);
-            assert.equal(got.step['reviews.examples'].status, 'skipped');
-        },
-    },
-    'best-effort-research.yaml': {
-        args: ['-i', 'topic=Alan Turing'],
-        // the two services stand in one server
-        change: (text, url) => text.replace(/https:\/\/\$\{[^}]*\}\.wikipedia\.org/, url).replace('https://openlibrary.org', url),
-        serve: (request, response) =>
-            request.url.startsWith('/w/api.php') ? json(response, 200, { query: { search: ['found'] } }) : json(response, 503, {}),
-        check(got, server) {
-            assert.match(got.output.brief, /^\[simulated\] .*found/s);
-            assert.equal(got.output.sources.counted, 2);
-            assert.equal(got.output.sources.failed, 1);
-            assert.ok(server.requests.some((request) => request.url.includes('srsearch=Alan%20Turing') || request.url.includes('srsearch=Alan+Turing')));
-        },
-    },
-    'fallback-on-error.yaml': {
-        args: (url) => ['-i', 'order=A-1007', '-i', `api=${url}`, '-i', 'notify=true'],
-        serve: (request, response) => json(response, 200, { state: 'on its way' }),
-        check(got, server) {
-            assert.match(got.output.answer, /on its way/);
-            assert.equal(server.requests[1].method, 'POST');
-            assert.equal(JSON.parse(server.requests[1].body).order, 'A-1007');
-            assert.equal(got.output.handled, null);
-        },
-    },
-};
+// Runs a text as an example; gives what --json says.
+async function runText(t, home, name, text, input, more = []) {
+    const file = home.file(`${name}.yaml`, text);
+    const result = await run(t, home, ['run', file, '--input', '-', '--json', ...more], { input: JSON.stringify(input) });
+    assert.equal(result.code, 0, result.err);
+    return parseRun(result);
+}
 
 test('every example is run here', () => {
-    assert.deepEqual(fs.readdirSync(folder).filter((name) => /\.(yaml|json)$/.test(name)).sort(), Object.keys(examples).sort());
+    assert.deepEqual(names, Object.keys(examples).sort());
+});
+
+test('each example says in its first comment how to run it', () => {
+    for (const name of names) assert.match(source(name), new RegExp(`^#.*(\\n#.*)*\\n#   plait run examples/${name}\\.yaml -i `));
 });
 
 for (const [name, example] of Object.entries(examples))
-    test(`${name} runs on sim/echo`, limit, async (t) => {
+    test(`${name} is valid, has a graph, and runs on sim/echo`, { ...limit, skip: example.answers && 'asks a person' }, async (t) => {
         const home = place(t);
+        const checked = await run(t, home, ['check', path.join(folder, `${name}.yaml`)]);
+        assert.deepEqual([checked.code, checked.out, checked.err], [0, '', '']);
+        const drawn = await run(t, home, ['graph', path.join(folder, `${name}.yaml`), '--format', 'json']);
+        assert.equal(drawn.code, 0, drawn.err);
+        assert.ok(JSON.parse(drawn.out).nodes.length > 0);
         const server = example.serve && (await startServer(t, example.serve));
-        const args = typeof example.args === 'function' ? example.args(server.url) : example.args;
-        let file = path.join(folder, name);
-        if (example.change) {
-            const text = example.change(source(name), server.url);
-            assert.doesNotMatch(text.replace(/^\s*#.*$/gm, ''), /https:/, 'no server outside is called');
-            file = home.file(name, text);
-        }
-        if (server) args.push('--config', home.file('config.yaml', `network: {allow_private: ["127.0.0.1:${server.port}"]}\n`));
-        const result = await run(t, home, ['run', file, '--model', 'sim/echo', '--json', ...args]);
-        assert.equal(result.code, 0, result.err);
-        example.check(parseRun(result), server);
+        for (const other of example.also ?? []) home.file(`${other}.yaml`, prepared(other));
+        const more = server ? allow(home, server) : [];
+        const got = await runText(t, home, name, prepared(name, server?.url), example.input(server?.url), more);
+        example.check(got, server);
     });
+
+// As their comments say it.
+test('a run of review-analysis takes its reviews from a file, thousands of them', limit, async (t) => {
+    const home = place(t);
+    const lines = Array.from({ length: 3000 }, (_, i) => JSON.stringify({ text: `review ${i}` }));
+    const file = home.file('many.jsonl', `${lines.join('\n')}\n`);
+    const workflow = home.file('review-analysis.yaml', examples['review-analysis'].change(simulated(source('review-analysis'))));
+    const result = await run(t, home, ['run', workflow, '-i', `reviews=@${file}`, '--quiet']);
+    assert.equal(result.code, 0, result.err);
+    assert.deepEqual(JSON.parse(result.out), { summary: { reviews: 3000, moods: { negative: 3000 }, themes: ['price'] }, left_out: 0 });
+});
+
+test('guardrails refuses, and cuts the answer off', limit, async (t) => {
+    const home = place(t);
+    const text = answering(simulated(source('guardrails')), 'Is this question', { allowed: false, why: 'not ours' })
+        .replace('answer:\n          llm: {', 'answer:\n          llm: {model: "sim/echo?latency=60s", ');
+    const got = await runText(t, home, 'guardrails', text, { question: 'Who wins the election?' });
+    assert.deepEqual([got.output.answer, got.output.refused], [null, true]);
+    assert.match(got.output.because, /guarded\.subject/);
+    assert.equal(got.step['guarded.answer'].status, 'cancelled');
+    const free = await runText(t, home, 'guardrails', simulated(source('guardrails')), { question: 'My password is 1234' });
+    assert.match(free.output.because, /guarded\.secrets/);
+});
+
+test('evaluator-optimiser ends as soon as the judge is content', limit, async (t) => {
+    const home = place(t);
+    const text = answering(simulated(source('evaluator-optimiser')), 'Score this', { score: 9, advice: 'none' });
+    const got = await runText(t, home, 'evaluator-optimiser', text, { task: 'A haiku' });
+    assert.deepEqual([got.output.turns, got.output.score, got.usage.calls], [1, 9, 2]);
+});
 
 test('fallback-on-error goes on in all its ways when everything is down', limit, async (t) => {
     const home = place(t);
     const server = await startServer(t, (request, response) => json(response, 500, {}));
-    const config = home.file('config.yaml', `network: {allow_private: ["127.0.0.1:${server.port}"]}\n`);
-    const args = ['-i', 'order=A-1', '-i', `api=${server.url}`, '--config', config, '--model', 'sim/echo?fail=400'];
+    const args = ['-i', 'order=A-1', '-i', `api=${server.url}`, ...allow(home, server), '--model', 'sim/echo?fail=400'];
     const result = await run(t, home, ['run', path.join(folder, 'fallback-on-error.yaml'), '--json', ...args]);
     assert.equal(result.code, 0, result.err);
     const got = parseRun(result);
@@ -92,6 +84,11 @@ test('fallback-on-error goes on in all its ways when everything is down', limit,
     assert.equal(got.output.handled.code, 'bad_request');
 });
 
-test('each example says in its first comment how to run it', () => {
-    for (const name of Object.keys(examples)) assert.match(source(name), new RegExp(`^#.*(\\n#.*)*\\n#   plait run examples/${name} -i `));
+test('the picture of picture-and-text goes out as a part of the message, and --model replaces every model', limit, async (t) => {
+    const home = place(t);
+    const args = ['-i', 'image=https://pictures.example/a.png', '--model', 'sim/echo', '--json'];
+    const result = await run(t, home, ['run', path.join(folder, 'picture-and-text.yaml'), ...args]);
+    assert.equal(result.code, 0, result.err);
+    const got = parseRun(result);
+    assert.deepEqual([got.step.description.model, got.step.tags.model], ['sim/echo', 'sim/echo']);
 });

@@ -295,3 +295,11 @@ test('a provider of the configuration is called with its key, and wins over the 
         ['/three/chat/completions', undefined],
     ]);
 });
+
+test('a request whose body jq makes is sent, though nothing is left to record when the body is there', limit, async (t) => {
+    const server = await startServer(t);
+    const note = { http: { method: 'POST', url: `${server.url}/note`, json: { n: '${ [.input.list[] * 2] }' } } };
+    const got = await call(t, server, { note }, { args: ['--input', '{"list":[1,2]}'] });
+    assert.equal(got.step.note.status, 'succeeded');
+    assert.deepEqual(server.requests.map(({ body }) => JSON.parse(body)), [{ n: [2, 4] }]);
+});

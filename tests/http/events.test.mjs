@@ -39,6 +39,14 @@ test('replay and live give every reader the same events, whenever it comes', lim
     }
 });
 
+test('a step whose prompt jq makes is streamed like any other', limit, async (t) => {
+    const service = await startService(t);
+    const say = { llm: { model: 'sim/echo?latency=500ms', prompt: '${ [range(200)] | map(tostring) | join(" ") }' } };
+    const reader = await openEvents(service.port, '/v1/runs', { json: { workflow: { name: 'say', steps: { say } } } });
+    const events = await readAll(reader);
+    assert.ok(events.filter(({ type }) => type === 'step.delta').length > 10, 'deltas as they come, not one at the end');
+});
+
 test('a reader that comes late gets the text so far in one delta', limit, async (t) => {
     const model = await startModel(t);
     const service = await startService(t, { model });

@@ -26,9 +26,30 @@ void test_write_problems(const char *name, const struct doc_problems *problems, 
     }
 }
 
+/* Workflows called by name are those of examples/. */
+static bool test_find_workflow(void *arg, struct pl_str name, struct pl_arena *arena,
+                               struct pl_str *ret_text, enum doc_format *ret_format,
+                               int64_t *ret_version, struct pl_err *err)
+{
+    const char *path = pl_arena_printf(arena, "examples/%.*s.yaml", PL_STR_ARG(name));
+    char *text = test_read_file(path, NULL);
+
+    (void)arg;
+    if (!text) {
+        pl_err_set(err, PL_ERR_NOT_FOUND, "there is no file %s", path);
+        return false;
+    }
+    *ret_text = pl_arena_str(arena, pl_str(text));
+    *ret_format = DOC_YAML;
+    *ret_version = 0;
+    free(text);
+    return true;
+}
+
 struct workflow *test_workflow(const char *text)
 {
-    const struct workflow_env env = {.model_ok = test_model_ok};
+    const struct workflow_env env = {.model_ok = test_model_ok,
+                                     .find_workflow = test_find_workflow};
     struct pl_arena *arena = pl_arena_create(0);
     struct workflow *workflow = NULL;
     struct doc_problems problems;

@@ -24,7 +24,9 @@
 
 enum kind { IDLE, ACTIVE, PROBE };
 
-enum { LINE_KEPT = 32, PROBES_MAX = 100000, PATIENCE_MS = 120000 };
+enum { LINE_KEPT = 32, PROBES_MAX = 100000 };
+
+static const double patience_ms = 120000;
 
 struct reader {
     enum kind kind;
@@ -255,7 +257,7 @@ int main(int argc, char **argv)
         die("begin");
 
     open_all(readers, idle, IDLE, argv[2]);
-    while (begun < idle && now_ms() - began < PATIENCE_MS) {
+    while (begun < idle && now_ms() - began < patience_ms) {
         wait_events(50);
         begun = count_if(readers, idle, has_begun);
     }
@@ -274,7 +276,7 @@ int main(int argc, char **argv)
     open_all(readers + idle, active, ACTIVE, argv[4]);
     open_reader(&one, health);
     one.sent = now_ms();
-    while (count_if(readers + idle, active, is_over) < active && now_ms() - began < PATIENCE_MS) {
+    while (count_if(readers + idle, active, is_over) < active && now_ms() - began < patience_ms) {
         wait_events(1);
         if (one.sent <= 0)
             probe(&one);

@@ -105,6 +105,7 @@ START_TEST(counts_are_of_elements_and_members)
     ck_assert_uint_eq(json_count(PL_STR("{\"a\":{\"b\":1,\"c\":2}}")), 1);
     ck_assert_uint_eq(json_count(PL_STR("\"[1,2]\"")), 0);
     ck_assert_uint_eq(json_count(PL_STR("12")), 0);
+    ck_assert_uint_eq(json_count((struct pl_str){0}), 0);
 }
 END_TEST
 

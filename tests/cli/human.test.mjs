@@ -1,0 +1,91 @@
+// human.test.mjs - `plait run` asks what a run's human steps ask: at a terminal, from a pipe, by --answer; what happens when there
+// is nobody. Not the answers over HTTP (tests/http/human.test.mjs).
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { limit, place, plait, run } from './support/plait.mjs';
+import { parseRun } from './support/run.mjs';
+
+const human = (ask, schema, more = {}) => ({ human: { ask, ...(schema && { schema }), ...more } });
+const two = {
+    steps: {
+        name: human('Who?', { type: 'string', minLength: 2 }),
+        sure: human('Sure, ${ .input.greeting }?', { type: 'boolean' }, { data: { list: [1, 2] } }),
+        both: { reduce: '${ [.steps.name.output, .steps.sure.output] }' },
+    },
+    output: '${ .steps.both.output }',
+};
+const start = (home, more = []) => ['run', home.file('w.json', two), '-i', 'greeting=hello', ...more];
+
+test('a pipe answers question after question; what does not fit is asked again', limit, async (t) => {
+    const home = place(t);
+    const result = await run(t, home, start(home), { input: 'x\nAnn\nperhaps\n\nyes\n' });
+    assert.equal(result.code, 0, result.err);
+    assert.deepEqual(JSON.parse(result.out), ['Ann', true]);
+    assert.match(result.err, /\? name: Who\?/);
+    assert.match(result.err, /must have at least 2 characters/);
+    assert.match(result.err, /\? sure: Sure, hello\?\n {2}\{"list":\[1,2\]\}/);
+    assert.match(result.err, /expected a boolean/);
+});
+
+test('--answer answers without asking', limit, async (t) => {
+    const home = place(t);
+    const result = await run(t, home, start(home, ['--answer', 'sure=false', '--answer', 'name=Bob', '--json']));
+    assert.equal(result.code, 0, result.err);
+    const got = parseRun(result);
+    assert.deepEqual(got.output, ['Bob', false]);
+    assert.doesNotMatch(result.err, /\?/);
+});
+
+test('with nobody to ask it says so, and the run goes on where it was', limit, async (t) => {
+    const home = place(t);
+    const first = await run(t, home, start(home, ['--answer', 'name=Cid']));
+    assert.equal(first.code, 2, first.err);
+    assert.match(first.err, /step sure waits for an answer, and standard input has none/);
+    assert.equal(first.out, '');
+    const [, id] = first.err.match(/--resume (run_\w+)/);
+    const still = await run(t, home, ['run', '--resume', id]);
+    assert.equal(still.code, 2, still.err);
+    const result = await run(t, home, ['run', '--resume', id, '-q'], { input: 'no' });
+    assert.equal(result.code, 0, result.err);
+    assert.deepEqual(JSON.parse(result.out), ['Cid', false]);
+});
+
+test('a person says no', limit, async (t) => {
+    const home = place(t);
+    const result = await run(t, home, start(home), { input: '/reject we never met\n' });
+    assert.equal(result.code, 1, result.err);
+    assert.match(result.err, /failed at step name: rejected: we never met/);
+});
+
+test('nobody is waited for when the question ends by itself', limit, async (t) => {
+    const home = place(t);
+    const steps = { ask: human('?', undefined, { timeout: '200ms', on_timeout: { default: 'silence' } }) };
+    const result = await run(t, home, ['run', home.file('w.json', { steps })]);
+    assert.equal(result.code, 0, result.err);
+    assert.equal(JSON.parse(result.out), 'silence');
+});
+
+test('several that wait at once are asked in turn, others run on', limit, async (t) => {
+    const home = place(t);
+    const branches = {};
+    for (const id of ['a', 'b', 'c']) branches[id] = human(`Is it ${id}?`, { enum: [1, 2, 3] });
+    const steps = { all: { parallel: { branches } }, other: { llm: { model: 'sim/echo?latency=100ms', prompt: 'x' } } };
+    const process = plait(t, home, ['run', home.file('w.json', { steps, output: '${ .steps.all.output }' })], { input: null });
+    for (const id of ['a', 'b', 'c']) {
+        await process.said(new RegExp(`\\? all\\.${id}: Is it ${id}\\?`));
+        process.child.stdin.write(`${id.charCodeAt(0) - 96}\n`);
+    }
+    const result = await process.done;
+    assert.equal(result.code, 0, result.err);
+    assert.deepEqual(JSON.parse(result.out), { a: 1, b: 2, c: 3 });
+});
+
+test('Ctrl-C at a question leaves the run for later', limit, async (t) => {
+    const home = place(t);
+    const process = plait(t, home, start(home), { input: null });
+    await process.said(/\? name: Who\?/);
+    process.kill('SIGINT');
+    const result = await process.done;
+    assert.equal(result.code, 130, result.err);
+    assert.match(result.err, /--resume run_/);
+});
