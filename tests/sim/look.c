@@ -16,7 +16,7 @@ static pl_ms due_at(const struct run_node *node)
         due[1] = node->started_at + def->deadline;
     if (node->state == NODE_JOINING) {
         due[1] = def->deadline ? node->started_at + def->deadline : 0;
-        due[2] = def->timeout ? node->started_at + def->timeout : 0;
+        due[2] = sim_timeout(def) ? node->started_at + sim_timeout(def) : 0;
         due[3] = def->join.deadline ? node->started_at + def->join.deadline : 0;
     }
     for (size_t i = 0; i < PL_ARRAY_LEN(due); i++)

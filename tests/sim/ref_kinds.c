@@ -269,7 +269,8 @@ static void write_candidates(struct pl_buf *out, const struct sim_run *run,
     for (size_t i = 0; i < sim_branches(run, vote); i++) {
         const struct sim_step *branch = sim_branch(run, vote, i);
 
-        if ((only >= 0 && i != (size_t)only) || !branch || !sim_counted(branch))
+        if ((only >= 0 && i != (size_t)only) || !branch || !sim_counted(branch) ||
+            branch->mirror.state != NODE_SUCCEEDED)
             continue;
         pl_buf_text(out, some ? ",{\"id\":" : "{\"id\":");
         sim_write_id(out, vote, i);

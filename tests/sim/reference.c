@@ -280,7 +280,7 @@ static bool may_stop(const struct sim_step *above, enum cancel_reason reason)
     case CANCEL_QUORUM_MET: /* of what a map's `settled` or `all` still collapses as well */
         return joins && !drains && kind != JOIN_ANY;
     case CANCEL_DEADLINE:
-        return def->join.deadline > 0 || def->deadline > 0 || def->timeout > 0;
+        return def->join.deadline > 0 || def->deadline > 0 || sim_timeout(def) > 0;
     case CANCEL_OUTCOME_FIXED:
         return def->kind == STEP_VOTE && def->config.vote->stop_early;
     case CANCEL_SIBLING_FAILED:
@@ -403,7 +403,8 @@ static bool may_be_code(const struct sim_run *run, const struct sim_step *step, 
     if (code == PL_ERR_INVALID_OUTPUT && sim_is_branch(step) && step->up->def->kind == STEP_MAP &&
         step->up->def->config.map->batch)
         return true;
-    if (code == PL_ERR_TIMEOUT && !leaf && def->timeout > 0 && row->ended_at >= from + def->timeout)
+    if (code == PL_ERR_TIMEOUT && !leaf && sim_timeout(def) > 0 &&
+        row->ended_at >= from + sim_timeout(def))
         return true;
     return may_be_code_of_kind(run, step, code);
 }

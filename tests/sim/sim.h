@@ -218,4 +218,14 @@ void sim_mix(struct sim_run *run, uint64_t value);
 void *sim_grow(void *array, size_t count, size_t *capacity, size_t size);
 void *sim_alloc(size_t count, size_t size);
 
+/* How long what is inside a step may run: its own timeout, or that of a workflow it calls. 0: no
+ * limit. */
+static inline pl_ms sim_timeout(const struct step_def *def)
+{
+    const struct workflow *child = def->kind == STEP_WORKFLOW ? def->config.workflow->child : NULL;
+    pl_ms its = child ? child->timeout : 0;
+
+    return its > 0 && (def->timeout == 0 || its < def->timeout) ? its : def->timeout;
+}
+
 #endif

@@ -161,7 +161,7 @@ static bool own_time_is_up(const struct sim_run *run, const struct run_node *nod
 {
     pl_ms passed = run->now - node->started_at;
 
-    return (node->def->timeout > 0 && passed >= node->def->timeout) ||
+    return (sim_timeout(node->def) > 0 && passed >= sim_timeout(node->def)) ||
            (node->def->deadline > 0 && passed >= node->def->deadline);
 }
 
