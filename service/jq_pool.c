@@ -199,6 +199,21 @@ void jq_pool_submit(struct jq_pool *pool, struct jq_job *job)
     fail_job(job, code, problem ? problem : "");
 }
 
+void jq_pool_withdraw(struct jq_pool *pool, uint64_t queue)
+{
+    struct pl_list over, *link;
+    struct jq_job *job;
+
+    pl_list_init(&over);
+    pl_mutex_lock(&pool->lock);
+    while ((job = jq_queue_withdraw(&pool->queue, queue)) != NULL)
+        pl_list_append(&over, &job->link);
+    pl_mutex_unlock(&pool->lock);
+    while ((link = pl_list_pop(&over)) != NULL)
+        fail_job(pl_container_of(link, struct jq_job, link), PL_ERR_INTERNAL,
+                 "nobody waits for it any more");
+}
+
 /* The pool's thread: as long as somebody is free and somebody waits. */
 static void serve_queue(struct jq_pool *pool)
 {

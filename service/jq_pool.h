@@ -75,6 +75,10 @@ void jq_pool_destroy(struct jq_pool **pool);
 /* Any loop thread. Never fails at once: failures are answers. */
 void jq_pool_submit(struct jq_pool *pool, struct jq_job *job);
 
+/* The jobs of one queue that wait are answered with INTERNAL: nobody wants them any more. Those
+ * under way go on. Any loop thread. */
+void jq_pool_withdraw(struct jq_pool *pool, uint64_t queue);
+
 /* Compiles programs without running them; waits for it (some 20 ms). errors[i] is filled for each
  * text that is not sound (a syntax error, `import`, ...) and has code OK for the others. Any thread
  * that may wait. `pool` NULL: a worker of its own, ended afterwards. Errors: INTERNAL, NO_MEMORY.

@@ -120,6 +120,31 @@ bool jq_queue_has_turn(const struct jq_queue *queue)
     return !pl_list_empty(&queue->turns);
 }
 
+static struct jq_job *withdraw_from(struct jq_queue *queue, struct jq_lane *lane, uint64_t owner)
+{
+    PL_LIST_EACH(link, &lane->jobs)
+    {
+        struct jq_job *job = pl_container_of(link, struct jq_job, link);
+
+        if (job->queue != owner)
+            continue;
+        pl_list_remove(link);
+        queue->count--;
+        line_up(queue, lane);
+        return job;
+    }
+    return NULL;
+}
+
+struct jq_job *jq_queue_withdraw(struct jq_queue *queue, uint64_t owner)
+{
+    struct jq_job *job = NULL;
+
+    for (size_t i = 0; i < JQ_LANE_TRIES && !job; i++)
+        job = withdraw_from(queue, &queue->lanes[(owner % JQ_LANES + i) % JQ_LANES], owner);
+    return job;
+}
+
 struct jq_job *jq_queue_drain(struct jq_queue *queue)
 {
     for (size_t i = 0; i < JQ_LANES && queue->count > 0; i++) {

@@ -43,6 +43,8 @@ bool jq_queue_pass(struct jq_queue *queue, struct jq_job *job);
 void jq_queue_leave(struct jq_queue *queue, const struct jq_job *job);
 /* Whether one could be taken. */
 bool jq_queue_has_turn(const struct jq_queue *queue);
+/* Any that waits of one run, NULL when there is none; it holds no worker. */
+struct jq_job *jq_queue_withdraw(struct jq_queue *queue, uint64_t owner);
 /* Any that waits, NULL when there is none; it holds no worker. */
 struct jq_job *jq_queue_drain(struct jq_queue *queue);
 

@@ -176,6 +176,12 @@ static bool submit(struct exec_eval *eval, struct value_asker *asker, struct pl_
     return true;
 }
 
+void run_eval_withdraw(struct run_exec *exec)
+{
+    if (exec->evals > 0)
+        jq_pool_withdraw(exec->env->jq, exec->queue_key);
+}
+
 /* What came back is known from now on. */
 static bool learn(struct exec_eval *eval)
 {

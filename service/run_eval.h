@@ -48,6 +48,8 @@ static inline bool run_eval_is_pending(const struct value_asker *asker)
 /* Asks for what was noted while a call was prepared; run_calls_prepare is called again when it is
  * there. False: no memory. */
 bool run_eval_for_call(struct run_exec *exec, struct exec_call *call, struct value_asker *asker);
+/* The run is over: what waits for a jq worker comes back at once, unanswered. */
+void run_eval_withdraw(struct run_exec *exec);
 /* The call is not wanted any more. */
 void run_eval_forget_call(struct exec_eval *eval);
 /* Frees what a call's evaluation got. NULL is accepted. */

@@ -215,6 +215,13 @@ static void exec_commit_done(void *arg, enum pl_code code, const struct pl_err *
     loop_post(commit->exec->home, &commit->mail);
 }
 
+/* Whoever waits for its end does not wait for values that nobody wants. */
+static void exec_is_final(struct run_exec *exec)
+{
+    exec->final_submitted = true;
+    run_eval_withdraw(exec);
+}
+
 /* Submits what has gathered, unless a batch of this run is on its way already: then it goes on
  * gathering until that one is durable. The writer commits one transaction after the other, so
  * nothing is durable later for it, and a run whose steps end faster than the disk turns writes its
@@ -227,7 +234,7 @@ static void exec_submit(struct run_exec *exec)
         return;
     exec->submitted++;
     if (run_state_is_final(run_core_state(exec->core)))
-        exec->final_submitted = true;
+        exec_is_final(exec);
     commit->exec = exec;
     commit->number = exec->submitted;
     for (struct pl_list *link; (link = pl_list_pop(&exec->notices));)
@@ -457,6 +464,7 @@ static void exec_stop(struct run_exec *exec)
     if (exec->dropped)
         return;
     exec->dropped = true;
+    run_eval_withdraw(exec);
     loop_timer_clear(exec->home, &exec->timer);
     run_calls_drop_all(exec);
     run_exec_wake(exec);

@@ -82,6 +82,20 @@ test('a waiting client is answered when its run is cancelled', limit, async (t) 
     assert.equal(answer.json.status, 'cancelled');
 });
 
+// 400 s of processor time if each were tried.
+test('a waiting client is answered when its run is cancelled before its endless expressions', limit, async (t) => {
+    const service = await startService(t);
+    const over = Array.from({ length: 400 }, (_, i) => i);
+    const map = { over, do: { reduce: '${ .item | (def f: f; f) }' } };
+    const waiting = service.post('/v1/runs', { workflow: { name: 'w', steps: { m: { join: 'settled', map } } } });
+    const id = await until(async () => (await service.get('/v1/runs')).json.data[0]?.id, 'the run in the list');
+    await until(async () => (await service.get(`/v1/runs/${id}`)).json.progress.total > 1, 'the items');
+    await service.post(`/v1/runs/${id}/cancel`);
+    const answer = await waiting;
+    assert.equal(answer.status, 200);
+    assert.equal(answer.json.status, 'cancelled');
+});
+
 test('delete: 409 while it runs, then it is gone with its steps and events', limit, async (t) => {
     const model = await startModel(t);
     const service = await startService(t, { model });

@@ -320,6 +320,36 @@ START_TEST(one_queue_of_endless_work_leaves_a_worker_to_the_others)
 }
 END_TEST
 
+START_TEST(what_is_withdrawn_is_answered_at_once_and_others_are_not)
+{
+    static struct jq_ask many[20], one;
+    struct jq_probe own;
+    int told = 0;
+
+    jq_probe_init(&own, 1);
+    for (int i = 0; i < 20; i++) {
+        jq_ask_init(&many[i], &own, endless, NULL);
+        many[i].job.queue = 1;
+        jq_ask_start(&many[i]);
+    }
+    jq_ask_init(&one, &own, endless, NULL);
+    one.job.queue = 1 + JQ_LANES;
+    jq_ask_start(&one);
+    jq_pool_withdraw(own.pool, 1);
+    for (int i = 0; i < 20; i++) {
+        jq_ask_wait(&many[i]);
+        told += strstr(jq_ask_result(&many[i], 0), "nobody waits") != NULL;
+    }
+    ck_assert_int_ge(told, 19); /* one at most was under way */
+    jq_ask_wait(&one);
+    ck_assert_ptr_nonnull(strstr(jq_ask_result(&one, 0), "processor time"));
+    for (int i = 0; i < 20; i++)
+        jq_ask_finish(&many[i]);
+    jq_ask_finish(&one);
+    jq_probe_finish(&own);
+}
+END_TEST
+
 START_TEST(destroying_answers_what_waits_and_what_runs)
 {
     static struct jq_ask asks[30];
@@ -451,6 +481,7 @@ int main(int argc, char **argv)
     tcase_add_test(tc, one_text_that_does_not_compile_leaves_the_others_alone);
     tcase_add_test(tc, queues_are_served_in_turn);
     tcase_add_test(tc, one_queue_of_endless_work_leaves_a_worker_to_the_others);
+    tcase_add_test(tc, what_is_withdrawn_is_answered_at_once_and_others_are_not);
     tcase_add_test(tc, destroying_answers_what_waits_and_what_runs);
     tcase_add_test(tc, a_pool_that_was_never_used_starts_and_leaves_nothing);
     tcase_add_test(tc, a_killed_idle_worker_is_replaced);
