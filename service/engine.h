@@ -1,6 +1,6 @@
 /* engine.h - the engine as the outside sees it: the only header of service/ that api/ needs beside
- * workflow.h (to check a file), doc.h (problems), bus.h (events) and config.h. Not HTTP and not the
- * terminal.
+ * engine_answer.h and engine_threads.h (which go on from here), workflow.h (to check a file), doc.h
+ * (problems), bus.h (events) and config.h. Not HTTP and not the terminal.
  *
  * The life of a run: engine_start_run checks the input, gives the run an id and posts it to its
  * home loop; there run_exec feeds run_core, whose effects become model calls and HTTP requests on
@@ -111,36 +111,6 @@ enum pl_code engine_resume_run(struct engine *engine, const struct engine_run_re
 enum pl_code engine_cancel(struct engine *engine, struct pl_str tenant, struct pl_str run_id,
                            struct pl_str path, struct pl_err *err) PL_MUST_CHECK;
 
-/* Has the run such a step? One that only a run can number ("reviews.17") must have begun. Errors:
- * NOT_FOUND, IO, STORE_CORRUPT, NO_MEMORY. */
-enum pl_code engine_check_step(struct engine *engine, struct pl_str tenant, struct pl_str run_id,
-                               struct pl_str path, struct pl_err *err) PL_MUST_CHECK;
-
-/* What a person says to a human step. Strings are borrowed. */
-struct engine_answer {
-    struct pl_str tenant, run_id, path;
-    struct pl_str output; /* JSON text, checked; absent: the person rejects */
-    struct pl_str reject; /* why, for the one who reads the run; may be empty */
-    /* Told on another thread or before engine_send_answer returns; must not block. Codes: OK, it
-     * was taken and is durable; CONFLICT, the step does not wait for an answer:
-     * engine_compare_answer says what came before it; else nothing was recorded. */
-    void (*done)(void *arg, enum pl_code code, const struct pl_err *err);
-    void *arg;
-};
-/* Is there such a step, and does the output fit its schema? Then output is what the step will have,
- * defaults filled in, in the arena. Errors: NOT_FOUND, CONFLICT (a step of another kind),
- * INVALID_INPUT (see problems), TOO_LARGE, IO, STORE_CORRUPT, NO_MEMORY. */
-enum pl_code engine_check_answer(struct engine *engine, struct engine_answer *answer,
-                                 struct pl_arena *arena, struct doc_problems *problems,
-                                 struct pl_err *err) PL_MUST_CHECK;
-/* Gives an answer that was checked to its run, which is loaded from the store when it is not going
- * on here. */
-void engine_send_answer(struct engine *engine, const struct engine_answer *answer);
-/* Did the step get this same answer before? OK; else CONFLICT, or NOT_FOUND: it has no such step,
- * with the words for it. Also IO, STORE_CORRUPT, NO_MEMORY. */
-enum pl_code engine_compare_answer(struct engine *engine, const struct engine_answer *answer,
-                                   struct pl_err *err) PL_MUST_CHECK;
-
 /* Runs that are going on here. */
 size_t engine_running(struct engine *engine);
 /* The same without those that wait for a person, or for their turn, and for nothing else. */
@@ -206,19 +176,6 @@ typedef void (*engine_done_fn)(void *arg, enum pl_code code, const struct pl_err
  * over). */
 void engine_delete_run(struct engine *engine, struct pl_str tenant, struct pl_str run_id,
                        engine_done_fn done, void *arg);
-
-/* Threads: what runs of one conversation remember from one to the next. Appends the memory of a
- * thread, an object by channel. Errors: NOT_FOUND (nothing is kept), IO, STORE_CORRUPT, NO_MEMORY.
- */
-enum pl_code engine_write_thread(struct engine *engine, struct pl_str tenant, struct pl_str id,
-                                 struct pl_buf *out, struct pl_err *err) PL_MUST_CHECK;
-struct engine_thread_write {
-    struct pl_str tenant, id;
-    struct pl_str state; /* JSON object; absent: what is kept is deleted */
-    engine_done_fn done; /* CONFLICT: a run of the thread is not over; NOT_FOUND of a deletion */
-    void *arg;
-};
-void engine_set_thread(struct engine *engine, const struct engine_thread_write *write);
 
 /* Stored workflows. `done` gets the version and whether it is new. if_version as in store_op. */
 struct engine_workflow_put {

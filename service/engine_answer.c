@@ -1,6 +1,8 @@
-/* engine_answer.c - a person's answer from outside to a step that asks: checked against the step's
- * schema, sent to its run, compared with what was there first. Not what the step does with it
- * (run_human) nor when it is told (run_answers). Called by api/. */
+/* engine_answer.c - see engine_answer.h: a person's answer from outside to a step that asks:
+ * checked against the step's schema, sent to its run, compared with what was there first. Not what
+ * the step does with it (run_human) nor when it is told (run_answers). Called by api/. */
+#include "service/engine_answer.h"
+
 #include "base/json.h"
 #include "base/limits.h"
 #include "service/engine_private.h"

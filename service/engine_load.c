@@ -75,6 +75,12 @@ static enum pl_code check_models(struct engine *engine, const struct workflow *w
             return pl_err_prefix(err, "run %.*s stays as it is: step %.*s", PL_STR_ARG(id),
                                  PL_STR_ARG(step->path));
     }
+    for (size_t i = 0; i < workflow->n_children; i++) {
+        enum pl_code code = check_models(engine, workflow->children[i], id, err);
+
+        if (code != PL_OK)
+            return code;
+    }
     return PL_OK;
 }
 

@@ -1,7 +1,8 @@
 /* engine_threads.c - threads: the turn taken to the run whose it is, with the memory it begins
  * with; the memory read and written from outside. Not whose turn it is (engine_turns) nor what a
  * run leaves behind (run_notes). */
-#include "base/json.h"
+#include "service/engine_threads.h"
+
 #include "base/log.h"
 #include "service/engine_private.h"
 #include "service/engine_turns.h"

@@ -114,9 +114,8 @@ enum run_eval_what {
     RUN_EVAL_ACCEPT,  /* the parent's join.accept over node->output: truth */
     RUN_EVAL_DEFAULT, /* node's on_error default: value */
     RUN_EVAL_OUTPUT,  /* the run's output (node NULL): value */
-    RUN_EVAL_BEGIN,   /* what a step begins with: value. map: `over`, a list; workflow: its input,
-                         checked and filled; human: {"ask","schema","data"}; sleep: {"until": ms};
-                         agent: {"messages": [...]}, what the conversation begins with */
+    RUN_EVAL_BEGIN,   /* what a step begins with: value. map: `over`, a list; workflow: its input;
+                         human: {"ask","schema","data"}; sleep: {"until": ms}; agent: {"messages"} */
     RUN_EVAL_KEY,     /* the key (or score) of a vote's branch over node->output: value */
     RUN_EVAL_WRITES,  /* the state writes of a step over node->output: value, object by channel */
     RUN_EVAL_BODY,    /* the output of the frame of a workflow or repeat that is over: value */
@@ -131,10 +130,8 @@ struct run_event {
     enum run_eval_what what; /* EVALUATED */
     bool truth;              /* EVALUATED: WHEN, ACCEPT */
     struct pl_value *value;  /* EVALUATED: DEFAULT, OUTPUT; a reference the core takes */
-    /* EVALUATED BODY, OUTPUT where the body has a state: what it came to, an object by channel; a
-     * reference the core takes */
-    struct pl_value *state;
-    struct pl_err err;          /* EVALUATED: code not OK means it failed */
+    struct pl_value *state; /* EVALUATED: BODY, OUTPUT of a body with state: the same, by channel */
+    struct pl_err err;      /* EVALUATED: code not OK means it failed */
     struct step_result *result; /* RESULT: the core takes its references out of it */
     pl_ms until;                /* DEFERRED */
     const char *reason;         /* DEFERRED: why, static text ("rate_limited", "unreachable") */
@@ -198,8 +195,7 @@ enum pl_code run_core_step(struct run_core *core, struct run_event *event,
                            struct run_update *ret_update) PL_MUST_CHECK;
 
 enum run_state run_core_state(const struct run_core *core);
-/* Does it wait for people, and for nothing else? */
-bool run_core_waits(const struct run_core *core);
+bool run_core_waits(const struct run_core *core); /* for people, and for nothing else */
 /* When the next TICK is due; 0: no timer runs. */
 pl_ms run_core_next_wake(const struct run_core *core);
 struct workflow *run_core_workflow(const struct run_core *core);
@@ -207,12 +203,11 @@ struct workflow *run_core_workflow(const struct run_core *core);
 struct run_node *run_core_node(const struct run_core *core, const struct step_def *def);
 /* The node at a concrete path ("reviews.17.summary"); NULL when there is none now. */
 struct run_node *run_core_find(const struct run_core *core, struct pl_str path);
-/* Calls in flight (CALLING, STOPPING). */
 /* What the run's state came to, once its output is made; NULL: it has none. Borrowed. */
 struct pl_value *run_core_final_state(const struct run_core *core);
 /* The frame of the top level. */
 struct run_frame *run_core_root(const struct run_core *core);
-unsigned run_core_in_flight(const struct run_core *core);
+unsigned run_core_in_flight(const struct run_core *core); /* calls: CALLING, STOPPING */
 /* Answers that were not awaited; 0 unless an executor is wrong. */
 unsigned run_core_dropped(const struct run_core *core);
 

@@ -6,6 +6,7 @@
 #include "base/json.h"
 #include "base/limits.h"
 #include "base/sync.h"
+#include "service/engine_answer.h"
 
 #include <errno.h>
 #include <poll.h>

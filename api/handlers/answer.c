@@ -8,7 +8,7 @@
 #include "api/routes.h"
 #include "base/json.h"
 #include "base/limits.h"
-#include "service/engine.h"
+#include "service/engine_answer.h"
 
 enum { REASON_MAX = 400 }; /* bytes of `reject`; an error's text holds so many */
 

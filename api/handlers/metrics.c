@@ -66,6 +66,10 @@ void handle_metrics(struct api_request *request)
     pl_buf_printf(&out, "plait_build_info{version=\"%s\"} 1\n", PLAIT_VERSION);
     gauge(&out, "plait_runs_in_progress", "Runs going on in this process.",
           engine_running(request->engine));
+    gauge(&out, "plait_runs_waiting",
+          "Those of them that wait for a person, or for their turn in a thread, and for nothing "
+          "else.",
+          engine_running(request->engine) - engine_going(request->engine));
     gauge(&out, "plait_draining", "1 while shutting down.", api_server_draining(request->server));
     write_http(&out, request->server);
     write_process(&out);

@@ -4,7 +4,7 @@
 #include "api/routes.h"
 #include "base/json.h"
 #include "base/limits.h"
-#include "service/engine.h"
+#include "service/engine_answer.h"
 
 void handle_steps_list(struct api_request *request)
 {

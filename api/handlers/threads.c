@@ -5,7 +5,7 @@
 #include "api/routes.h"
 #include "base/json.h"
 #include "base/limits.h"
-#include "service/engine.h"
+#include "service/engine_threads.h"
 
 /* False: an error has been sent. */
 static bool check_id(struct api_request *request)

@@ -7,6 +7,8 @@ cd "$(dirname "$0")/../.."
 # What api/ may include of service/, each with its reason. A new row needs one as good.
 doors='
 service/engine.h       the engine itself
+service/engine_answer.h what people say to its runs
+service/engine_threads.h the memory of its threads
 service/workflow.h     to check and draw a file without running it
 service/doc.h          problems with their places
 service/config.h       to load the configuration

@@ -532,6 +532,80 @@ START_TEST(runs_with_a_step_that_waits_are_found)
 }
 END_TEST
 
+START_TEST(a_workflow_that_another_one_calls_is_not_deleted)
+{
+    static const char calls[] = "{\"steps\":{\"a\":{\"workflow\":{\"name\":\"child\"}}}}";
+    static const char pins[] = "{\"steps\":{\"p\":{\"parallel\":{\"branches\":{\"a\":{\"workflow\":"
+                               "{\"name\":\"child@2\"}}}}}}}";
+    static const char others[] = "{\"name\":\"child\",\"steps\":{\"a\":{\"workflow\":{\"name\":"
+                                 "\"children\"}},\"child\":{\"reduce\":{\"name\":\"child\"}}}}";
+    struct conformance c;
+
+    begin(&c, _i);
+    ck_assert_int_eq(put(&c, "child", "{}", -1, NULL), PL_OK);
+    ck_assert_int_eq(put(&c, "other", others, -1, NULL), PL_OK);
+    ck_assert_int_eq(put(&c, "parent", calls, -1, NULL), PL_OK);
+    ck_assert_int_eq(delete_workflow(&c, "t", "child", -1), PL_ERR_CONFLICT);
+    ck_assert_int_eq(put(&c, "parent", pins, -1, NULL), PL_OK);
+    ck_assert_int_eq(delete_workflow(&c, "t", "child", -1), PL_ERR_CONFLICT);
+    ck_assert_int_eq(put(&c, "parent", "{}", -1, NULL), PL_OK); /* it did once */
+    ck_assert_int_eq(delete_workflow(&c, "t", "child", -1), PL_OK);
+    end(&c);
+}
+END_TEST
+
+/* A row as a call leaves it. */
+static void put_called(struct store_batch *batch, const char *path, const char *kind,
+                       const char *status, int64_t calls)
+{
+    struct store_step step = {.path = pl_str(path),
+                              .kind = pl_str(kind),
+                              .status = pl_str(status),
+                              .usage = {.calls = calls, .output_tokens = calls * 10}};
+
+    store_batch_put_step(batch, &step);
+}
+
+START_TEST(what_is_inside_a_step_is_counted)
+{
+    struct conformance c;
+    struct store_batch *batch = new_batch("t", "r");
+    struct store_step map = {
+        .path = PL_STR("m"), .kind = PL_STR("map"), .status = PL_STR("running")};
+    struct store_inside inside;
+
+    begin(&c, _i);
+    map.memo = pl_value_new(PL_STR("[1,2,3,4,5,6,7,8,9,10,11,12,13]"));
+    store_batch_put_step(batch, &map);
+    put_called(batch, "m.1", "workflow", "succeeded", 3); /* the sum of what is inside it */
+    put_called(batch, "m.1.a", "llm", "succeeded", 1);
+    put_called(batch, "m.1.b", "llm", "failed", 2);
+    put_called(batch, "m.2", "llm", "running", 1);
+    put_called(batch, "m.10", "llm", "running", 1);
+    put_called(batch, "m.collapse.0.0", "llm", "succeeded", 4);
+    put_called(batch, "m2", "llm", "succeeded", 100);
+    put_called(batch, "mm.1", "llm", "succeeded", 100);
+    commit(&c, batch);
+    ck_assert_int_eq(
+        store_look_inside(c.store, PL_STR("t"), PL_STR("r"), PL_STR("m"), &inside, NULL), PL_OK);
+    ck_assert_int_eq(inside.items, 13);
+    ck_assert_int_eq(inside.counts[1], 2);
+    ck_assert_int_eq(inside.counts[4], 1);
+    ck_assert_int_eq(inside.counts[5], 0);
+    ck_assert_int_eq(inside.usage.calls, 9);
+    ck_assert_int_eq(inside.usage.output_tokens, 90);
+    ck_assert_int_eq(
+        store_look_inside(c.store, PL_STR("t"), PL_STR("r"), PL_STR("m.1"), &inside, NULL), PL_OK);
+    ck_assert_int_eq(inside.items, 0);
+    ck_assert_int_eq(inside.usage.calls, 3);
+    ck_assert_int_eq(
+        store_look_inside(c.store, PL_STR("u"), PL_STR("r"), PL_STR("m"), &inside, NULL), PL_OK);
+    ck_assert_int_eq(inside.usage.calls + inside.items, 0);
+    pl_value_unref(&map.memo);
+    end(&c);
+}
+END_TEST
+
 START_TEST(steps_are_counted_by_status)
 {
     static const char *const words[8] = {"pending",   "running", "retrying", "waiting",
@@ -603,6 +677,8 @@ int main(void)
         runs_are_filtered_by_members_of_their_metadata,
         runs_with_a_step_that_waits_are_found,
         steps_are_counted_by_status,
+        what_is_inside_a_step_is_counted,
+        a_workflow_that_another_one_calls_is_not_deleted,
         one_step_comes_back_by_its_path,
     };
 
