@@ -117,11 +117,15 @@ static void data_step(struct run_exec *exec, const struct run_node *node, const 
         json_add_string(out, "kind", pl_str(step_kind_name(node->def->kind)));
         if (node->def->kind == STEP_LLM)
             json_add_string(out, "model", run_node_model(node));
+        if (node->join)
+            json_add_int(out, "branches", node->join->total);
     } else if (strcmp(type, "step.waiting") == 0) {
         json_key(out, "waiting");
         run_view_waiting(node->memo, node->wake_at, out);
     } else if (strcmp(type, "step.retrying") == 0) {
         json_add_raw(out, "error", pl_value_text(node->error));
+        if (node->def->kind == STEP_LLM)
+            json_add_string(out, "model", run_node_model(node));
         if (node->wake_at)
             json_add_int(out, "delay_ms", node->wake_at - loop_now(exec->home));
     } else if (strcmp(type, "step.succeeded") == 0) {

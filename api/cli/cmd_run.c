@@ -519,12 +519,10 @@ static void interrupt(struct session *session)
 static void print_resume(const struct session *session)
 {
     const char *db = cli_get(session->args, "db"), *config = cli_get(session->args, "config");
-    const char *thread = cli_get(session->args, "thread");
 
-    fprintf(stderr, "plait: unfinished; go on with: plait run%s%s --resume %s%s%s%s%s%s%s\n",
+    fprintf(stderr, "plait: unfinished; go on with: plait run%s%s --resume %s%s%s%s%s\n",
             *file_operand(session) ? " " : "", file_operand(session), session->id,
-            db ? " --db " : "", db ? db : "", thread ? " --thread " : "", thread ? thread : "",
-            config ? " --config " : "", config ? config : "");
+            db ? " --db " : "", db ? db : "", config ? " --config " : "", config ? config : "");
 }
 
 /* The run with its steps; empty when it cannot be read (then the error is told). */

@@ -45,7 +45,7 @@ static void remove_old(const char *directory)
         if (strncmp(entry->d_name, "run_", 4) != 0 ||
             fstatat(dirfd(dir), entry->d_name, &info, AT_SYMLINK_NOFOLLOW) != 0)
             continue;
-        if (S_ISREG(info.st_mode) && info.st_mtime < limit)
+        if ((S_ISREG(info.st_mode) || S_ISLNK(info.st_mode)) && info.st_mtime < limit)
             unlinkat(dirfd(dir), entry->d_name, 0);
     }
     closedir(dir);
@@ -72,30 +72,56 @@ static const char *thread_name(struct pl_arena *arena, const char *thread)
     return pl_arena_printf(arena, "thread_%016llx", (unsigned long long)hash);
 }
 
+/* A run of a thread is kept with the others of its thread; a link by its own id leads there. */
+static enum pl_code link_run(struct pl_arena *arena, const char *file, const char *name,
+                             struct pl_err *err)
+{
+    const char *target = pl_arena_printf(arena, "%s.db", name);
+
+    if (!target)
+        return pl_err_set(err, PL_ERR_NO_MEMORY, "out of memory");
+    if (symlink(target, file) != 0)
+        return pl_err_set(err, PL_ERR_IO, "cannot make %s: %s", file, strerror(errno));
+    return PL_OK;
+}
+
+/* Where a run's link leads; the file itself when it is none. */
+static const char *follow_link(struct pl_arena *arena, const char *directory, const char *file)
+{
+    char target[128];
+    ssize_t length = readlink(file, target, sizeof target);
+
+    if (length <= 0 || (size_t)length >= sizeof target || memchr(target, '/', (size_t)length))
+        return file;
+    return pl_arena_printf(arena, "%s/%.*s", directory, (int)length, target);
+}
+
 enum pl_code run_place_url(const char *run_id, const char *thread, bool must_exist,
                            struct pl_arena *arena, const char **ret_url, struct pl_err *err)
 {
-    const char *name = thread ? thread_name(arena, thread) : run_id;
-    const char *directory = state_home(arena);
+    const char *directory = state_home(arena), *name = thread ? thread_name(arena, thread) : NULL;
     char *copy = directory ? pl_arena_strdup(arena, directory) : NULL;
     const char *file;
 
     if (!copy)
         return pl_err_set(err, PL_ERR_IO,
                           "neither XDG_STATE_HOME nor HOME is set; give --db sqlite:FILE");
-    file = name ? pl_arena_printf(arena, "%s/%s.db", directory, name) : NULL;
-    if (!file)
+    file = pl_arena_printf(arena, "%s/%s.db", directory, run_id);
+    if (!file || (thread && !name))
         return pl_err_set(err, PL_ERR_NO_MEMORY, "out of memory");
     if (must_exist && access(file, F_OK) != 0)
-        return pl_err_set(err, PL_ERR_NOT_FOUND,
-                          "there is no run %s here (%s); if it was kept with --db or --thread, "
-                          "give the same again",
-                          run_id, file);
+        return pl_err_set(
+            err, PL_ERR_NOT_FOUND,
+            "there is no run %s here (%s); if it was kept with --db, give the same --db", run_id,
+            file);
     if (!must_exist) {
         if (make_directories(copy, err) != PL_OK)
             return err->code;
         remove_old(directory);
+        if (thread && link_run(arena, file, name, err) != PL_OK)
+            return err->code;
     }
-    *ret_url = pl_arena_printf(arena, "sqlite:%s", file);
+    file = follow_link(arena, directory, file);
+    *ret_url = file ? pl_arena_printf(arena, "sqlite:%s", file) : NULL;
     return *ret_url ? PL_OK : pl_err_set(err, PL_ERR_NO_MEMORY, "out of memory");
 }

@@ -89,3 +89,23 @@ test('Ctrl-C at a question leaves the run for later', limit, async (t) => {
     assert.equal(result.code, 130, result.err);
     assert.match(result.err, /--resume run_/);
 });
+
+test('runs of one --thread remember, and one that waits for a person keeps the turn', limit, async (t) => {
+    const home = place(t);
+    const steps = { note: human('Note?'), all: { needs: ['note'], reduce: '${ .state.notes }' } };
+    steps.note.writes = { notes: '${ .output }' };
+    const chat = home.file('chat.yaml', { state: { notes: { reducer: 'append', default: [] } }, steps, output: '${ .steps.all.output }' });
+    const say = (text, more = []) => run(t, home, ['run', chat, '--thread', 'Ann & Bob', '-q', ...more, ...(text ? ['--answer', `note=${text}`] : [])]);
+    assert.deepEqual(JSON.parse((await say('one')).out), ['one']);
+    assert.deepEqual(JSON.parse((await say('two')).out), ['one', 'two']);
+    const stuck = await say();
+    assert.equal(stuck.code, 2, stuck.err);
+    const [, id] = stuck.err.match(/--resume (run_\w+)/);
+    const refused = await say('four');
+    assert.equal(refused.code, 2, refused.err);
+    assert.match(refused.err, new RegExp(`run ${id} of this thread waits for a person`));
+    assert.deepEqual(JSON.parse((await run(t, home, ['run', '--resume', id, '-q', '--answer', 'note=three'])).out), ['one', 'two', 'three']);
+    assert.deepEqual(JSON.parse((await say('four')).out), ['one', 'two', 'three', 'four']);
+    const elsewhere = await run(t, home, ['run', chat, '--thread', 'other', '-q', '--answer', 'note=x']);
+    assert.deepEqual(JSON.parse(elsewhere.out), ['x']);
+});
