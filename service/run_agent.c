@@ -271,10 +271,6 @@ static void next_turn(struct run_core *core, struct run_node *node)
 
     if (!all_answered(agent))
         return;
-    if (agent->turn + 1 >= config_of(node)->max_turns) {
-        fail(core, node, too_many_turns(config_of(node)->max_turns));
-        return;
-    }
     if (take_in(agent))
         begin_turn(core, node);
     else
@@ -304,6 +300,10 @@ static void said(struct run_core *core, struct run_node *node, const struct run_
     json_get(pl_value_text(agent->said), PL_STR("tool_calls"), &calls);
     if (json_count(calls) == 0) {
         finish(core, node);
+        return;
+    }
+    if (agent->turn + 1 >= config_of(node)->max_turns) { /* nobody would read what they give */
+        fail(core, node, too_many_turns(config_of(node)->max_turns));
         return;
     }
     if (!read_calls(node, calls)) {

@@ -174,8 +174,8 @@ void run_inside_timer(struct run_core *core, struct run_node *node)
     if (node->state == NODE_JOINING && node->join && def->join.deadline == passed) {
         run_join_decide(node, true);
         run_branches_decided(core, node, NULL, def->join.drain);
-    } else if (def->timeout == passed) {
-        run_out(core, node, PL_ERR_TIMEOUT, def->timeout);
+    } else if (run_node_timeout(node) == passed) {
+        run_out(core, node, PL_ERR_TIMEOUT, passed);
     } else {
         run_out(core, node, PL_ERR_DEADLINE, def->deadline);
     }

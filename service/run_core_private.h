@@ -195,6 +195,8 @@ void run_inside_fail(struct run_core *core, struct run_node *node, struct pl_val
 void run_inside_timer(struct run_core *core, struct run_node *node);
 
 /* ---- run_timers.c ---- */
+/* How long what is inside it may run: its own timeout, and that of a workflow it calls. 0: none. */
+pl_ms run_node_timeout(const struct run_node *node);
 /* When the node's next timer fires by its state; 0: none. */
 pl_ms run_timers_due(const struct run_node *node);
 /* Puts the node where its time says, or takes it out. */

@@ -200,7 +200,8 @@ static bool wants_key(const struct run_node *node)
     const struct vote_config *vote;
     struct pl_str key;
 
-    if (!up || up->def->kind != STEP_VOTE || up->state != NODE_JOINING || run_node_vote_key(node, &key))
+    if (!up || up->def->kind != STEP_VOTE || up->state != NODE_JOINING ||
+        run_node_vote_key(node, &key))
         return false;
     vote = up->def->config.vote;
     return vote->key || vote->score;

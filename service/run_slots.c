@@ -70,6 +70,13 @@ struct join_branch run_slots_branch(const struct run_slots *slots, size_t index)
                                 .error = slot->error};
 }
 
+bool run_slots_votes(const struct run_slots *slots, size_t index)
+{
+    struct join_branch branch = run_slots_branch(slots, index);
+
+    return branch.counted && branch.state == NODE_SUCCEEDED;
+}
+
 struct pl_str run_slots_key(const struct run_slots *slots, size_t index)
 {
     const struct run_slot *slot = slot_at(slots, index);

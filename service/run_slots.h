@@ -33,6 +33,8 @@ void run_slots_finish(struct run_slots *slots);
 struct run_slot *run_slots_get(struct run_core *core, struct run_slots *slots, size_t index);
 /* How a branch stands; one that has not begun is WAITING. */
 struct join_branch run_slots_branch(const struct run_slots *slots, size_t index);
+/* Does the branch vote? One that failed does not, also when that was handled. */
+bool run_slots_votes(const struct run_slots *slots, size_t index);
 /* The key a branch has in a vote. Borrowed. */
 struct pl_str run_slots_key(const struct run_slots *slots, size_t index);
 /* Begins branch `index` in a new frame of `body`; the value is taken. */

@@ -78,10 +78,8 @@ bool run_tally_count(const struct run_node *node, struct pl_arena *arena, struct
     if (!ret_tally->entries)
         return false;
     for (size_t i = 0; i < slots->n; i++) {
-        struct join_branch branch = run_slots_branch(slots, i);
-
-        if (branch.counted && !add_vote(ret_tally, arena, run_slots_key(slots, i), i,
-                                        run_vote_weight(node, i)))
+        if (run_slots_votes(slots, i) &&
+            !add_vote(ret_tally, arena, run_slots_key(slots, i), i, run_vote_weight(node, i)))
             return false;
     }
     return true;
@@ -153,7 +151,7 @@ static bool rank(const struct run_node *node, struct pl_arena *arena, struct ran
     for (size_t i = 0; ranked && i < slots->n; i++) {
         struct pl_str key = run_slots_key(slots, i);
 
-        if (!run_slots_branch(slots, i).counted)
+        if (!run_slots_votes(slots, i))
             continue;
         if (json_type(key) != JSON_NUMBER)
             return false;
@@ -195,7 +193,7 @@ int run_tally_best(const struct run_node *node, enum pl_code *ret_code)
     for (size_t i = 0; i < slots->n; i++) {
         struct pl_str score = run_slots_key(slots, i);
 
-        if (!run_slots_branch(slots, i).counted)
+        if (!run_slots_votes(slots, i))
             continue;
         if (json_type(score) != JSON_NUMBER) {
             *ret_code = PL_ERR_EXPRESSION_ERROR;
@@ -308,7 +306,7 @@ static size_t count_elements(const struct run_slots *slots)
     for (size_t i = 0; i < slots->n; i++) {
         struct pl_str key = run_slots_key(slots, i);
 
-        if (run_slots_branch(slots, i).counted)
+        if (run_slots_votes(slots, i))
             count += json_type(key) == JSON_ARRAY ? json_count(key) : 1;
     }
     return count;
@@ -334,7 +332,7 @@ void run_union_write(const struct run_slots *slots, struct pl_arena *arena, stru
         struct pl_str key = run_slots_key(slots, i);
         struct json_iter it;
 
-        if (!run_slots_branch(slots, i).counted)
+        if (!run_slots_votes(slots, i))
             continue;
         if (json_type(key) != JSON_ARRAY) {
             add_new(out, &seen, key);

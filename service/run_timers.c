@@ -28,6 +28,14 @@ static bool concludes(const struct run_node *node)
            (def->config.vote->judge_body >= 0 || def->config.vote->score_body >= 0);
 }
 
+pl_ms run_node_timeout(const struct run_node *node)
+{
+    const struct step_def *def = node->def;
+    const struct workflow *child = def->kind == STEP_WORKFLOW ? def->config.workflow->child : NULL;
+
+    return earlier(def->timeout, child ? child->timeout : 0);
+}
+
 pl_ms run_timers_due(const struct run_node *node)
 {
     pl_ms due = 0;
@@ -39,8 +47,8 @@ pl_ms run_timers_due(const struct run_node *node)
         return earlier(node->wake_at, node->deadline_at);
     if (node->state == NODE_JOINING || concludes(node)) {
         due = node->deadline_at;
-        if (node->def->timeout > 0)
-            due = earlier(due, node->started_at + node->def->timeout);
+        if (run_node_timeout(node) > 0)
+            due = earlier(due, node->started_at + run_node_timeout(node));
         if (node->state == NODE_JOINING && node->join && node->def->join.deadline > 0)
             due = earlier(due, node->started_at + node->def->join.deadline);
     }

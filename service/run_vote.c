@@ -84,7 +84,7 @@ static struct pl_value *candidates(const struct run_node *node, int index)
     } else {
         json_array_begin(&out);
         for (size_t i = 0; i < slots->n; i++) {
-            if (!run_slots_branch(slots, i).counted)
+            if (!run_slots_votes(slots, i))
                 continue;
             json_comma(&out);
             add_candidate(node, i, &out);
@@ -133,9 +133,19 @@ static void open_frame(struct run_core *core, struct run_node *node, int body, u
         run_frame_begin(core, frame);
 }
 
+static bool has_votes(const struct run_node *node)
+{
+    const struct run_slots *slots = run_slots_of(node);
+
+    for (size_t i = 0; i < slots->n; i++)
+        if (run_slots_votes(slots, i))
+            return true;
+    return false;
+}
+
 static void ask_judge(struct run_core *core, struct run_node *node)
 {
-    if (node->join->counted == 0)
+    if (!has_votes(node))
         lose(core, node, PL_ERR_NO_DECISION);
     else
         open_frame(core, node, config_of(node)->judge_body, 0, candidates(node, -1));
@@ -200,12 +210,12 @@ static void begin_scores(struct run_core *core, struct run_node *node)
 {
     const struct run_slots *slots = run_slots_of(node);
 
-    if (node->join->counted == 0) {
+    if (!has_votes(node)) {
         lose(core, node, PL_ERR_NO_DECISION);
         return;
     }
     for (size_t i = 0; i < slots->n && !core->out_of_memory; i++) {
-        if (!run_slots_branch(slots, i).counted)
+        if (!run_slots_votes(slots, i))
             continue;
         vote_of(node)->scoring++;
         open_frame(core, node, config_of(node)->score_body, (uint32_t)i, candidates(node, (int)i));
@@ -239,7 +249,7 @@ static int find_candidate(struct run_core *core, const struct run_node *node, st
     for (size_t i = 0; i < slots->n && found < 0; i++) {
         struct pl_buf id;
 
-        if (!run_slots_branch(slots, i).counted)
+        if (!run_slots_votes(slots, i))
             continue;
         pl_buf_init(&id, 2 * PL_LIMIT_NAME);
         run_vote_write_id(node, i, &id);

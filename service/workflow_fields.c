@@ -122,7 +122,11 @@ void wf_member(struct wf_ctx *ctx, const struct doc_node *member, const struct w
 void wf_object(struct wf_ctx *ctx, const struct doc_node *node, const struct wf_object *object,
                void *target)
 {
-    if (!wf_type(ctx, node, object->what, WF_OBJECT, "an object"))
+    const char *help = "an object";
+
+    if (object->example)
+        help = pl_arena_printf(ctx->p->scratch, "an object such as %s", object->example);
+    if (!help || !wf_type(ctx, node, object->what, WF_OBJECT, help))
         return;
     for (size_t i = 0; i < node->count; i++)
         wf_member(ctx, node->items[i], object, target);

@@ -121,6 +121,7 @@ struct wf_object {
     const struct wf_object *also; /* whose fields are keys of it as well; may be NULL */
     /* Where a key unknown here does belong ("it belongs ..."), NULL when nowhere. Optional. */
     const char *(*elsewhere)(struct pl_str key);
+    const char *example; /* of the whole, such as "{prompt: text}"; may be NULL */
 };
 
 /* Reads every member of an object by its row; a value of another type than object is a problem. */
@@ -192,6 +193,8 @@ struct step_def *wf_parse_step(struct wf_ctx *outer, const struct doc_node *node
                                struct wf_scope *scope, bool is_handler);
 /* True when a key is one of those on any step ("retry", "when", ...). */
 bool wf_is_step_key(struct pl_str key);
+/* True when a key is a kind of step ("llm", "map", ...). */
+bool wf_is_kind(struct pl_str key);
 
 /* One a kind: reads what stands under the kind's key into step->config. */
 void wf_parse_llm(struct wf_ctx *ctx, const struct doc_node *node);

@@ -174,6 +174,11 @@ bool wf_is_step_key(struct pl_str key)
     return wf_has_field(&step_object, key);
 }
 
+bool wf_is_kind(struct pl_str key)
+{
+    return find_kind(key) != NULL;
+}
+
 /* ---- one step ---- */
 
 /* Finds the kind; a problem when there is not exactly one. NULL when there is none. */

@@ -61,7 +61,8 @@ struct store_step {
      * person is asked): JSON, told apart by the run core. To write, NULL leaves what is there: it
      * is set once or seldom, the row often. */
     struct pl_value *memo;
-    /* What it wrote to the state: JSON object by channel; of the branch of a vote its key as well, as
+    /* What it wrote to the state: JSON object by channel; of the branch of a vote its key as well,
+     * as
      * ".key", which no channel is called. NULL: the same. */
     struct pl_value *writes;
     struct pl_str reason;

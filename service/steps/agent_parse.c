@@ -126,6 +126,7 @@ static const struct wf_object agent_object = {
     .n_fields = PL_ARRAY_LEN(agent_fields),
     .also = &wf_llm_object,
     .elsewhere = agent_elsewhere,
+    .example = "{prompt: text, tools: {id: {do: step}}}",
 };
 
 /* The model's turn: a step that no document has. Its policies come when the agent's are read. */

@@ -82,6 +82,7 @@ static const struct wf_object human_object = {
     .fields = human_fields,
     .n_fields = PL_ARRAY_LEN(human_fields),
     .elsewhere = human_elsewhere,
+    .example = "{ask: text}",
 };
 
 void wf_parse_human(struct wf_ctx *ctx, const struct doc_node *node)

@@ -259,6 +259,8 @@ static const struct wf_field llm_fields[] = {
 
 static const char *llm_elsewhere(struct pl_str key)
 {
+    if (pl_str_is(key, "tools") || pl_str_is(key, "max_turns"))
+        return "a model with tools is an 'agent' step";
     return wf_is_step_key(key) ? "it belongs on the step, beside 'llm'" : NULL;
 }
 
@@ -267,6 +269,7 @@ const struct wf_object wf_llm_object = {
     .fields = llm_fields,
     .n_fields = PL_ARRAY_LEN(llm_fields),
     .elsewhere = llm_elsewhere,
+    .example = "{prompt: text}",
 };
 
 bool wf_is_llm_key(struct pl_str key)

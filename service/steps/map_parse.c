@@ -178,6 +178,8 @@ static const char *map_elsewhere(struct pl_str key)
 {
     if (pl_str_is(key, "fan_in"))
         return "it belongs inside 'collapse'";
+    if (pl_str_is(key, "items") || pl_str_is(key, "in"))
+        return "the list goes under 'over'";
     if (pl_str_is(key, "steps"))
         return "a map has one step, 'do'; for several use do: {workflow: {steps: {...}}}";
     return wf_is_step_key(key) ? "it belongs on the step, beside 'map'" : NULL;

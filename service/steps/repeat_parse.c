@@ -87,6 +87,7 @@ static const struct wf_object repeat_object = {
     .fields = repeat_fields,
     .n_fields = PL_ARRAY_LEN(repeat_fields),
     .elsewhere = repeat_elsewhere,
+    .example = "{steps: {id: step}, until: expression}",
 };
 
 void wf_parse_repeat(struct wf_ctx *ctx, const struct doc_node *node)

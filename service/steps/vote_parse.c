@@ -229,6 +229,8 @@ static const char *vote_elsewhere(struct pl_str key)
 {
     if (pl_str_is(key, "branches"))
         return "the branches of a vote go under 'among'";
+    if (wf_is_kind(key))
+        return "the step that is asked goes under 'of': of: {llm: {...}}";
     return wf_is_step_key(key) ? "it belongs on the step, beside 'vote'" : NULL;
 }
 
@@ -237,6 +239,7 @@ static const struct wf_object vote_object = {
     .fields = vote_fields,
     .n_fields = PL_ARRAY_LEN(vote_fields),
     .elsewhere = vote_elsewhere,
+    .example = "{of: step, samples: 5}",
 };
 
 /* ---- what must fit together ---- */

@@ -13,7 +13,7 @@ const allow = (home, server) => ['--config', home.file('config.yaml', `network: 
 // Runs a text as an example; gives what --json says.
 async function runText(t, home, name, text, input, more = []) {
     const file = home.file(`${name}.yaml`, text);
-    const result = await run(t, home, ['run', file, '--input', '-', '--json', ...more], { input: JSON.stringify(input) });
+    const result = await run(t, home, ['run', file, '--input', `@${home.file('input.json', input)}`, '--json', ...more]);
     assert.equal(result.code, 0, result.err);
     return parseRun(result);
 }
@@ -27,7 +27,7 @@ test('each example says in its first comment how to run it', () => {
 });
 
 for (const [name, example] of Object.entries(examples))
-    test(`${name} is valid, has a graph, and runs on sim/echo`, { ...limit, skip: example.answers && 'asks a person' }, async (t) => {
+    test(`${name} is valid, has a graph, and runs on sim/echo`, limit, async (t) => {
         const home = place(t);
         const checked = await run(t, home, ['check', path.join(folder, `${name}.yaml`)]);
         assert.deepEqual([checked.code, checked.out, checked.err], [0, '', '']);
@@ -37,6 +37,7 @@ for (const [name, example] of Object.entries(examples))
         const server = example.serve && (await startServer(t, example.serve));
         for (const other of example.also ?? []) home.file(`${other}.yaml`, prepared(other));
         const more = server ? allow(home, server) : [];
+        for (const [at, answer] of Object.entries(example.answers ?? {})) more.push('--answer', `${at}=${JSON.stringify(answer)}`);
         const got = await runText(t, home, name, prepared(name, server?.url), example.input(server?.url), more);
         example.check(got, server);
     });
@@ -50,6 +51,35 @@ test('a run of review-analysis takes its reviews from a file, thousands of them'
     const result = await run(t, home, ['run', workflow, '-i', `reviews=@${file}`, '--quiet']);
     assert.equal(result.code, 0, result.err);
     assert.deepEqual(JSON.parse(result.out), { summary: { reviews: 3000, moods: { negative: 3000 }, themes: ['price'] }, left_out: 0 });
+});
+
+test('a conversation remembers what was said before, in its own thread', limit, async (t) => {
+    const home = place(t);
+    const say = async (message, thread) => {
+        const args = ['--model', 'sim/echo', '-i', `message=${message}`, '--thread', thread, '-q'];
+        const result = await run(t, home, ['run', path.join(folder, 'conversation.yaml'), ...args]);
+        assert.equal(result.code, 0, result.err);
+        return JSON.parse(result.out);
+    };
+    await say('My name is Ada.', 'ada');
+    assert.equal((await say('Hello.', 'bob')).turns, 1);
+    const { turns, messages } = await say('What is my name?', 'ada');
+    assert.equal(turns, 2);
+    assert.deepEqual(messages.map(({ content }) => content),
+        ['My name is Ada.', '[simulated] My name is Ada.', 'What is my name?', '[simulated] What is my name?']);
+});
+
+test('approve-before-sending asks at the prompt; dropped is not sent', limit, async (t) => {
+    const home = place(t);
+    const server = await startServer(t);
+    const args = ['-i', 'customer=Ada', '-i', 'problem=a broken handle', '-i', `send_to=${server.url}/send`, '--model', 'sim/echo'];
+    const file = path.join(folder, 'approve-before-sending.yaml');
+    const result = await run(t, home, ['run', file, ...args, ...allow(home, server)], { input: '{"decision": "perhaps"}\n{"decision": "drop"}\n' });
+    assert.equal(result.code, 0, result.err);
+    assert.match(result.err, /Send this to Ada\?/);
+    assert.match(result.err, /Write to Ada about a broken handle/, 'the draft is shown');
+    assert.deepEqual(JSON.parse(result.out), { decision: 'drop', sent: false });
+    assert.equal(server.requests.length, 0);
 });
 
 test('guardrails refuses, and cuts the answer off', limit, async (t) => {

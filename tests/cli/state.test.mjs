@@ -9,8 +9,10 @@ test('a value that does not fit its reducer fails who reads it, and the message 
     const steps = { a: { reduce: 5, writes: { list: '${ .output }' } }, b: { reduce: '${ .state.list }', on_error: 'continue' } };
     const file = home.file('w.json', { state: { list: { reducer: 'concat', default: [] } }, steps, output: '${ .steps.b.error }' });
     const result = await run(t, home, ['run', file, '--json']);
-    assert.equal(result.code, 0, result.err);
-    const { output } = parseRun(result);
-    assert.equal(output.code, 'expression_error');
-    assert.match(output.detail, /state channel list: concat: /);
+    assert.equal(result.code, 1, result.err); // the end of the run reads the whole state
+    const got = parseRun(result);
+    for (const error of [got.step.b.error, got.error]) {
+        assert.equal(error.code, 'expression_error');
+        assert.match(error.detail, /^state channel list: concat: /);
+    }
 });

@@ -76,6 +76,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct schema *schema = NULL;
     struct doc_node *root = NULL;
     struct pl_arena *arena;
+    bool sound;
 
     if (size > 8192)
         return 0;
@@ -85,7 +86,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     }
     arena = pl_arena_create(0);
     doc_problems_init(&problems, arena);
-    if (doc_parse(arena, document, DOC_AUTO, &root, &problems) == PL_OK) {
+    sound = doc_parse(arena, document, DOC_AUTO, &root, &problems) == PL_OK;
+    if (sound) {
         schema = schema_compile(arena, root, &problems);
         must((schema != NULL) == (problems.total == 0));
     }
@@ -94,7 +96,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         stand_alone(schema, arena, json);
         sample(schema, arena);
     }
-    if (root && root->type == DOC_OBJECT && doc_get(root, "$defs")) {
+    if (sound && root->type == DOC_OBJECT && doc_get(root, "$defs")) {
         doc_problems_init(&problems, arena);
         library = schema_library_create(arena, doc_get(root, "$defs"), &problems);
         must(library != NULL);

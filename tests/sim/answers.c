@@ -245,8 +245,8 @@ static void write_output(struct pl_buf *out, const struct sim_step *step,
                          const struct run_node *node, struct sim_rng *rng)
 {
     const struct sim_step *up = step->def->is_handler ? NULL : step->up;
-    enum body_role role = step->body->single && step->def == step->body->top[0] ? step->body->role
-                                                                               : BODY_ROOT;
+    enum body_role role =
+        step->body->single && step->def == step->body->top[0] ? step->body->role : BODY_ROOT;
     uint64_t roll = sim_random(rng);
 
     if (!up)

@@ -37,8 +37,7 @@ static void gen_text(struct gen *g)
         pl_buf_printf(g->out, " ${ .steps.s%u.%s }", id, field);
     }
     if (g->n_channels > 0 && sim_chance(g->rng, 20))
-        pl_buf_printf(g->out, " ${ .state.c%u }",
-                      g->channels[sim_below(g->rng, g->n_channels)]);
+        pl_buf_printf(g->out, " ${ .state.c%u }", g->channels[sim_below(g->rng, g->n_channels)]);
     pl_buf_char(g->out, '"');
 }
 

@@ -1,5 +1,5 @@
-/* gen_kinds.c - what stands under the kinds of steps that have bodies, and those that wait. Not what
- * stands beside it (gen.c). */
+/* gen_kinds.c - what stands under the kinds of steps that have bodies, and those that wait. Not
+ * what stands beside it (gen.c). */
 #include "tests/sim/gen.h"
 
 #include "base/json.h"
@@ -133,9 +133,9 @@ static void gen_decision(struct gen *g, unsigned depth, unsigned n, enum vote_me
         gen_judge(g, depth, "judge");
     if (tally && (by_judge || sim_chance(g->rng, 40)))
         json_add_string(g->out, "on_tie",
-                        by_judge                    ? PL_STR("judge")
+                        by_judge                 ? PL_STR("judge")
                         : sim_chance(g->rng, 70) ? PL_STR("fail")
-                                                    : PL_STR("first"));
+                                                 : PL_STR("first"));
 }
 
 static void gen_vote(struct gen *g, unsigned depth)

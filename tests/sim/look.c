@@ -1,5 +1,5 @@
-/* look.c - everything of a run, looked at between two events: what waits is waited for, by the state
- * of each step. Not what one event changed (step.c). Called by world.c. */
+/* look.c - everything of a run, looked at between two events: what waits is waited for, by the
+ * state of each step. Not what one event changed (step.c). Called by world.c. */
 #include "tests/sim/sim.h"
 
 /* The earliest time at which something must happen to a step as it stands; 0: none. */
@@ -16,7 +16,7 @@ static pl_ms due_at(const struct run_node *node)
         due[1] = node->started_at + def->deadline;
     if (node->state == NODE_JOINING) {
         due[1] = def->deadline ? node->started_at + def->deadline : 0;
-        due[2] = def->timeout ? node->started_at + def->timeout : 0;
+        due[2] = sim_timeout(def) ? node->started_at + sim_timeout(def) : 0;
         due[3] = def->join.deadline ? node->started_at + def->join.deadline : 0;
     }
     for (size_t i = 0; i < PL_ARRAY_LEN(due); i++)
@@ -69,8 +69,7 @@ static void check_waits(struct sim_run *run, const struct run_node *node, unsign
     if (evals && !(step->evals & evals))
         sim_breach(run, "%s: is %s and asked for nothing", step->path.ptr,
                    node_state_phase(node->state));
-    if ((node->state == NODE_HELD || node->state == NODE_BACKOFF ||
-         node->state == NODE_SLEEPING) &&
+    if ((node->state == NODE_HELD || node->state == NODE_BACKOFF || node->state == NODE_SLEEPING) &&
         node->wake_at == 0)
         sim_breach(run, "%s: is %s for ever", step->path.ptr, node_state_phase(node->state));
     if (node->state == NODE_ASKING && !step->person)
@@ -134,7 +133,6 @@ void sim_check_all(struct sim_run *run)
     if (!run->broken)
         check_progress(run);
     if (run_core_state(run->core) == RUN_RUNNING && sim_timeout_at(run) > 0 &&
-        (run_core_next_wake(run->core) == 0 ||
-         run_core_next_wake(run->core) > sim_timeout_at(run)))
+        (run_core_next_wake(run->core) == 0 || run_core_next_wake(run->core) > sim_timeout_at(run)))
         sim_breach(run, "nothing wakes the run at its timeout");
 }

@@ -140,10 +140,9 @@ struct sim_step *sim_branch(const struct sim_run *run, const struct sim_step *st
 
     if (def->kind == STEP_PARALLEL)
         return sim_sibling(run, step, def->children[index]);
-    return sim_instance(run, step, def->bodies[def->kind == STEP_VOTE && def->config.vote->n_among
-                                                   ? index
-                                                   : 0],
-                        0, (uint32_t)index);
+    return sim_instance(
+        run, step, def->bodies[def->kind == STEP_VOTE && def->config.vote->n_among ? index : 0], 0,
+        (uint32_t)index);
 }
 
 /* ---- what was last seen ---- */

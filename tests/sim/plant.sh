@@ -17,6 +17,26 @@ case $number in
     line='node->tries < node->def->retry.attempts'
     bug='node->tries <= node->def->retry.attempts'
     ;;
+4) # map: what its join did not count goes into the collapse all the same
+    line='return branch.counted ? branch.output : NULL;'
+    bug='return branch.output;'
+    ;;
+5) # vote: over early one vote too soon
+    line='return best && best->votes > second + open + 1e-9 &&'
+    bug='return best \&\& best->votes > second + open - 1 + 1e-9 \&\&'
+    ;;
+6) # repeat: the state of the turn before is lost
+    line='struct pl_value *state = pl_value_ref(frame->state_after);'
+    bug='struct pl_value *state = NULL;'
+    ;;
+7) # agent: tools are answered in the order they came back
+    line='if (call->body != frame->body || call->number != frame->number || call->answer)'
+    bug='if (!call->answer \&\& (call->answer = answer_of(step)) != NULL) return; else'
+    ;;
+8) # state: a branch that its join did not count writes all the same
+    line='return run_node_is_branch(node) && !node->counted;'
+    bug='return run_node_is_branch(node) \&\& false;'
+    ;;
 *)
     echo "plant.sh: there is no bug $number" >&2
     exit 1

@@ -341,8 +341,8 @@ static void add_result(struct pl_buf *out, const struct opinion *o, unsigned i)
 
     if (o->counted[i]) {
         pl_buf_str(out, sim_output(branch));
-    } else if (o->def->join.kind == JOIN_SETTLED && branch &&
-               branch->mirror.state == NODE_FAILED && !o->late[i]) {
+    } else if (o->def->join.kind == JOIN_SETTLED && branch && branch->mirror.state == NODE_FAILED &&
+               !o->late[i]) {
         pl_buf_text(out, "{\"error\":");
         pl_buf_str(out, sim_error(branch));
         pl_buf_char(out, '}');
@@ -418,8 +418,8 @@ static bool has_late_failure(const struct opinion *o)
     return false;
 }
 
-/* Can a step whose join is satisfied fail all the same: by `accept`, by an expression, by what comes
- * after the join? */
+/* Can a step whose join is satisfied fail all the same: by `accept`, by an expression, by what
+ * comes after the join? */
 static bool may_fail_satisfied(const struct sim_run *run, const struct opinion *o,
                                enum pl_code code)
 {
@@ -455,8 +455,10 @@ static void judge(struct sim_run *run, const struct opinion *o)
     struct pl_str report = o->step->last->row.join;
 
     if (state == NODE_CANCELLED) {
-        /* whatever its join had come to is void, unless it failed behind it and was handling that */
-        if (o->def->kind == STEP_PARALLEL && !o->def->n_writes && !report_is(report, "satisfied_by", "null"))
+        /* whatever its join had come to is void, unless it failed behind it and was handling that
+         */
+        if (o->def->kind == STEP_PARALLEL && !o->def->n_writes &&
+            !report_is(report, "satisfied_by", "null"))
             sim_breach(run, "%s: was cancelled and says %.*s", o->step->path.ptr,
                        PL_STR_ARG(report));
         return;

@@ -80,8 +80,8 @@ static int compare_places(const struct place *a, const struct place *b)
     return by_number(a->number, b->number);
 }
 
-/* Of two steps below `home`: what stands inside a step before the step itself; instances before what
- * handles a failure. */
+/* Of two steps below `home`: what stands inside a step before the step itself; instances before
+ * what handles a failure. */
 static int compare(const struct sim_step *a, const struct sim_step *b, const struct place *home)
 {
     const struct sim_step *in_a = member(a, home), *in_b = member(b, home);
@@ -129,18 +129,25 @@ static bool is_counted(const struct sim_step *step, const struct place *home,
     return true;
 }
 
+static bool waits_for(const struct step_def *later, const struct step_def *def);
+
+/* The same of a step and its branches, whatever they stand in. */
+static bool any_waits_for(const struct step_def *later, const struct step_def *def)
+{
+    if (waits_for(later, def))
+        return true;
+    for (size_t i = 0; i < later->n_children; i++)
+        if (any_waits_for(later->children[i], def))
+            return true;
+    return false;
+}
+
 /* Must `later` have waited for `def`, or for a step that it stands in? */
 static bool waits_for(const struct step_def *later, const struct step_def *def)
 {
-    for (size_t i = 0; i < later->n_deps; i++) {
-        const struct step_def *dep = later->deps[i];
-
-        if (is_within(def, dep) || waits_for(dep, def))
+    for (size_t i = 0; i < later->n_deps; i++)
+        if (is_within(def, later->deps[i]) || any_waits_for(later->deps[i], def))
             return true;
-        for (size_t k = 0; k < dep->n_children; k++)
-            if (waits_for(dep->children[k], def))
-                return true;
-    }
     return false;
 }
 

@@ -121,8 +121,9 @@ static void judge_failed_attempt(struct sim_run *run, const struct sim_before *b
             sim_breach(run, "%s: waits %.0f ms, should be %.0f to %.0f", node->path.ptr, waits,
                        wait.low, wait.high);
     } else if (must) {
-        sim_breach(run, "%s: is %s after %s and has a try left (%u failures before)", node->path.ptr,
-                   node_state_phase(node->state), pl_code_text(before->code), before->failures);
+        sim_breach(run, "%s: is %s after %s and has a try left (%u failures before)",
+                   node->path.ptr, node_state_phase(node->state), pl_code_text(before->code),
+                   before->failures);
     } else if (!falls_back && has_other_model(run, before, node)) {
         sim_breach(run, "%s: is %s after %s and another model was not tried", node->path.ptr,
                    node_state_phase(node->state), pl_code_text(before->code));
@@ -134,7 +135,8 @@ static void judge_failed_attempt(struct sim_run *run, const struct sim_before *b
 static bool accept_is_due(const struct run_node *node)
 {
     const struct run_node *up = run_node_up(node);
-    bool branch = !node->def->is_handler && up && (node->parent || step_kind_joins(up->def->kind)) &&
+    bool branch = !node->def->is_handler && up &&
+                  (node->parent || step_kind_joins(up->def->kind)) &&
                   (node->parent || node->frame->body->role == BODY_BRANCH);
 
     return branch && up->def->join.accept && up->state == NODE_JOINING;
@@ -278,7 +280,7 @@ static bool may_stop(const struct sim_step *above, enum cancel_reason reason)
     case CANCEL_QUORUM_MET: /* of what a map's `settled` or `all` still collapses as well */
         return joins && !drains && kind != JOIN_ANY;
     case CANCEL_DEADLINE:
-        return def->join.deadline > 0 || def->deadline > 0 || def->timeout > 0;
+        return def->join.deadline > 0 || def->deadline > 0 || sim_timeout(def) > 0;
     case CANCEL_OUTCOME_FIXED:
         return def->kind == STEP_VOTE && def->config.vote->stop_early;
     case CANCEL_SIBLING_FAILED:
@@ -390,8 +392,8 @@ static bool may_be_code(const struct sim_run *run, const struct sim_step *step, 
     pl_ms from = leaf ? row->sent_at : row->started_at;
 
     if (code == PL_ERR_DEADLINE)
-        return def->deadline > 0 && (from == 0 || row->ended_at >= from + def->deadline ||
-                                     def->kind == STEP_SLEEP);
+        return def->deadline > 0 &&
+               (from == 0 || row->ended_at >= from + def->deadline || def->kind == STEP_SLEEP);
     if (code == PL_ERR_AMBIGUOUS)
         return run->crashes > 0 && leaf;
     if (code == PL_ERR_NOT_ACCEPTED)
@@ -401,8 +403,8 @@ static bool may_be_code(const struct sim_run *run, const struct sim_step *step, 
     if (code == PL_ERR_INVALID_OUTPUT && sim_is_branch(step) && step->up->def->kind == STEP_MAP &&
         step->up->def->config.map->batch)
         return true;
-    if (code == PL_ERR_TIMEOUT && !leaf && def->timeout > 0 &&
-        row->ended_at >= from + def->timeout)
+    if (code == PL_ERR_TIMEOUT && !leaf && sim_timeout(def) > 0 &&
+        row->ended_at >= from + sim_timeout(def))
         return true;
     return may_be_code_of_kind(run, step, code);
 }
@@ -519,9 +521,8 @@ static void judge_silent(struct sim_run *run)
          frame = run_frame_next(run->core, frame))
         for (size_t i = 0; i < frame->n_nodes && !run->broken; i++) {
             const struct run_node *node = &frame->nodes[i];
-            bool unopened = node->parent
-                                ? node->def->is_handler || node->parent->started_at == 0
-                                : run_core_state(run->core) == RUN_CANCELLED;
+            bool unopened = node->parent ? node->def->is_handler || node->parent->started_at == 0
+                                         : run_core_state(run->core) == RUN_CANCELLED;
 
             if (!node_state_is_final(node->state))
                 sim_breach(run, "%s: is %s at the run's end", node->path.ptr,
@@ -549,13 +550,14 @@ static bool error_names(const struct store_run *row, const struct sim_step *step
 
     if (!row->error || !json_get(pl_value_text(row->error), PL_STR("step"), &path))
         return false;
-    return path.len == step->path.len + 2 && memcmp(path.ptr + 1, step->path.ptr, step->path.len) == 0;
+    return path.len == step->path.len + 2 &&
+           memcmp(path.ptr + 1, step->path.ptr, step->path.len) == 0;
 }
 
 /* What fixed the outcome first: RUN_SUCCEEDED when nothing did. *ret_step: the step that failed,
  * NULL: the clock. */
-static enum run_state outcome(const struct sim_run *run,
-                              const struct sim_step **ret_step, bool *ret_clock)
+static enum run_state outcome(const struct sim_run *run, const struct sim_step **ret_step,
+                              bool *ret_clock)
 {
     const struct sim_step *failed = NULL;
     pl_ms failed_at = 0;
@@ -568,8 +570,8 @@ static enum run_state outcome(const struct sim_run *run,
         if (entry->what == SIM_EVENT && entry->event == RUN_EV_CANCEL &&
             entry->run_state != RUN_ENDING && !run_state_is_final(entry->run_state))
             return RUN_CANCELLED;
-        if (entry->what == SIM_EVENT && entry->timeout_at > 0 &&
-            entry->run_state == RUN_RUNNING && entry->now >= entry->timeout_at &&
+        if (entry->what == SIM_EVENT && entry->timeout_at > 0 && entry->run_state == RUN_RUNNING &&
+            entry->now >= entry->timeout_at &&
             (entry->event == RUN_EV_TICK || entry->event == RUN_EV_RECOVER))
             *ret_clock = true;
         if (top && counts_as_failed(entry) &&
@@ -606,8 +608,7 @@ static void judge_outcome(struct sim_run *run, const struct store_run *row)
 {
     const struct sim_step *step = NULL;
     bool clock;
-    enum run_state is = run_core_state(run->core),
-                   should = outcome(run, &step, &clock);
+    enum run_state is = run_core_state(run->core), should = outcome(run, &step, &clock);
     enum pl_code code = sim_error_code(pl_value_text(row->error));
     bool output_fails = sim_eval_fails(run, NULL, RUN_EVAL_OUTPUT, 0);
 

@@ -10,15 +10,9 @@ static const char *const event_names[] = {
     [RUN_EV_ANSWER] = "ANSWER",
 };
 static const char *const eval_names[] = {
-    [RUN_EVAL_WHEN] = "when",
-    [RUN_EVAL_ACCEPT] = "accept",
-    [RUN_EVAL_DEFAULT] = "default",
-    [RUN_EVAL_OUTPUT] = "output",
-    [RUN_EVAL_BEGIN] = "begin",
-    [RUN_EVAL_KEY] = "key",
-    [RUN_EVAL_WRITES] = "writes",
-    [RUN_EVAL_BODY] = "body",
-    [RUN_EVAL_TIMEOUT] = "timeout",
+    [RUN_EVAL_WHEN] = "when",     [RUN_EVAL_ACCEPT] = "accept", [RUN_EVAL_DEFAULT] = "default",
+    [RUN_EVAL_OUTPUT] = "output", [RUN_EVAL_BEGIN] = "begin",   [RUN_EVAL_KEY] = "key",
+    [RUN_EVAL_WRITES] = "writes", [RUN_EVAL_BODY] = "body",     [RUN_EVAL_TIMEOUT] = "timeout",
     [RUN_EVAL_UNTIL] = "until",
 };
 static const char *const effect_names[] = {
@@ -167,7 +161,7 @@ static bool own_time_is_up(const struct sim_run *run, const struct run_node *nod
 {
     pl_ms passed = run->now - node->started_at;
 
-    return (node->def->timeout > 0 && passed >= node->def->timeout) ||
+    return (sim_timeout(node->def) > 0 && passed >= sim_timeout(node->def)) ||
            (node->def->deadline > 0 && passed >= node->def->deadline);
 }
 
@@ -465,7 +459,6 @@ void sim_step_core(struct sim_run *run, struct run_event *event)
     }
     note_waiting(run);
     take_update(run, &update);
-    if (run->plan.trace && event->type==RUN_EV_RESULT && step->last) sim_trace(run, "    OUT %.*s", PL_STR_ARG(sim_output(step)));
     if (before.is_result && !run->broken)
         sim_judge_result(run, &before, event->node);
     check_run_state(run);

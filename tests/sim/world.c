@@ -392,8 +392,7 @@ static void begin_evaluation(struct sim_run *run, const struct run_effect *effec
         return;
     }
     if (index < 0 && sim_chance(&run->rng, 10))
-        sim_schedule(run,
-                     (struct sim_timer){.time = run->now, .type = SIM_AT_CANCEL, .index = -1});
+        sim_schedule(run, (struct sim_timer){.time = run->now, .type = SIM_AT_CANCEL, .index = -1});
     item.time += sim_between(&run->rng, 0, 60);
     sim_schedule(run, item);
 }
