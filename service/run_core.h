@@ -114,9 +114,8 @@ enum run_eval_what {
     RUN_EVAL_ACCEPT,  /* the parent's join.accept over node->output: truth */
     RUN_EVAL_DEFAULT, /* node's on_error default: value */
     RUN_EVAL_OUTPUT,  /* the run's output (node NULL): value */
-    RUN_EVAL_BEGIN,   /* what a step begins with: value. map: `over`, a list; workflow: its input,
-                         checked and filled; human: {"ask","schema","data"}; sleep: {"until": ms};
-                         agent: {"messages": [...]}, what the conversation begins with */
+    RUN_EVAL_BEGIN,   /* what a step begins with: value. map: `over`, a list; workflow: its input;
+                         human: {"ask","schema","data"}; sleep: {"until": ms}; agent: {"messages"} */
     RUN_EVAL_KEY,     /* the key (or score) of a vote's branch over node->output: value */
     RUN_EVAL_WRITES,  /* the state writes of a step over node->output: value, object by channel */
     RUN_EVAL_BODY,    /* the output of the frame of a workflow or repeat that is over: value */
@@ -131,10 +130,8 @@ struct run_event {
     enum run_eval_what what; /* EVALUATED */
     bool truth;              /* EVALUATED: WHEN, ACCEPT */
     struct pl_value *value;  /* EVALUATED: DEFAULT, OUTPUT; a reference the core takes */
-    /* EVALUATED BODY, OUTPUT where the body has a state: what it came to, an object by channel; a
-     * reference the core takes */
-    struct pl_value *state;
-    struct pl_err err;          /* EVALUATED: code not OK means it failed */
+    struct pl_value *state; /* EVALUATED: BODY, OUTPUT of a body with state: the same, by channel */
+    struct pl_err err;      /* EVALUATED: code not OK means it failed */
     struct step_result *result; /* RESULT: the core takes its references out of it */
     pl_ms until;                /* DEFERRED */
     const char *reason;         /* DEFERRED: why, static text ("rate_limited", "unreachable") */

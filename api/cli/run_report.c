@@ -12,24 +12,25 @@
 
 enum { OTHERS_TOLD = 5 };
 
+/* What goes to a file or a pipe is not copied: a run with its steps may be large. */
 bool run_report_json(struct pl_str json)
 {
-    struct pl_buf buf;
+    struct pl_buf pretty;
     bool failed;
 
-    pl_buf_init(&buf, SIZE_MAX / 2);
-    if (isatty(STDOUT_FILENO))
-        json_write_pretty(&buf, json);
-    else
-        pl_buf_str(&buf, json);
-    pl_buf_char(&buf, '\n');
+    pl_buf_init(&pretty, SIZE_MAX / 2);
+    if (isatty(STDOUT_FILENO)) {
+        json_write_pretty(&pretty, json);
+        json = pl_buf_view(&pretty);
+    }
     errno = 0;
-    failed = pl_buf_failed(&buf) || fwrite(buf.data, 1, buf.len, stdout) != buf.len;
+    failed = pl_buf_failed(&pretty) || fwrite(json.ptr, 1, json.len, stdout) != json.len;
+    failed = failed || fputc('\n', stdout) == EOF;
     failed = fflush(stdout) != 0 || failed;
     if (failed)
         cli_usage_error("cannot write to standard output: %s",
                         errno ? strerror(errno) : "out of memory");
-    pl_buf_finish(&buf);
+    pl_buf_finish(&pretty);
     return !failed;
 }
 

@@ -32,14 +32,15 @@ function tell(way, found, idle) {
     }));
 }
 
-async function asCommand() {
+async function asCommand(way, options) {
     const once = async (document) => {
         const home = place(t);
-        const process = plait(t, home, ['run', '--quiet', home.file('w.json', document)]);
+        const process = plait(t, home, ['run', '--quiet', ...options, home.file('w.json', document)]);
         const peak = await peakMemory(process);
         const { code, out, err, ms } = await process.done;
         if (code !== 0) throw new Error(err);
-        return { peak, ms, output: JSON.parse(out) };
+        const value = JSON.parse(out);
+        return { peak, ms, output: options.length ? value.output : value };
     };
     const { peak: idle } = await once(small);
     const found = [];
@@ -47,7 +48,7 @@ async function asCommand() {
         const { output, ...figures } = await once(workflow);
         found.push({ ...figures, whole: isWhole(output) });
     }
-    tell('plait run', found, idle);
+    tell(way, found, idle);
 }
 
 async function overHttp() {
@@ -66,7 +67,8 @@ async function overHttp() {
 }
 
 try {
-    await asCommand();
+    await asCommand('plait run', []);
+    await asCommand('plait run --json', ['--json']); // with every step
     await overHttp();
 } finally {
     for (const cleanup of cleanups) await cleanup();

@@ -202,6 +202,21 @@ static void take_entry(struct opinion *o, const struct sim_run *run, size_t at)
     }
 }
 
+/* Whether a vote was over early is looked at when it happens (ref_votes.c); which of several
+ * branches that ended at once decided it is not known. */
+static void conclude_early(const struct sim_run *run, struct opinion *o, size_t at)
+{
+    const struct sim_entry *entry = &run->history[at];
+
+    if (entry->what != SIM_FINAL || branch_of(o, run, entry->index) < 0)
+        return;
+    o->either |= o->fixed;
+    if (!o->decided) {
+        conclude(o, true, PL_OK, at);
+        o->fixed = true;
+    }
+}
+
 static void form_opinion(struct sim_run *run, struct opinion *o)
 {
     size_t end;
@@ -216,10 +231,8 @@ static void form_opinion(struct sim_run *run, struct opinion *o)
             conclude_by_deadline(run, o, from, end);
         for (size_t i = from; i < end; i++) {
             take_entry(o, run, i);
-            /* whether a vote was over early is looked at when it happens (ref_kinds.c) */
-            if (closed && closed->fixed && !o->decided && run->history[i].what == SIM_FINAL &&
-                branch_of(o, run, run->history[i].index) >= 0)
-                conclude(o, true, PL_OK, i), o->fixed = true;
+            if (closed && closed->fixed)
+                conclude_early(run, o, i);
         }
         if (o->started && !after_group(run, o, from, closed))
             return;

@@ -44,8 +44,8 @@ static struct ballots collect(const struct sim_run *run, const struct sim_step *
         struct ballot *ballot = &ballots.items[i];
 
         ballot->open = !branch || !node_state_is_final(branch->mirror.state);
-        ballot->counted = branch && branch->last && sim_counted(branch) &&
-                          branch->mirror.state == NODE_SUCCEEDED;
+        ballot->counted =
+            branch && branch->last && sim_counted(branch) && branch->mirror.state == NODE_SUCCEEDED;
         ballot->weight =
             config->method == VOTE_WEIGHTED && config->weights ? config->weights[i] : 1;
         if (ballot->counted)

@@ -240,7 +240,9 @@ START_TEST(after_a_bad_head_the_connection_is_closed)
         NULL);
     ck_assert_ptr_nonnull(strstr(raw_answer, "HTTP/1.1 400 "));
     ck_assert_ptr_nonnull(strstr(raw_answer, "Connection: close\r\n"));
-    ck_assert_ptr_nonnull(strstr(raw_answer, "application/problem+json"));
+    /* libmicrohttpd 1.0 sees it first and has a page of its own */
+    ck_assert(strstr(raw_answer, "application/problem+json") ||
+              strstr(raw_answer, "<title>Malformed request</title>"));
     ck_assert_ptr_null(strstr(raw_answer, "hello"));
 }
 END_TEST
