@@ -103,7 +103,8 @@ enum pl_code jq_child_start(struct jq_child *child, struct pl_err *err)
 
 void jq_child_kill(const struct jq_child *child)
 {
-    (void)kill(child->pid, SIGKILL);
+    if (child->pid > 0) /* 0 would be our own process group */
+        (void)kill(child->pid, SIGKILL);
 }
 
 int jq_child_end(struct jq_child *child)

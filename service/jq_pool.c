@@ -287,9 +287,13 @@ static void start_worker(struct jq_pool *pool, struct jq_crew *crew)
 /* A worker that is over, or not wanted any more. */
 static void end_worker(struct jq_pool *pool, struct jq_crew *crew)
 {
-    struct jq_job *job = jq_crew_bury(crew, &pool->lock);
+    struct jq_job *job;
     bool over;
 
+    /* closing is not enough: a worker just spawned may hold a copy until its exec is through, and
+     * what it keeps open would be heard of as long */
+    (void)epoll_ctl(pool->epoll, EPOLL_CTL_DEL, crew->child.fd, NULL);
+    job = jq_crew_bury(crew, &pool->lock);
     if (!job)
         return;
     over = job->answered == job->n_indexes;

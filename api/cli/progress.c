@@ -192,6 +192,35 @@ static void note_branches(struct row *row, struct pl_str data)
     }
 }
 
+static size_t join_count(struct pl_str join, const char *key)
+{
+    struct pl_str token;
+    int64_t count;
+
+    return json_get(join, pl_str(key), &token) && json_int(token, &count) && count > 0
+               ? (size_t)count
+               : 0;
+}
+
+/* How many ended how is in the join's report, also when some of their events were missed. */
+static void note_join(struct row *row, struct pl_str data)
+{
+    struct pl_str join;
+    size_t failed, cancelled;
+
+    if (!row->counted || data.len == 0 || !json_get(data, PL_STR("join"), &join) ||
+        json_type(join) != JSON_OBJECT)
+        return;
+    failed = join_count(join, "failed");
+    cancelled = join_count(join, "cancelled") + join_count(join, "missing");
+    if (failed + cancelled > row->branches)
+        return;
+    memset(row->over, 0, sizeof row->over);
+    row->over[ROW_FAILED] = failed;
+    row->over[ROW_CANCELLED] = cancelled;
+    row->over[ROW_SUCCEEDED] = row->branches - failed - cancelled;
+}
+
 static void row_event(struct row *row, const struct bus_event *event)
 {
     const char *type = event->type.ptr;
@@ -229,8 +258,10 @@ static void row_event(struct row *row, const struct bus_event *event)
         note_text(row, event->data, "reason", NULL);
     }
 #undef IS
-    if (row->state >= ROW_SUCCEEDED)
+    if (row->state >= ROW_SUCCEEDED) {
         row->ended = event->at;
+        note_join(row, event->data);
+    }
 }
 
 static void write_row(char *out, size_t size, const struct row *row, pl_ms now)

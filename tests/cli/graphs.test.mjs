@@ -1,4 +1,4 @@
-// graphs.test.mjs - well-known graphs of LangGraph, written as workflows (tests/cli/graphs), against a model that plays their parts.
+// graphs.test.mjs - well-known graphs of LangGraph, written as workflows (examples/ported), against a model that plays their parts.
 // Not the examples (examples.test.mjs).
 import assert from 'node:assert/strict';
 import fs from 'node:fs';
@@ -8,7 +8,7 @@ import { startActor } from './support/actor.mjs';
 import { limit, place, run, sleep, top } from './support/plait.mjs';
 import { parseRun } from './support/run.mjs';
 
-const folder = path.join(top, 'tests/cli/graphs');
+const folder = path.join(top, 'examples/ported');
 
 async function graph(t, name, input, play) {
     const home = place(t);
@@ -21,7 +21,7 @@ async function graph(t, name, input, play) {
 
 test('all of them are valid and can be drawn', limit, async (t) => {
     const home = place(t);
-    const files = fs.readdirSync(folder).map((name) => path.join(folder, name));
+    const files = fs.readdirSync(folder).filter((name) => name.endsWith('.yaml')).map((name) => path.join(folder, name));
     const checked = await run(t, home, ['check', ...files]);
     assert.equal(checked.code, 0, checked.err + checked.out);
     for (const file of files)
@@ -107,4 +107,71 @@ test('branching: one list in the order of writing, whatever ended first', limit,
     const got = await graph(t, 'branching', {}, () => assert.fail('no model is called'));
     assert.deepEqual(got.output, ["I'm A", "I'm B", "I'm B2", "I'm C", "I'm D"]);
     assert.ok(Date.parse(got.step.c.ended_at) < Date.parse(got.step.b2.ended_at));
+});
+
+test('sub-graphs: each with its own input, what it gives is all that is seen', limit, async (t) => {
+    const logs = [
+        { id: '1', question: 'why?', answer: 'because', grade: 0 },
+        { id: '2', question: 'how?', answer: 'thus', grade: 1 },
+        { id: '3', question: 'who?', answer: 'me' },
+    ];
+    const got = await graph(t, 'sub-graphs', { logs }, ({ last }) => `<${last.content}>`);
+    assert.deepEqual(got.output.failures, ['1']);
+    assert.match(got.output.failure_report, /^<What failed in these logs\? \[\{"id":"1".*\}\]>$/);
+    assert.equal(got.output.summary_report, '<Turn this into a report: <Summarise these questions: ["why?","how?","who?"]>>');
+});
+
+test('reducers: messages, sums, sets and one of its own, the same whatever ends first', limit, async (t) => {
+    for (const slow of ['One', 'Another']) {
+        const got = await graph(t, 'reducers', { text: 'tea' }, async ({ last }) => {
+            if (last.content.startsWith(slow)) await sleep(60);
+            return last.content.split(' ')[0];
+        });
+        assert.deepEqual(got.output, {
+            messages: [
+                { role: 'user', content: 'tea' },
+                { role: 'assistant', content: 'One' },
+                { role: 'assistant', content: 'Another' },
+            ],
+            count: 2,
+            seen: ['a', 'b', 'c'],
+            longest: 'much longer',
+        });
+    }
+});
+
+async function reviewed(t, answers) {
+    const home = place(t);
+    const model = await startActor(t, ({ last }) => `<${last.content}>`);
+    const args = ['run', path.join(folder, 'human-in-the-loop.yaml'), '--json', '-i', 'topic=bees'];
+    for (const [at, answer] of Object.entries(answers)) args.push('--answer', `${at}=${JSON.stringify(answer)}`);
+    const result = await run(t, home, args, { env: model.env });
+    assert.equal(result.code, 0, result.err);
+    return { ...parseRun(result), requests: model.requests() };
+}
+
+test('human in the loop: two questions wait at once, and what was drafted is not drafted again', limit, async (t) => {
+    const yes = await reviewed(t, { facts: 'approve', style: { edit: 'Shorter.' } });
+    assert.deepEqual(yes.output, { facts: 'approve', text: '<Change <Write about bees.> as asked: Shorter.>' });
+    assert.equal(yes.requests.length, 2);
+    const no = await reviewed(t, { facts: 'reject', style: { edit: 'Shorter.' } });
+    assert.deepEqual(no.output, { facts: 'reject', text: null });
+    assert.equal(no.requests.length, 1);
+});
+
+test('memory: a thread remembers, another one does not know', limit, async (t) => {
+    const home = place(t);
+    const model = await startActor(t, ({ messages }) => `after ${messages.length}`);
+    const say = async (message, thread) => {
+        const args = ['run', path.join(folder, 'memory.yaml'), '--json', '-i', `message=${message}`, '--thread', thread];
+        const result = await run(t, home, args, { env: model.env });
+        assert.equal(result.code, 0, result.err);
+        return parseRun(result).output;
+    };
+    assert.equal((await say('Hi, I am Bob.', 'one')).reply, 'after 1');
+    assert.equal((await say('Hello.', 'two')).reply, 'after 1');
+    const back = await say('What is my name?', 'one');
+    assert.equal(back.reply, 'after 3');
+    assert.equal(back.messages.length, 4);
+    assert.equal(back.messages[0].content, 'Hi, I am Bob.');
 });

@@ -9,10 +9,12 @@
 #include "tests/support/text.h"
 
 #include <check.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 static struct jq_probe probe;
@@ -440,6 +442,48 @@ START_TEST(workers_that_cannot_start_fail_what_waits_and_are_tried_again_later)
 }
 END_TEST
 
+/* A copy of every socket, as a process has that is about to become another program. */
+static void copy_sockets(int *copies, size_t max)
+{
+    size_t n = 0;
+
+    for (int fd = 3; fd < 256 && n < max; fd++) {
+        struct stat status;
+
+        if (fstat(fd, &status) == 0 && S_ISSOCK(status.st_mode))
+            copies[n++] = fcntl(fd, F_DUPFD_CLOEXEC, 256);
+    }
+    ck_assert_uint_gt(n, 0);
+    while (n < max)
+        copies[n++] = -1;
+}
+
+/* Killing nobody once more would end this whole process group. */
+START_TEST(a_worker_that_is_gone_is_not_heard_again_while_others_hold_its_socket)
+{
+    struct rlimit before, none;
+    const char *result;
+    int copies[16];
+    pid_t first;
+
+    gives("1", NULL, "1");
+    first = only_worker();
+    copy_sockets(copies, PL_ARRAY_LEN(copies));
+    ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &before), 0);
+    none = before;
+    none.rlim_cur = 0; /* its place stays empty */
+    ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &none), 0);
+    ck_assert_int_eq(kill(first, SIGKILL), 0);
+    result = jq_probe_eval(&probe, "2", NULL);
+    ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &before), 0);
+    ck_assert_msg(result[0] == '!', "%s", result);
+    gives("3", NULL, "3");
+    for (size_t i = 0; i < PL_ARRAY_LEN(copies); i++)
+        if (copies[i] >= 0)
+            close(copies[i]);
+}
+END_TEST
+
 /* Worth its worker, which had to yield and goes. */
 START_TEST(heavy_work_gives_its_value_and_the_next_job_has_a_fresh_worker)
 {
@@ -487,6 +531,7 @@ int main(int argc, char **argv)
     tcase_add_test(tc, a_killed_idle_worker_is_replaced);
     tcase_add_test(tc, a_killed_worker_that_was_at_work_is_replaced_and_its_job_done);
     tcase_add_test(tc, workers_that_cannot_start_fail_what_waits_and_are_tried_again_later);
+    tcase_add_test(tc, a_worker_that_is_gone_is_not_heard_again_while_others_hold_its_socket);
     tcase_add_test(tc, heavy_work_gives_its_value_and_the_next_job_has_a_fresh_worker);
     suite_add_tcase(suite, tc);
     srunner_run_all(runner, CK_NORMAL);
