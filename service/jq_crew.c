@@ -426,6 +426,7 @@ struct jq_job *jq_crew_bury(struct jq_crew *crew, struct pl_mutex *lock)
         job->answered++;
     }
     memset(crew->slots, 0, sizeof crew->slots);
+    crew->uses = 0;
     pl_buf_finish(&crew->out);
     pl_buf_finish(&crew->in);
     crew->document = (struct pl_str){0};

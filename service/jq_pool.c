@@ -20,9 +20,10 @@
 
 enum {
     DEFAULT_WORKERS_MAX = 4,
-    STUCK_US = 20000, /* work longer than this holds up what waits: another worker helps out */
-    TICK_US = 250000, /* longest sleep while there may be work */
-    QUIET_TICKS = 8,  /* then it sleeps until it is woken */
+    STUCK_US = 20000,   /* work longer than this holds up what waits: another worker helps out */
+    SPARE_US = 1000000, /* workers over the usual number stay so long; less than the quiet ticks */
+    TICK_US = 250000,   /* longest sleep while there may be work */
+    QUIET_TICKS = 8,    /* then it sleeps until it is woken */
     PAUSE_US = 1000000,
     FAILURES_MAX = 3, /* workers in a row that do not come up */
     ANSWER_BYTES = 256 << 20,
@@ -42,6 +43,7 @@ struct jq_pool {
     bool asleep;                          /* guarded by lock: the thread waits without end */
     unsigned target;                      /* pool's thread only: workers that should be there */
     int64_t pause_until_us;               /* pool's thread only: none is started before */
+    int64_t stuck_us;                     /* pool's thread only: when one was stuck last */
     unsigned failures;                    /* pool's thread only: in a row */
     unsigned quiet;                       /* pool's thread only: ticks without work */
 };
@@ -136,13 +138,22 @@ static struct jq_crew *find_locked(struct jq_pool *pool, enum jq_crew_state stat
     return NULL;
 }
 
-/* Somebody free, by preference one that has compiled the program. */
+/* Somebody free: one that has compiled the program, else the one with the least to lose. */
 static struct jq_crew *find_idle_locked(struct jq_pool *pool, const struct jq_job *job)
 {
-    for (unsigned i = 0; i < JQ_WORKERS_MAX; i++)
-        if (pool->crews[i].state == JQ_IDLE && jq_crew_knows_locked(&pool->crews[i], job))
-            return &pool->crews[i];
-    return find_locked(pool, JQ_IDLE);
+    struct jq_crew *least = NULL;
+
+    for (unsigned i = 0; i < JQ_WORKERS_MAX; i++) {
+        struct jq_crew *crew = &pool->crews[i];
+
+        if (crew->state != JQ_IDLE)
+            continue;
+        if (jq_crew_knows_locked(crew, job))
+            return crew;
+        if (!least || crew->uses < least->uses)
+            least = crew;
+    }
+    return least;
 }
 
 /* Answers where nothing was sent: `answers` when the job begins. */
@@ -327,21 +338,24 @@ static struct census count_locked(const struct jq_pool *pool, int64_t now_us)
 }
 
 /* How many there should be: one more when somebody waits and nobody is coming, over the usual
- * number only while all that are there are stuck. Who helps out stays until the usual number has
- * time again: the next to be held up comes soon. */
-static void adjust_target(struct jq_pool *pool, const struct census *census)
+ * number only while some are stuck. For each of those there is a spare one before it is wanted: a
+ * stuck one may have to be replaced soon, and nobody else should wait for that. Spares stay for a
+ * while: what got one stuck comes again. */
+static void adjust_target(struct jq_pool *pool, const struct census *census, int64_t now_us)
 {
-    if (census->waiting && census->starting == 0 && census->present >= pool->target) {
-        bool spare = census->present < pool->size;
-        bool help =
-            census->stuck == census->present && census->present < pool->size + JQ_EXTRA_WORKERS;
+    unsigned spares = census->stuck < JQ_EXTRA_WORKERS ? census->stuck : JQ_EXTRA_WORKERS;
 
-        if (spare || help)
-            pool->target = census->present + 1;
-    }
-    if (!census->waiting && census->busy + census->starting < pool->size &&
-        pool->target > pool->size)
+    if (census->stuck > 0) {
+        pool->stuck_us = now_us;
+        if (pool->target < pool->size + spares)
+            pool->target = pool->size + spares;
+    } else if (!census->waiting && census->busy <= pool->size && pool->target > pool->size &&
+               now_us - pool->stuck_us > SPARE_US) {
         pool->target = pool->size;
+    }
+    if (census->waiting && census->starting == 0 && census->present >= pool->target &&
+        census->present < pool->size)
+        pool->target = census->present + 1;
 }
 
 /* One worker more or less, towards what it should be; false when nothing is to be done. */
@@ -354,7 +368,7 @@ static bool man_one(struct jq_pool *pool)
 
     pl_mutex_lock(&pool->lock);
     census = count_locked(pool, now_us);
-    adjust_target(pool, &census);
+    adjust_target(pool, &census, now_us);
     surplus = census.present > pool->target;
     if (surplus)
         crew = find_locked(pool, JQ_IDLE);

@@ -297,7 +297,6 @@ START_TEST(one_queue_of_endless_work_leaves_a_worker_to_the_others)
 {
     static struct jq_ask many[20], one;
     struct jq_probe own;
-    pid_t pids[16];
 
     jq_probe_init(&own, 2);
     for (int i = 0; i < 20; i++) {
@@ -314,7 +313,6 @@ START_TEST(one_queue_of_endless_work_leaves_a_worker_to_the_others)
         ck_assert_uint_eq(many[19].dones, 0);
         ck_assert_str_eq(jq_ask_result(&one, 0), "1");
         jq_ask_finish(&one);
-        ck_assert_uint_le(jq_probe_children(getpid(), pids, PL_ARRAY_LEN(pids)), 2 + 1);
     }
     jq_probe_finish(&own);
     for (int i = 0; i < 20; i++)
@@ -412,11 +410,13 @@ END_TEST
 START_TEST(a_killed_worker_that_was_at_work_is_replaced_and_its_job_done)
 {
     static struct jq_ask ask;
+    pid_t worker;
 
     gives("1", NULL, "1");
+    worker = only_worker(); /* later there may be a spare one */
     jq_ask_init(&ask, &probe, "[range(1000000)] | length", NULL);
     jq_ask_start(&ask);
-    ck_assert_int_eq(kill(only_worker(), SIGKILL), 0);
+    ck_assert_int_eq(kill(worker, SIGKILL), 0);
     jq_ask_wait(&ask);
     ck_assert_str_eq(jq_ask_result(&ask, 0), "1000000");
     jq_ask_finish(&ask);
@@ -492,7 +492,7 @@ START_TEST(heavy_work_gives_its_value_and_the_next_job_has_a_fresh_worker)
     gives("1", NULL, "1");
     first = only_worker();
     gives("reduce range(1500000) as $i (0; . + 1)", NULL, "1500000");
-    ck_assert_int_ne(only_worker(), first);
+    ck_assert_msg(!jq_probe_lives(first), "it goes on, pushed behind everybody");
     gives("3", NULL, "3");
 }
 END_TEST
