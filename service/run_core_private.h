@@ -37,6 +37,7 @@ struct run_core {
     size_t n_live;              /* nodes of all frames: the timers have room for them */
     size_t n_frames;            /* frames made so far and not freed */
     struct pl_list over_frames; /* of run_frame.over_link: to be freed */
+    size_t reap_rest;           /* events until they are looked through again */
     struct run_progress gone;   /* how the steps of freed frames ended */
     unsigned open;              /* nodes that are entered and not final: the run goes on for them */
     unsigned in_flight;         /* CALLING, STOPPING */

@@ -278,23 +278,35 @@ void run_frame_release(struct run_core *core, struct run_frame *frame)
         pl_list_append(&core->over_frames, &frame->over_link);
 }
 
+enum { REAP_SHARE = 8 }; /* frames looked at in vain for each event, about */
+
 void run_frames_reap(struct run_core *core, const struct run_node *but)
 {
     struct pl_list *next;
+    size_t left = 0;
 
+    if (core->reap_rest > 0) {
+        core->reap_rest--;
+        return;
+    }
     /* in the order they ended, so an inner frame goes before the one around it */
     for (struct pl_list *link = core->over_frames.next; link != &core->over_frames; link = next) {
         struct run_frame *frame = pl_container_of(link, struct run_frame, over_link);
 
         next = link->next;
-        if ((but && frame == but->frame) || frame_is_needed(frame))
+        if ((but && frame == but->frame) || frame_is_needed(frame)) {
+            left++;
             continue;
+        }
         pl_list_remove(link);
         if (!run_left_keep(frame))
             core->out_of_memory = true;
         run_progress_add(&core->gone, frame);
         frame_free(core, frame);
     }
+    /* an activation may end a hundred thousand, and none goes before its rows are taken: looking at
+     * all of them at each event would take for ever */
+    core->reap_rest = left / REAP_SHARE;
 }
 
 /* ---- walking ---- */

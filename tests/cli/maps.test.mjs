@@ -96,3 +96,16 @@ test('a failed item leaves the others and its place', limit, async (t) => {
     const { join } = got.step.all;
     assert.deepEqual([join.counted, join.failed, join.cancelled, join.missing], [300 - failed, failed, 0, 0]);
 });
+
+// All of them end in one activation: what one end costs must not grow with how many there are.
+test('a map that computes a hundred thousand items at once ends in time', limit, async (t) => {
+    const home = place(t);
+    const over = Array.from({ length: SLOW ? 20_000 : 100_000 }, (_, i) => i);
+    const file = home.file('w.json', {
+        steps: { m: { map: { over: '${ .input.over }', concurrency: 100_000, do: { reduce: '${ .item }' } } } },
+    });
+    const result = await run(t, home, ['run', file, '--input', `@${home.file('input.json', { over })}`, '--quiet']);
+    assert.equal(result.code, 0, result.err);
+    assert.deepEqual(JSON.parse(result.out), over);
+    assert.ok(result.ms < 30_000, `${result.ms} ms`);
+});
