@@ -26,6 +26,12 @@ static void teardown(void)
 }
 
 static const char *const endless = "def f: f; f";
+/* Beside others on a busy machine a niced worker may reach the wall clock's limit first. */
+static void check_too_long(const char *result)
+{
+    ck_assert_msg(strncmp(result, "!expression_limit: it takes ", 28) == 0, "%s", result);
+}
+
 static const char *const too_long = "!expression_limit: it takes more than 1 s of processor time";
 
 /* The attack fails with one of the limits, and what was in the same job comes out right. */
@@ -111,7 +117,7 @@ START_TEST(small_jobs_go_on_beside_an_attack)
         ck_assert_str_eq(jq_probe_eval(&probe, ".input", "{\"input\":5}"), "5");
     ck_assert_int_ne(sem_trywait(&attack.over), 0);
     jq_ask_wait(&attack);
-    ck_assert_str_eq(jq_ask_result(&attack, 0), too_long);
+    check_too_long(jq_ask_result(&attack, 0));
     jq_ask_finish(&attack);
 }
 END_TEST
@@ -130,7 +136,7 @@ START_TEST(attacks_on_every_worker_are_met_with_more_workers)
     ck_assert_int_ne(sem_trywait(&attacks[1].over), 0);
     for (int i = 0; i < 2; i++) {
         jq_ask_wait(&attacks[i]);
-        ck_assert_str_eq(jq_ask_result(&attacks[i], 0), too_long);
+        check_too_long(jq_ask_result(&attacks[i], 0));
         jq_ask_finish(&attacks[i]);
     }
     ck_assert_msg(jq_probe_wait_children(1), "the help does not go");
