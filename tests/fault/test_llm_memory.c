@@ -1,48 +1,15 @@
 /* test_llm_memory.c - memory that runs out anywhere while a model is asked for JSON or for tool
  * calls and its answer is read and judged. Each piece of work says no_memory or does it whole;
- * nothing leaks. The linker puts the functions here in front of malloc, calloc and realloc of this
- * program. Run by ctest. */
+ * nothing leaks. Run by ctest. */
 #include "base/json.h"
 #include "service/llm/openai.h"
 #include "service/steps/llm_answer.h"
 #include "service/steps/llm_messages.h"
+#include "tests/support/scarce_memory.h"
 #include "tests/support/text.h"
 
 #include <check.h>
 #include <stdlib.h>
-
-void *__real_malloc(size_t size);
-void *__real_calloc(size_t count, size_t size);
-void *__real_realloc(void *memory, size_t size);
-void *__wrap_malloc(size_t size);
-void *__wrap_calloc(size_t count, size_t size);
-void *__wrap_realloc(void *memory, size_t size);
-
-static long countdown; /* the allocation that fails; below 1: none */
-static bool refused;
-
-static bool refuse(void)
-{
-    if (countdown < 1 || --countdown > 0)
-        return false;
-    refused = true;
-    return true;
-}
-
-void *__wrap_malloc(size_t size)
-{
-    return refuse() ? NULL : __real_malloc(size);
-}
-
-void *__wrap_calloc(size_t count, size_t size)
-{
-    return refuse() ? NULL : __real_calloc(count, size);
-}
-
-void *__wrap_realloc(void *memory, size_t size)
-{
-    return refuse() ? NULL : __real_realloc(memory, size);
-}
 
 #define PARAMETERS                                                                                 \
     "{\"type\":\"object\",\"required\":[\"q\"],\"properties\":{\"q\":{\"type\":\"string\"},\"n\":" \
@@ -58,7 +25,7 @@ static void set_up(void)
     struct doc_problems problems;
     struct doc_node *root = NULL;
 
-    countdown = 0;
+    scarce_countdown = 0;
     schemas = pl_arena_create(0);
     doc_problems_init(&problems, schemas);
     ck_assert_int_eq(doc_parse(schemas, PL_STR(PARAMETERS), DOC_JSON, &root, &problems), PL_OK);
@@ -89,15 +56,15 @@ static void fail_each(enum pl_code (*work)(struct pl_buf *out, struct pl_err *er
     ck_assert_msg(code == done, "%s", err.message);
     for (long at = 1;; at++) {
         pl_buf_finish(&out);
-        refused = false;
-        countdown = at;
+        scarce_refused = false;
+        scarce_countdown = at;
         code = work(&out, &err);
-        countdown = 0;
-        ck_assert_msg(code == done || (refused && code == PL_ERR_NO_MEMORY), "at %ld: %s %s", at,
-                      pl_code_text(code), err.message);
+        scarce_countdown = 0;
+        ck_assert_msg(code == done || (scarce_refused && code == PL_ERR_NO_MEMORY), "at %ld: %s %s",
+                      at, pl_code_text(code), err.message);
         if (code == done && !out.failed)
             ck_assert_str_eq(test_text(&out), test_text(&whole));
-        if (!refused)
+        if (!scarce_refused)
             break;
     }
     pl_buf_finish(&whole);

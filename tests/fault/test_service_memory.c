@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "service/event_stream.h"
 #include "tests/support/engine_probe.h"
+#include "tests/support/scarce_memory.h"
 #include "tests/support/workflow.h"
 
 #include <check.h>
@@ -14,47 +15,14 @@
 
 #define TENANT PL_STR("default")
 
-void *__real_malloc(size_t size);
-void *__real_calloc(size_t count, size_t size);
-void *__real_realloc(void *memory, size_t size);
-void *__wrap_malloc(size_t size);
-void *__wrap_calloc(size_t count, size_t size);
-void *__wrap_realloc(void *memory, size_t size);
-
-static _Thread_local long countdown; /* this thread's allocation that fails; below 1: none */
-static _Thread_local bool refused;
-
-static bool refuse(void)
-{
-    if (countdown < 1 || --countdown > 0)
-        return false;
-    refused = true;
-    return true;
-}
-
-void *__wrap_malloc(size_t size)
-{
-    return refuse() ? NULL : __real_malloc(size);
-}
-
-void *__wrap_calloc(size_t count, size_t size)
-{
-    return refuse() ? NULL : __real_calloc(count, size);
-}
-
-void *__wrap_realloc(void *memory, size_t size)
-{
-    return refuse() ? NULL : __real_realloc(memory, size);
-}
-
 /* An assertion inside of what is tried: it allocates too. */
-#define EXPECT(condition)       \
-    do {                        \
-        long armed = countdown; \
-                                \
-        countdown = 0;          \
-        ck_assert(condition);   \
-        countdown = armed;      \
+#define EXPECT(condition)              \
+    do {                               \
+        long armed = scarce_countdown; \
+                                       \
+        scarce_countdown = 0;          \
+        ck_assert(condition);          \
+        scarce_countdown = armed;      \
     } while (0)
 
 static struct engine_probe probe;
@@ -97,15 +65,15 @@ static void fail_each(enum pl_code (*work)(struct pl_buf *out, struct pl_err *er
     ck_assert_msg(code == PL_OK, "%s", err.message);
     for (long at = 1;; at++) {
         pl_buf_finish(&out);
-        refused = false;
-        countdown = at;
+        scarce_refused = false;
+        scarce_countdown = at;
         code = work(&out, &err);
-        countdown = 0;
-        ck_assert_msg(code == PL_OK || (refused && code == PL_ERR_NO_MEMORY), "at %ld: %d %s", at,
-                      (int)code, err.message);
+        scarce_countdown = 0;
+        ck_assert_msg(code == PL_OK || (scarce_refused && code == PL_ERR_NO_MEMORY),
+                      "at %ld: %d %s", at, (int)code, err.message);
         if (code == PL_OK)
             ck_assert_str_eq(out.len ? out.data : "", whole.len ? whole.data : "");
-        if (!refused)
+        if (!scarce_refused)
             break;
     }
     pl_buf_finish(&whole);
@@ -276,14 +244,14 @@ static enum pl_code start_keyed(struct pl_buf *out, struct pl_err *err)
     request.key = pl_str(key);
     code = engine_start_or_join_run(probe.engine, &request, id, &joined, &problems, err);
     /* the key is not left held: whoever comes next is answered */
-    left = countdown;
-    countdown = 0;
+    left = scarce_countdown;
+    scarce_countdown = 0;
     do
         joins = engine_start_or_join_run(probe.engine, &request, again, &joined, &problems, err);
     while (joins == PL_ERR_CONFLICT && sched_yield() == 0);
     ck_assert_int_eq(joins, PL_OK);
     ck_assert_int_eq(joined, code == PL_OK);
-    countdown = left;
+    scarce_countdown = left;
     return code;
 }
 

@@ -1,41 +1,12 @@
 /* test_workflow_memory.c - memory that runs out anywhere while a workflow of every kind and those
  * it calls by name are compiled, or one that is wrong. Each time it says no_memory or does it
- * whole; nothing leaks. The linker puts the functions here in front of malloc, calloc and realloc
- * of this program. Run by ctest. */
+ * whole; nothing leaks. Run by ctest. */
 #include "service/workflow.h"
+#include "tests/support/scarce_memory.h"
 #include "tests/support/text.h"
 
 #include <check.h>
 #include <stdlib.h>
-
-void *__real_malloc(size_t size);
-void *__real_calloc(size_t count, size_t size);
-void *__real_realloc(void *memory, size_t size);
-void *__wrap_malloc(size_t size);
-void *__wrap_calloc(size_t count, size_t size);
-void *__wrap_realloc(void *memory, size_t size);
-
-static long countdown; /* the allocation that fails; below 1: none */
-
-static bool refuse(void)
-{
-    return countdown > 0 && --countdown == 0;
-}
-
-void *__wrap_malloc(size_t size)
-{
-    return refuse() ? NULL : __real_malloc(size);
-}
-
-void *__wrap_calloc(size_t count, size_t size)
-{
-    return refuse() ? NULL : __real_calloc(count, size);
-}
-
-void *__wrap_realloc(void *memory, size_t size)
-{
-    return refuse() ? NULL : __real_realloc(memory, size);
-}
 
 static const char *const every_kind =
     "schemas: {part: {type: string}}\n"
@@ -94,10 +65,10 @@ static void fail_each(const char *text, enum pl_code expected)
         bool none;
 
         doc_problems_init(&problems, arena);
-        countdown = n;
+        scarce_countdown = n;
         code = workflow_compile(pl_str(text), DOC_YAML, &env, &workflow, &problems);
-        none = countdown > 0;
-        countdown = 0;
+        none = scarce_countdown > 0;
+        scarce_countdown = 0;
         ck_assert_msg(code == expected || code == PL_ERR_NO_MEMORY, "allocation %ld: %s", n,
                       pl_code_text(code));
         ck_assert((code == PL_OK) == (workflow != NULL));

@@ -90,3 +90,28 @@ const char *test_workflow_problems(const char *text)
     pl_arena_destroy(&arena);
     return lines;
 }
+
+const struct step_def *test_step_at(const struct workflow *workflow, const char *path)
+{
+    const struct step_def *step = workflow_find(workflow, pl_str(path));
+
+    if (!step) {
+        (void)fprintf(stderr, "no step '%s'\n", path);
+        abort();
+    }
+    return step;
+}
+
+const char *test_paths(struct step_def *const *steps, size_t count)
+{
+    static char text[4][512];
+    static unsigned turn;
+    char *out = text[turn++ % 4];
+    size_t used = 0;
+
+    out[0] = '\0';
+    for (size_t i = 0; i < count && used < sizeof(text[0]); i++)
+        used += (size_t)snprintf(out + used, sizeof(text[0]) - used, "%s%s", i ? " " : "",
+                                 steps[i]->path.ptr);
+    return out;
+}

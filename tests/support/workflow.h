@@ -20,4 +20,10 @@ void test_write_problems(const char *name, const struct doc_problems *problems, 
  */
 const char *test_workflow_problems(const char *text);
 
+/* The step at a path; ends the test when there is none. */
+const struct step_def *test_step_at(const struct workflow *workflow, const char *path);
+/* The paths of a list of steps, blank between, for comparisons: in static memory, the four last
+ * answers stay valid. One thread. */
+const char *test_paths(struct step_def *const *steps, size_t count);
+
 #endif

@@ -10,34 +10,18 @@
 
 static const struct step_def *step_at(const struct workflow *workflow, const char *path)
 {
-    const struct step_def *step = workflow_find(workflow, pl_str(path));
+    const struct step_def *step = test_step_at(workflow, path);
 
-    ck_assert_msg(step != NULL, "no step '%s'", path);
     ck_assert_ptr_eq(workflow->steps[step->index], step);
     return step;
 }
 
-/* The paths of a list of steps, blank between: for comparisons. */
-static const char *paths(struct step_def *const *steps, size_t count)
-{
-    static char text[4][512];
-    static unsigned turn;
-    char *out = text[turn++ % 4];
-    size_t used = 0;
-
-    out[0] = '\0';
-    for (size_t i = 0; i < count; i++)
-        used += (size_t)snprintf(out + used, sizeof(text[0]) - used, "%s%s", i ? " " : "",
-                                 steps[i]->path.ptr);
-    return out;
-}
-
-#define assert_deps(workflow, path, expected)                                               \
-    ck_assert_str_eq(paths(step_at(workflow, path)->deps, step_at(workflow, path)->n_deps), \
+#define assert_deps(workflow, path, expected)                                                    \
+    ck_assert_str_eq(test_paths(step_at(workflow, path)->deps, step_at(workflow, path)->n_deps), \
                      expected)
-#define assert_dependents(workflow, path, expected)                                        \
-    ck_assert_str_eq(                                                                      \
-        paths(step_at(workflow, path)->dependents, step_at(workflow, path)->n_dependents), \
+#define assert_dependents(workflow, path, expected)                                             \
+    ck_assert_str_eq(                                                                           \
+        test_paths(step_at(workflow, path)->dependents, step_at(workflow, path)->n_dependents), \
         expected)
 
 /* ---- the shape ---- */
@@ -82,7 +66,8 @@ START_TEST(steps_are_numbered_as_written_with_their_paths)
         ck_assert_str_eq(workflow->steps[i]->path.ptr, expected[i]);
         ck_assert_uint_eq(workflow->steps[i]->index, i);
     }
-    ck_assert_str_eq(paths(workflow->root->top, workflow->root->n_top), "topic tone research plan");
+    ck_assert_str_eq(test_paths(workflow->root->top, workflow->root->n_top),
+                     "topic tone research plan");
     ck_assert_ptr_null(workflow_find(workflow, PL_STR("research.nothing")));
     ck_assert_ptr_null(workflow_find(workflow, PL_STR("web")));
     workflow_unref(&workflow);
@@ -97,7 +82,8 @@ START_TEST(children_parents_and_handlers_know_each_other)
     const struct step_def *handler = step_at(workflow, "research.on_error");
 
     ck_assert_int_eq(research->kind, STEP_PARALLEL);
-    ck_assert_str_eq(paths(research->children, research->n_children), "research.web research.deep");
+    ck_assert_str_eq(test_paths(research->children, research->n_children),
+                     "research.web research.deep");
     ck_assert_ptr_eq(step_at(workflow, "research.deep.a")->parent,
                      step_at(workflow, "research.deep"));
     ck_assert_ptr_eq(research->handler, handler);
@@ -121,7 +107,7 @@ START_TEST(a_step_depends_on_what_its_own_expressions_and_needs_name)
     assert_dependents(workflow, "topic", "research.web plan");
     assert_dependents(workflow, "tone", "research plan");
     assert_dependents(workflow, "research", "plan");
-    ck_assert_str_eq(paths(workflow->root->sinks, workflow->root->n_sinks), "plan");
+    ck_assert_str_eq(test_paths(workflow->root->sinks, workflow->root->n_sinks), "plan");
     workflow_unref(&workflow);
 }
 END_TEST
@@ -159,7 +145,7 @@ START_TEST(what_a_handler_reads_is_complete_before_its_step_starts)
     assert_deps(workflow, "main.on_error.on_error", "last");
     assert_deps(workflow, "main.on_error", "spare last");
     assert_deps(workflow, "main", "spare last");
-    ck_assert_str_eq(paths(workflow->root->sinks, workflow->root->n_sinks), "main");
+    ck_assert_str_eq(test_paths(workflow->root->sinks, workflow->root->n_sinks), "main");
     workflow_unref(&workflow);
 }
 END_TEST
@@ -171,7 +157,7 @@ START_TEST(several_steps_nothing_depends_on_are_all_sinks)
                                               "  b: {reduce: 2}\n"
                                               "  c: {needs: [a], reduce: 3}\n");
 
-    ck_assert_str_eq(paths(workflow->root->sinks, workflow->root->n_sinks), "b c");
+    ck_assert_str_eq(test_paths(workflow->root->sinks, workflow->root->n_sinks), "b c");
     ck_assert_ptr_null(workflow->root->output);
     workflow_unref(&workflow);
 }
@@ -558,7 +544,7 @@ START_TEST(ten_thousand_branches_compile_quickly)
     int64_t took = pl_monotonic_us() - begin;
     ck_assert_uint_eq(workflow->n_steps, 10003);
     ck_assert_uint_eq(step_at(workflow, "topic")->n_dependents, 10000);
-    ck_assert_str_eq(step_at(workflow, "wide.b9999")->id.ptr, "b9999");
+    ck_assert_str_eq(test_step_at(workflow, "wide.b9999")->id.ptr, "b9999");
     (void)printf("10,000 branches: %lld ms, %zu KiB\n", (long long)(took / 1000),
                  pl_arena_bytes(workflow->arena) / 1024);
     ck_assert_int_lt(took, 5000000); /* generous: sanitizers and a busy machine */

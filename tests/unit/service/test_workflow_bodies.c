@@ -7,32 +7,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-static const struct step_def *step_at(const struct workflow *workflow, const char *path)
-{
-    const struct step_def *step = workflow_find(workflow, pl_str(path));
-
-    ck_assert_msg(step != NULL, "no step '%s'", path);
-    return step;
-}
-
-/* The paths of a list of steps, blank between. */
-static const char *paths(struct step_def *const *steps, size_t count)
-{
-    static char text[4][512];
-    static unsigned turn;
-    char *out = text[turn++ % 4];
-    size_t used = 0;
-
-    out[0] = '\0';
-    for (size_t i = 0; i < count; i++)
-        used += (size_t)snprintf(out + used, sizeof(text[0]) - used, "%s%s", i ? " " : "",
-                                 steps[i]->path.ptr);
-    return out;
-}
-
-#define assert_deps(workflow, path, expected)                                               \
-    ck_assert_str_eq(paths(step_at(workflow, path)->deps, step_at(workflow, path)->n_deps), \
-                     expected)
+#define assert_deps(workflow, path, expected)                                                 \
+    ck_assert_str_eq(                                                                         \
+        test_paths(test_step_at(workflow, path)->deps, test_step_at(workflow, path)->n_deps), \
+        expected)
 
 /* What every body must be. */
 static void check_bodies(const struct workflow *workflow)
@@ -56,12 +34,12 @@ static void check_bodies(const struct workflow *workflow)
     }
 }
 
-#define assert_step(workflow, path_text, tail_text, slot_number)     \
-    do {                                                             \
-        const struct step_def *step_ = step_at(workflow, path_text); \
-        ck_assert_str_eq(step_->path.ptr, path_text);                \
-        ck_assert_str_eq(step_->tail.ptr, tail_text);                \
-        ck_assert_uint_eq(step_->slot, slot_number);                 \
+#define assert_step(workflow, path_text, tail_text, slot_number)          \
+    do {                                                                  \
+        const struct step_def *step_ = test_step_at(workflow, path_text); \
+        ck_assert_str_eq(step_->path.ptr, path_text);                     \
+        ck_assert_str_eq(step_->tail.ptr, tail_text);                     \
+        ck_assert_uint_eq(step_->slot, slot_number);                      \
     } while (0)
 
 START_TEST(the_steps_of_the_top_level_have_their_path_as_tail)
@@ -108,7 +86,7 @@ static const char *const mapped =
 START_TEST(a_map_has_a_body_for_an_item_and_one_for_a_group)
 {
     struct workflow *workflow = test_workflow(mapped);
-    const struct step_def *reviews = step_at(workflow, "reviews");
+    const struct step_def *reviews = test_step_at(workflow, "reviews");
     const struct map_config *map = reviews->config.map;
 
     check_bodies(workflow);
@@ -128,7 +106,7 @@ START_TEST(a_map_has_a_body_for_an_item_and_one_for_a_group)
     assert_step(workflow, "reviews.*.b", ".b", 2);
     assert_step(workflow, "reviews.*.on_error", ".on_error", 3);
     assert_step(workflow, "reviews.collapse.*.*", "", 0);
-    ck_assert_str_eq(step_at(workflow, "reviews.*")->id.ptr, "do");
+    ck_assert_str_eq(test_step_at(workflow, "reviews.*")->id.ptr, "do");
     workflow_unref(&workflow);
 }
 END_TEST
@@ -159,8 +137,9 @@ START_TEST(names_given_with_as_know_their_map)
                       "}\"]}\n"
                       "      over: [[1]]\n"
                       "      as: outer\n");
-    const struct step_def *outer = step_at(workflow, "m"), *inner = step_at(workflow, "m.*");
-    const struct expr *expr = step_at(workflow, "m.*.*")->exprs;
+    const struct step_def *outer = test_step_at(workflow, "m"),
+                          *inner = test_step_at(workflow, "m.*");
+    const struct expr *expr = test_step_at(workflow, "m.*.*")->exprs;
 
     ck_assert_int_eq(expr->refs[0].root, EXPR_ROOT_AS_INDEX);
     ck_assert_ptr_eq(expr->refs[0].step, outer);
@@ -185,7 +164,7 @@ START_TEST(the_end_of_a_map_waits_for_nobody_and_its_handler_reads_outside)
 
     assert_deps(workflow, "m.on_error", "spare");
     assert_deps(workflow, "m", "spare");
-    ck_assert_str_eq(paths(workflow->root->sinks, workflow->root->n_sinks), "m");
+    ck_assert_str_eq(test_paths(workflow->root->sinks, workflow->root->n_sinks), "m");
     check_bodies(workflow);
     workflow_unref(&workflow);
 }
@@ -213,7 +192,7 @@ START_TEST(a_vote_of_samples_has_one_body_for_all_of_them)
                       "      method: best_of\n"
                       "      of: {reduce: 1}\n"
                       "      samples: 2\n");
-    const struct step_def *v = step_at(workflow, "v"), *w = step_at(workflow, "w");
+    const struct step_def *v = test_step_at(workflow, "v"), *w = test_step_at(workflow, "w");
     const struct vote_config *vote = v->config.vote;
 
     check_bodies(workflow);
@@ -254,7 +233,7 @@ START_TEST(a_vote_among_steps_has_a_body_each_in_order)
         "  w:\n"
         "    vote: {among: {x: {reduce: 1}}, method: best_of, score: \"${ .output.s }\"}\n"
         "  read: {reduce: \"${ .steps.v.output }\"}\n");
-    const struct step_def *v = step_at(workflow, "v");
+    const struct step_def *v = test_step_at(workflow, "v");
     const struct vote_config *vote = v->config.vote;
 
     check_bodies(workflow);
@@ -266,7 +245,8 @@ START_TEST(a_vote_among_steps_has_a_body_each_in_order)
     ck_assert_str_eq(test_str(v->bodies[1]->id), "b");
     assert_step(workflow, "v.c", "", 0);
     ck_assert_int_eq(v->join.kind, JOIN_QUORUM);
-    ck_assert_int_eq(step_at(workflow, "w")->config.vote->score->refs[0].root, EXPR_ROOT_OUTPUT);
+    ck_assert_int_eq(test_step_at(workflow, "w")->config.vote->score->refs[0].root,
+                     EXPR_ROOT_OUTPUT);
     assert_deps(workflow, "read", "v");
     workflow_unref(&workflow);
 }
@@ -289,7 +269,7 @@ START_TEST(a_repeat_is_a_body_of_several_steps)
                       "      output: [\"${ .steps.draft.output }\", \"${ .steps.brief.output }\"]\n"
                       "      max: 7\n"
                       "  other: {repeat: {steps: {x: {reduce: 1}}, until: \"${ .output }\"}}\n");
-    const struct step_def *loop = step_at(workflow, "loop");
+    const struct step_def *loop = test_step_at(workflow, "loop");
     const struct step_body *body = loop->bodies[0];
 
     check_bodies(workflow);
@@ -301,12 +281,13 @@ START_TEST(a_repeat_is_a_body_of_several_steps)
     assert_deps(workflow, "loop", "brief");
     ck_assert_uint_eq(loop->config.repeat->max, 7);
     ck_assert(loop->config.repeat->fail_on_max);
-    ck_assert_ptr_eq(loop->config.repeat->until->refs[0].step, step_at(workflow, "loop.*.check"));
+    ck_assert_ptr_eq(loop->config.repeat->until->refs[0].step,
+                     test_step_at(workflow, "loop.*.check"));
     ck_assert_ptr_nonnull(body->output);
     ck_assert_ptr_eq(body->output_exprs, loop->config.repeat->until);
-    ck_assert_str_eq(paths(body->sinks, body->n_sinks), "loop.*.check");
-    ck_assert_uint_eq(step_at(workflow, "other")->config.repeat->max, 100);
-    ck_assert(!step_at(workflow, "other")->config.repeat->fail_on_max);
+    ck_assert_str_eq(test_paths(body->sinks, body->n_sinks), "loop.*.check");
+    ck_assert_uint_eq(test_step_at(workflow, "other")->config.repeat->max, 100);
+    ck_assert(!test_step_at(workflow, "other")->config.repeat->fail_on_max);
     workflow_unref(&workflow);
 }
 END_TEST
@@ -324,7 +305,7 @@ START_TEST(inline_steps_see_what_is_around_and_have_their_own_output)
                       "        b: {map: {over: [1], do: {reduce: \"${ .steps.a.output }\"}}}\n"
                       "      output: ${ .steps.b.output }\n"
                       "  end: {reduce: \"${ .steps.sub.output }\"}\n");
-    const struct step_def *sub = step_at(workflow, "sub");
+    const struct step_def *sub = test_step_at(workflow, "sub");
 
     check_bodies(workflow);
     ck_assert_int_eq(sub->bodies[0]->role, BODY_INLINE);
@@ -337,7 +318,7 @@ START_TEST(inline_steps_see_what_is_around_and_have_their_own_output)
     assert_deps(workflow, "sub", "topic");
     assert_deps(workflow, "sub.b", "sub.a");
     assert_deps(workflow, "end", "sub");
-    ck_assert_ptr_eq(sub->bodies[0]->output->expr->refs[0].step, step_at(workflow, "sub.b"));
+    ck_assert_ptr_eq(sub->bodies[0]->output->expr->refs[0].step, test_step_at(workflow, "sub.b"));
     workflow_unref(&workflow);
 }
 END_TEST
@@ -387,7 +368,7 @@ START_TEST(an_agent_has_a_turn_of_its_own_and_its_tools)
                       "      max_turns: 4\n"
                       "    retry: {attempts: 5}\n"
                       "    on_ambiguous: fail\n");
-    const struct step_def *helper = step_at(workflow, "helper");
+    const struct step_def *helper = test_step_at(workflow, "helper");
     const struct agent_config *agent = helper->config.agent;
     const struct step_def *turn = helper->bodies[0]->top[0];
 
@@ -423,8 +404,8 @@ START_TEST(a_human_step_knows_how_long_to_wait_and_what_then)
                       "\"${ .input }\", timeout: 1h, on_timeout: {default: false}}, deadline: 2h}\n"
                       "  b: {human: {ask: Sure?, timeout: 5m, on_timeout: fail}}\n"
                       "  c: {human: {ask: Sure?}}\n");
-    const struct human_config *a = step_at(workflow, "a")->config.human;
-    const struct human_config *b = step_at(workflow, "b")->config.human;
+    const struct human_config *a = test_step_at(workflow, "a")->config.human;
+    const struct human_config *b = test_step_at(workflow, "b")->config.human;
 
     ck_assert_int_eq(a->ask->kind, TEMPLATE_TEXT);
     ck_assert_int_eq(a->timeout, 3600000);
@@ -432,10 +413,10 @@ START_TEST(a_human_step_knows_how_long_to_wait_and_what_then)
     ck_assert_str_eq(test_str(a->schema.name), "answer");
     ck_assert_ptr_nonnull(a->schema.schema);
     ck_assert_ptr_nonnull(a->data);
-    ck_assert_int_eq(step_at(workflow, "a")->deadline, 7200000);
+    ck_assert_int_eq(test_step_at(workflow, "a")->deadline, 7200000);
     ck_assert_int_eq(b->timeout, 300000);
     ck_assert_ptr_null(b->on_timeout_default);
-    ck_assert_int_eq(step_at(workflow, "c")->config.human->timeout, 0);
+    ck_assert_int_eq(test_step_at(workflow, "c")->config.human->timeout, 0);
     workflow_unref(&workflow);
 }
 END_TEST
@@ -449,11 +430,11 @@ START_TEST(a_sleep_is_a_duration_a_time_or_an_expression)
                                               "  d: {sleep: {until: \"${ .input.at }\"}}\n"
                                               "  e: {sleep: \"${ .input.wait }\"}\n");
 
-    ck_assert_int_eq(step_at(workflow, "a")->config.sleep->duration, 1500);
-    ck_assert_int_eq(step_at(workflow, "b")->config.sleep->duration, 120000);
-    ck_assert_int_eq(step_at(workflow, "c")->config.sleep->until->kind, TEMPLATE_CONST);
-    ck_assert(!step_at(workflow, "d")->config.sleep->for_duration);
-    ck_assert(step_at(workflow, "e")->config.sleep->for_duration);
+    ck_assert_int_eq(test_step_at(workflow, "a")->config.sleep->duration, 1500);
+    ck_assert_int_eq(test_step_at(workflow, "b")->config.sleep->duration, 120000);
+    ck_assert_int_eq(test_step_at(workflow, "c")->config.sleep->until->kind, TEMPLATE_CONST);
+    ck_assert(!test_step_at(workflow, "d")->config.sleep->for_duration);
+    ck_assert(test_step_at(workflow, "e")->config.sleep->for_duration);
     workflow_unref(&workflow);
 }
 END_TEST
@@ -470,15 +451,15 @@ START_TEST(an_answer_has_a_schema_repairs_and_models_to_fall_back_on)
         "[openai/gpt-4o, sim/echo]}\n"
         "    retry: {on: [schema]}\n"
         "  b: {llm: {model: sim/echo, prompt: Hello, schema: {type: object}}}\n");
-    const struct llm_config *a = step_at(workflow, "a")->config.llm;
-    const struct llm_config *b = step_at(workflow, "b")->config.llm;
+    const struct llm_config *a = test_step_at(workflow, "a")->config.llm;
+    const struct llm_config *b = test_step_at(workflow, "b")->config.llm;
 
     ck_assert_str_eq(test_str(a->schema.name), "whole");
     ck_assert_ptr_nonnull(strstr(test_str(a->schema.json), "\"type\":\"string\""));
     ck_assert_uint_eq(a->repair, 0);
     ck_assert_uint_eq(a->n_fallback, 2);
     ck_assert_str_eq(test_str(a->fallback[0]), "openai/gpt-4o");
-    ck_assert_uint_eq(step_at(workflow, "a")->retry.on, 1u << PL_RETRY_SCHEMA);
+    ck_assert_uint_eq(test_step_at(workflow, "a")->retry.on, 1u << PL_RETRY_SCHEMA);
     ck_assert_uint_eq(b->repair, 1);
     ck_assert_uint_eq(b->schema.name.len, 0);
     workflow_unref(&workflow);
@@ -514,7 +495,7 @@ START_TEST(the_path_of_an_instance_leads_to_its_step)
     struct workflow *workflow = test_workflow(mapped);
 
     for (size_t i = 0; i < PL_ARRAY_LEN(cases); i++)
-        ck_assert_str_eq(step_at(workflow, cases[i][0])->path.ptr, cases[i][1]);
+        ck_assert_str_eq(test_step_at(workflow, cases[i][0])->path.ptr, cases[i][1]);
     for (size_t i = 0; i < PL_ARRAY_LEN(none); i++)
         ck_assert_msg(!workflow_find(workflow, pl_str(none[i])), "'%s' is found", none[i]);
     workflow_unref(&workflow);
@@ -527,9 +508,9 @@ START_TEST(a_second_call_of_a_tool_in_one_turn_leads_to_the_tool)
         "steps: {h: {agent: {model: sim/echo, prompt: x, tools: {t: {do: {parallel: {branches: "
         "{a: {reduce: 1}}}}}}}}}\n");
 
-    ck_assert_str_eq(step_at(workflow, "h.0")->path.ptr, "h.*");
-    ck_assert_str_eq(step_at(workflow, "h.3.t-2")->path.ptr, "h.*.t");
-    ck_assert_str_eq(step_at(workflow, "h.3.t-12.a")->path.ptr, "h.*.t.a");
+    ck_assert_str_eq(test_step_at(workflow, "h.0")->path.ptr, "h.*");
+    ck_assert_str_eq(test_step_at(workflow, "h.3.t-2")->path.ptr, "h.*.t");
+    ck_assert_str_eq(test_step_at(workflow, "h.3.t-12.a")->path.ptr, "h.*.t.a");
     ck_assert_ptr_null(workflow_find(workflow, PL_STR("h.3.t-")));
     ck_assert_ptr_null(workflow_find(workflow, PL_STR("h.3.t-02")));
     ck_assert_ptr_null(workflow_find(workflow, PL_STR("h.3.-2")));
@@ -567,7 +548,7 @@ START_TEST(ten_thousand_bodies_compile_quickly)
     pl_buf_text(&text, "  all: {reduce: \"${ .state.n }\"}\n");
     workflow = test_workflow(test_text(&text));
     printf("10,000 bodies: %lld ms\n", (long long)(pl_monotonic_us() / 1000 - before));
-    ck_assert_uint_eq(step_at(workflow, "all")->n_deps, 10000);
+    ck_assert_uint_eq(test_step_at(workflow, "all")->n_deps, 10000);
     workflow_unref(&workflow);
     pl_buf_finish(&text);
 }

@@ -8,20 +8,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-static const struct step_def *step_at(const struct workflow *workflow, const char *path)
-{
-    const struct step_def *step = workflow_find(workflow, pl_str(path));
-
-    ck_assert_msg(step != NULL, "no step '%s'", path);
-    return step;
-}
-
 /* The paths of what a step waits for, blank between. */
 static const char *deps(const struct workflow *workflow, const char *path)
 {
     static char text[4][512];
     static unsigned turn;
-    const struct step_def *step = step_at(workflow, path);
+    const struct step_def *step = test_step_at(workflow, path);
     char *out = text[turn++ % 4];
     size_t used = 0;
 
@@ -66,8 +58,8 @@ START_TEST(a_channel_has_a_reducer_and_a_default)
     ck_assert_str_eq(test_str(root->channels[5].initial), "null");
     ck_assert(root->channels[11].program->fold);
     ck_assert_int_eq(root->channels[11].program->kind, EXPR_JQ);
-    ck_assert_uint_eq(step_at(workflow, "s")->n_writes, 2);
-    ck_assert_ptr_eq(step_at(workflow, "s")->writes[1].channel, &root->channels[11]);
+    ck_assert_uint_eq(test_step_at(workflow, "s")->n_writes, 2);
+    ck_assert_ptr_eq(test_step_at(workflow, "s")->writes[1].channel, &root->channels[11]);
     ck_assert(!root->writes);
     workflow_unref(&workflow);
 }
@@ -89,7 +81,7 @@ START_TEST(a_reader_waits_for_every_writer_in_its_scope)
     ck_assert_str_eq(deps(workflow, "reader"), "a p q");
     ck_assert_str_eq(deps(workflow, "every"), "a p q b");
     ck_assert_str_eq(deps(workflow, "a"), "");
-    ck_assert_ptr_eq(step_at(workflow, "reader")->exprs->refs[0].channel,
+    ck_assert_ptr_eq(test_step_at(workflow, "reader")->exprs->refs[0].channel,
                      &workflow->root->channels[0]);
     workflow_unref(&workflow);
 }
@@ -154,15 +146,15 @@ START_TEST(a_reader_in_a_body_lets_the_container_wait)
                       "        z: {reduce: \"${ .state }\"}\n"
                       "      output: ${ .state.turns }\n"
                       "  end: {reduce: \"${ .state.n }\"}\n");
-    const struct step_body *turn = step_at(workflow, "loop")->bodies[0];
+    const struct step_body *turn = test_step_at(workflow, "loop")->bodies[0];
 
     ck_assert_str_eq(deps(workflow, "loop"), "a");
     ck_assert_str_eq(deps(workflow, "loop.0.x"), "loop.*.y");
     ck_assert_str_eq(deps(workflow, "loop.0.z"), "loop.*.y");
     ck_assert_str_eq(deps(workflow, "end"), "a loop");
     ck_assert(turn->writes);
-    ck_assert_ptr_eq(step_at(workflow, "loop.0.y")->writes[0].channel, &turn->channels[0]);
-    ck_assert_ptr_eq(step_at(workflow, "loop.0.y")->writes[1].channel,
+    ck_assert_ptr_eq(test_step_at(workflow, "loop.0.y")->writes[0].channel, &turn->channels[0]);
+    ck_assert_ptr_eq(test_step_at(workflow, "loop.0.y")->writes[1].channel,
                      &workflow->root->channels[0]);
     workflow_unref(&workflow);
 }
@@ -190,9 +182,9 @@ START_TEST(state_of_an_inner_body_is_its_own)
         ".state.n }\"}}\n"
         "  b: {workflow: {state: {n: {}}, steps: {x: {reduce: 1, writes: {n: 1}}}}}\n");
 
-    ck_assert(!step_at(workflow, "a")->bodies[0]->writes);
-    ck_assert_ptr_ne(step_at(workflow, "a.x")->writes[0].channel,
-                     step_at(workflow, "b.x")->writes[0].channel);
+    ck_assert(!test_step_at(workflow, "a")->bodies[0]->writes);
+    ck_assert_ptr_ne(test_step_at(workflow, "a.x")->writes[0].channel,
+                     test_step_at(workflow, "b.x")->writes[0].channel);
     workflow_unref(&workflow);
 }
 END_TEST
@@ -336,12 +328,12 @@ static const char *const programs =
 START_TEST(all_programs_are_gathered_once)
 {
     struct workflow *workflow = test_workflow(programs);
-    const struct step_def *b = step_at(workflow, "b");
+    const struct step_def *b = test_step_at(workflow, "b");
 
     ck_assert_ptr_nonnull(workflow->jq);
     ck_assert_uint_eq(workflow->jq->count, 7);
     ck_assert(workflow->jq->id != 0);
-    ck_assert_uint_eq(step_at(workflow, "a")->exprs->jq_index, b->exprs->jq_index);
+    ck_assert_uint_eq(test_step_at(workflow, "a")->exprs->jq_index, b->exprs->jq_index);
     for (size_t i = 0; i < workflow->jq->count; i++)
         ck_assert_int_eq(workflow->jq->folds[i],
                          pl_str_is(workflow->jq->texts[i], ".left + .right"));
