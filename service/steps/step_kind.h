@@ -18,12 +18,14 @@
 
 struct providers;
 struct net_policy;
+struct secrets;
 struct step_call;
 
 /* What kinds need of the engine: set once at start, read by all threads. */
 struct step_env {
     struct providers *providers;
     const struct net_policy *policy; /* of http steps */
+    const struct secrets *secrets;   /* which they may name; NULL: none */
     size_t max_output;               /* bytes of one step's output */
 };
 
