@@ -178,6 +178,11 @@ struct run_core *run_core_create(struct workflow *workflow, uint64_t seed, pl_ms
 /* How long the run may take, in place of what the workflow says; before its first event. The row's
  * options keep it as {"timeout_ms":N}, where run_core_load finds it. */
 void run_core_set_timeout(struct run_core *core, pl_ms timeout);
+/* How many items all maps of the run may have (0: PL_LIMIT_BRANCHES); a map that would pass it
+ * fails with too_large. After a crash those inside items that were over are no longer counted.
+ * `live` is how many steps may be in memory before maps get on with one item at a time (0:
+ * PL_LIMIT_LIVE_STEPS): items of maps in maps multiply. */
+void run_core_set_limits(struct run_core *core, size_t branches, size_t live);
 
 /* The run whose rows were read from the store. Takes references to the rows' values.
  * Errors: STORE_CORRUPT (rows that contradict the workflow or each other), NO_MEMORY. */
