@@ -12,7 +12,7 @@ enum {
     PL_LIMIT_PROBLEMS = 200,           /* problems one check reports; the rest is counted */
     PL_LIMIT_STEPS = 100000,           /* steps written in one workflow; invalid_workflow */
     PL_LIMIT_BRANCHES = 1000000,       /* items of all maps of one run; too_large */
-    PL_LIMIT_LIVE_STEPS = 200000,      /* steps of a run in memory, past which no map begins a
+    PL_LIMIT_LIVE_STEPS = 50000,       /* steps of a run in memory, past which no map begins a
                                           second item at once: items of maps in maps multiply */
     PL_LIMIT_STEP_DEPTH = 16,          /* steps inside steps; invalid_workflow */
     PL_LIMIT_NAME = 64,                /* bytes of an id or name */
