@@ -22,6 +22,7 @@ struct config {
     struct secrets *secrets;     /* owned */
     size_t step_output_bytes;    /* limits.step_output_bytes */
     size_t body_bytes, runs;     /* limits.body_bytes, limits.runs; 0: the default */
+    size_t branches;             /* limits.branches_per_run; 0: the default */
 };
 
 /* Reads `path` (NULL: no file) and the environment. On failure every problem of the file is in
