@@ -348,3 +348,8 @@ void store_thread_finish(struct store_thread *thread)
 {
     pl_value_unref(&thread->state);
 }
+
+void store_cached_finish(struct store_cached *cached)
+{
+    pl_value_unref(&cached->output);
+}
