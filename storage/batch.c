@@ -354,4 +354,5 @@ void store_thread_finish(struct store_thread *thread)
 void store_cached_finish(struct store_cached *cached)
 {
     pl_value_unref(&cached->output);
+    pl_value_unref(&cached->call);
 }

@@ -103,7 +103,7 @@ struct store_thread {
 /* The answer of a model call that may be used again. The key is (tenant, a hash of the request). */
 struct store_cached {
     struct pl_value *output;
-    struct pl_str call;       /* JSON object: what is known of the call that gave it, or empty */
+    struct pl_value *call;    /* JSON object: how the call that gave it went, NULL: not known */
     struct store_usage usage; /* of that call: what using it again saves */
     pl_ms created_at, expires_at;
 };

@@ -54,8 +54,8 @@ static const char *const sql[SQLITE_READ__COUNT] = {
     [SQLITE_READ_KEY] = "SELECT run, fingerprint FROM run_keys"
                         " WHERE tenant = ? AND route = ? AND key = ?",
     [SQLITE_READ_CACHED] = "SELECT output, call, calls, input_tokens, cached_input_tokens,"
-                           " output_tokens, cost_usd, created_at, expires_at FROM cache"
-                           " WHERE tenant = ? AND key = ?",
+                           " cache_write_input_tokens, output_tokens, reasoning_tokens, cost_usd,"
+                           " created_at, expires_at FROM cache WHERE tenant = ? AND key = ?",
     [SQLITE_READ_WORKFLOW] = "SELECT name, version, hash, created_at, text FROM workflows"
                              " WHERE tenant = ? AND name = ? AND version = ?",
     [SQLITE_READ_NEWEST_WORKFLOW] = "SELECT name, version, hash, created_at, text FROM workflows"
@@ -281,12 +281,14 @@ enum pl_code sqlite_read_key(struct store_driver *driver, struct pl_arena *arena
 
 static struct store_cached cached_of(struct sqlite_row *row)
 {
-    struct store_cached cached = {.output = sqlite_row_value(row), .call = sqlite_row_str(row)};
+    struct store_cached cached = {.output = sqlite_row_value(row), .call = sqlite_row_value(row)};
 
     cached.usage.calls = sqlite_row_int(row);
     cached.usage.input_tokens = sqlite_row_int(row);
     cached.usage.cached_input_tokens = sqlite_row_int(row);
+    cached.usage.cache_write_input_tokens = sqlite_row_int(row);
     cached.usage.output_tokens = sqlite_row_int(row);
+    cached.usage.reasoning_tokens = sqlite_row_int(row);
     cached.usage.cost_usd = sqlite_row_real(row);
     cached.created_at = sqlite_row_int(row);
     cached.expires_at = sqlite_row_int(row);

@@ -42,7 +42,8 @@ static const char *const sql[SQLITE_OP__COUNT] = {
         "INSERT OR REPLACE INTO cache (tenant, key, place, output, call, calls, input_tokens,"
         " cached_input_tokens, cache_write_input_tokens, output_tokens, reasoning_tokens,"
         " cost_usd, created_at, expires_at) VALUES (?1, ?2, ?3 + coalesce((SELECT max(c.place)"
-        " FROM cache c WHERE c.tenant = ?1), 0), ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)",
+        " FROM cache c WHERE c.tenant = ?1), 0), ?4, nullif(?5, ''), ?6, ?7, ?8, ?9, ?10, ?11, "
+        "?12, ?13, ?14)",
     [SQLITE_OP_BOUND_CACHE] =
         "DELETE FROM cache WHERE tenant = ?1 AND place <= (SELECT max(c.place) FROM cache c"
         " WHERE c.tenant = ?1) - ?3",
@@ -337,9 +338,9 @@ static enum pl_code put_cached(struct sqlite_driver *sqlite, const struct store_
     sqlite_bind_int(&step.binder, op->usage.calls);
     sqlite_bind_int(&step.binder, op->usage.input_tokens);
     sqlite_bind_int(&step.binder, op->usage.cached_input_tokens);
-    sqlite_bind_int(&step.binder, 0);
+    sqlite_bind_int(&step.binder, op->usage.cache_write_input_tokens);
     sqlite_bind_int(&step.binder, op->usage.output_tokens);
-    sqlite_bind_int(&step.binder, 0);
+    sqlite_bind_int(&step.binder, op->usage.reasoning_tokens);
     sqlite_bind_real(&step.binder, op->usage.cost_usd);
     sqlite_bind_int(&step.binder, op->now);
     sqlite_bind_int(&step.binder, op->expires_at);

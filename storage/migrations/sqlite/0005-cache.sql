@@ -7,7 +7,7 @@ CREATE TABLE cache (
     key                      TEXT    NOT NULL,
     place                    INTEGER NOT NULL,
     output                   TEXT    NOT NULL,
-    call                     TEXT    NOT NULL,
+    call                     TEXT,
     calls                    INTEGER NOT NULL,
     input_tokens             INTEGER NOT NULL,
     cached_input_tokens      INTEGER NOT NULL,
