@@ -74,6 +74,7 @@ struct llm_config {
     unsigned repair;           /* times the model is asked again when it does not; default 1 */
     struct pl_str *fallback;   /* models tried in turn when `model` has failed for good */
     size_t n_fallback;
+    pl_ms cache_ttl; /* how long an answer may be used again; 0: never */
 };
 
 struct http_header_template {

@@ -88,6 +88,17 @@ enum store_op_kind {
                           */
     STORE_OP_PUT_THREAD, /* id, text (the state): CONFLICT while a run of the thread is not over */
     STORE_OP_DELETE_THREAD, /* id: the same */
+    STORE_OP_PUT_CACHED,  /* hash (the key), text (the output), name (the call), usage, expires_at:
+                             instead of what is there; the tenant's oldest go where it has too much,
+                             and some that have expired */
+    STORE_OP_PRUNE_CACHE, /* those of all tenants that have expired at `now`, a number at a time */
+};
+
+enum {
+    STORE_CACHE_BYTES = 256 << 20,      /* a tenant's answers; the oldest go */
+    STORE_CACHE_ROW_BYTES = 512,        /* what each counts for beside its output */
+    STORE_CACHE_ANSWER_BYTES = 1 << 20, /* one output; a larger one is not to be put */
+    STORE_CACHE_PRUNE = 1000,           /* rows that one operation removes for their age */
 };
 
 /* One operation. Strings are copied by store_submit_op. */
@@ -99,11 +110,15 @@ struct store_op {
     int64_t if_version; /* PUT, DELETE: only when this is the newest version, else PRECONDITION; 0:
                            must not exist; -1: whatever it is */
     pl_ms now;
+    struct store_usage usage; /* PUT_CACHED, as the two below */
+    pl_ms expires_at;
+    int64_t max_bytes; /* of the tenant's answers; 0: STORE_CACHE_BYTES */
 };
 
 struct store_op_result {
     int64_t version; /* PUT: the version that now holds this content */
     bool created;    /* PUT: it is a new one (the same content as the newest makes none) */
+    size_t removed;  /* PRUNE_CACHE: how many have gone */
 };
 
 /* As store_done_fn, with the result (valid when code is PL_OK). Errors: NOT_FOUND, CONFLICT,
@@ -119,7 +134,8 @@ void store_submit_op(struct store *store, const struct store_op *op, store_op_do
 
 /* Errors of all: NOT_FOUND where one row is asked for, STORE_CORRUPT (also a value that is no JSON
  * or is nested deeper than STORE_VALUE_DEPTH), IO, NO_MEMORY. Strings live in `arena`; values are
- * yours: release with store_run_finish / store_step_finish / store_thread_finish. */
+ * yours: release with store_run_finish / store_step_finish / store_thread_finish /
+ * store_cached_finish. */
 enum { STORE_VALUE_DEPTH = 256 }; /* what base/json keeps track of */
 
 enum pl_code store_get_run(struct store *store, struct pl_arena *arena, struct pl_str tenant,
@@ -219,6 +235,11 @@ enum pl_code store_get_key(struct store *store, struct pl_arena *arena, struct p
                            struct pl_str route, struct pl_str key, struct pl_str *ret_run,
                            struct pl_str *ret_fingerprint, struct pl_err *err) PL_MUST_CHECK;
 
+/* A cached answer, also one that has expired. Release it with store_cached_finish. */
+enum pl_code store_get_cached(struct store *store, struct pl_arena *arena, struct pl_str tenant,
+                              struct pl_str key, struct store_cached *ret_cached,
+                              struct pl_err *err) PL_MUST_CHECK;
+
 /* One version of a stored workflow (0: the newest). */
 enum pl_code store_get_workflow(struct store *store, struct pl_arena *arena, struct pl_str tenant,
                                 struct pl_str name, int64_t version,
@@ -235,6 +256,7 @@ enum pl_code store_list_workflows(struct store *store, struct pl_arena *arena, s
 void store_run_finish(struct store_run *run); /* releases the values */
 void store_step_finish(struct store_step *step);
 void store_thread_finish(struct store_thread *thread);
+void store_cached_finish(struct store_cached *cached);
 
 /* Counters since open, for benchmarks and metrics. Any thread. */
 struct store_stats {

@@ -75,6 +75,11 @@ struct step_kind_ops {
     enum pl_code (*prepare)(struct step_call *call, const struct expr_scope *scope,
                             struct pl_err *err);
 
+    /* Optional (NULL: never). Home loop, after prepare. May the answer of an equal call be taken
+     * instead, and this one's by others? Then true with LLM_DIGEST_BYTES of what is asked and how
+     * old an answer may be. */
+    bool (*reusable)(const struct step_call *call, unsigned char *ret_digest, pl_ms *ret_ttl);
+
     /* Optional (NULL: always open). Home loop, after prepare. When its lane is paused at `now`:
      * true with the time it opens and a static reason ("rate_limited", "unreachable"). */
     bool (*deferred)(struct step_call *call, pl_ms now, pl_ms *ret_until, const char **ret_reason);
