@@ -13,16 +13,16 @@
 #include "base/compiler.h"
 #include "base/str.h"
 
-struct llm_latency;  /* of one provider */
-struct llm_sketch; /* of one of its models, streamed or whole */
+struct llm_latency; /* of one provider */
+struct llm_sketch;  /* of one of its models, streamed or whole */
 
 enum {
-    LLM_LATENCY_MODELS = 512,   /* sketches a provider has at most; others are not learned */
-    LLM_LATENCY_ENOUGH = 10,    /* answers before anything is known */
-    LLM_LATENCY_LEAST_MS = 10,  /* "late" is never sooner */
-    LLM_LATENCY_MEDIANS = 3,    /* "late" is never later than so many medians */
-    LLM_HEDGE_PERCENT = 10,     /* of a provider's calls may be sent again */
-    LLM_HEDGE_BURST = 10,       /* more than that at once, from the beginning */
+    LLM_LATENCY_MODELS = 512,  /* sketches a provider has at most; others are not learned */
+    LLM_LATENCY_ENOUGH = 10,   /* answers before anything is known */
+    LLM_LATENCY_LEAST_MS = 10, /* "late" is never sooner */
+    LLM_LATENCY_MEDIANS = 3,   /* "late" is never later than so many medians */
+    LLM_HEDGE_PERCENT = 10,    /* of a provider's calls may be sent again */
+    LLM_HEDGE_BURST = 10,      /* more than that at once, from the beginning */
 };
 
 struct llm_latency *llm_latency_create(void); /* NULL when out of memory */

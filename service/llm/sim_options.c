@@ -7,7 +7,13 @@
 
 #include <stdlib.h>
 
-enum { VALUE_MAX = 64, MAX_TOKENS = 10000000, MAX_TIMES = 1000000, MAX_WEIGHT = 1000000, MAX_SLOW = 1000 };
+enum {
+    VALUE_MAX = 64,
+    MAX_TOKENS = 10000000,
+    MAX_TIMES = 1000000,
+    MAX_WEIGHT = 1000000,
+    MAX_SLOW = 1000
+};
 
 typedef enum pl_code (*option_fn)(struct pl_str value, struct sim_options *options,
                                   struct pl_err *err);
@@ -293,14 +299,13 @@ static enum pl_code option_vote(struct pl_str value, struct sim_options *options
 
 /* ---- the name ---- */
 
-static const char *const option_names[] = {"latency",     "jitter", "tokens",   "text",
-                                           "vote",        "fail",   "times",    "fail_rate",
-                                           "retry_after", "tools",  "bad_json", "slow",
-                                           "slow_rate",   NULL};
+static const char *const option_names[] = {
+    "latency",   "jitter",      "tokens", "text",     "vote", "fail",      "times",
+    "fail_rate", "retry_after", "tools",  "bad_json", "slow", "slow_rate", NULL};
 static const option_fn option_fns[] = {
-    option_latency, option_jitter,    option_tokens,      option_text,  option_vote,    option_fail,
-    option_times,   option_fail_rate, option_retry_after, option_tools, option_bad_json,
-    option_slow,    option_slow_rate};
+    option_latency,  option_jitter, option_tokens,    option_text,        option_vote,
+    option_fail,     option_times,  option_fail_rate, option_retry_after, option_tools,
+    option_bad_json, option_slow,   option_slow_rate};
 
 static enum pl_code take_option(struct pl_str option, unsigned *seen, struct sim_options *options,
                                 struct pl_err *err)
@@ -357,8 +362,8 @@ enum pl_code sim_options_parse(struct pl_str model, struct sim_options *ret_opti
     struct pl_str name = model, rest = {0};
     unsigned seen = 0;
 
-    *ret_options = (struct sim_options){
-        .slow_rate = -1, .tokens = -1, .fail_rate = 1, .retry_after = -1};
+    *ret_options =
+        (struct sim_options){.slow_rate = -1, .tokens = -1, .fail_rate = 1, .retry_after = -1};
     if (mark) {
         name.len = (size_t)(mark - model.ptr);
         rest = pl_str_n(mark + 1, model.len - name.len - 1);

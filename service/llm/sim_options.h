@@ -5,8 +5,8 @@
  *
  *   jitter=50ms       up to so much more, seeded by request and step
  *
- *   slow_rate=0.05    that share of the calls, seeded by request and step, takes `slow` times as long;
- *   slow=20           of a hedged call each is drawn for itself
+ *   slow_rate=0.05    that share of the calls, seeded by request and step, takes `slow` times as
+ * long; slow=20           of a hedged call each is drawn for itself
  *
  *   tokens=40         the answer is cut after so many words of the message
  *

@@ -134,16 +134,14 @@ static void set_up(void)
 
     ck_assert_int_eq(pool_create(1, pl_clock_real(), &pool, &err), PL_OK);
     arena = pl_arena_create(0);
-    provider =
-        (struct provider){.ops = &fake_ops, .name = PL_STR("fake"), .latency = llm_latency_create()};
+    provider = (struct provider){
+        .ops = &fake_ops, .name = PL_STR("fake"), .latency = llm_latency_create()};
     policy = (struct hedge_policy){.max = 1, .after = 20};
     step_result_init(&result);
     pl_buf_init(&told, 1 << 20);
     sem_init(&done, 0, 0);
-    hedge = (struct llm_hedge){.policy = &policy,
-                               .sink = {.delta = on_delta},
-                               .reset = on_reset,
-                               .complete = on_complete};
+    hedge = (struct llm_hedge){
+        .policy = &policy, .sink = {.delta = on_delta}, .reset = on_reset, .complete = on_complete};
     hedge.first.call = (struct llm_call){.provider = &provider,
                                          .arena = arena,
                                          .result = &result,
