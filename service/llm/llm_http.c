@@ -264,7 +264,10 @@ static void on_done(void *arg, struct http_call *http_call, const struct http_ou
     make_result(state, outcome, result);
     note_request_id(http_call, call->provider->api_key, result);
     if (result->err.code != PL_OK && result->err.code != PL_ERR_CANCELLED) {
-        result->retry_after = http_call_retry_after(http_call, loop_now(call->loop));
+        const pl_ms hint = http_call_retry_after(http_call, loop_now(call->loop));
+
+        if (hint >= 0) /* else the body may have told one */
+            result->retry_after = hint;
         obey_should_retry(http_call, result);
         pl_err_prefix(&result->err, "%.*s", PL_STR_ARG(call->provider->name));
     }
