@@ -150,10 +150,13 @@ static void gemini_begin(void *state, const struct llm_request *request, struct 
  * of an event stream begins with a bracket, and nothing else is JSON of ours. */
 static void decide_mode(struct gemini_parser *parser)
 {
-    const struct pl_str text = json_trim(pl_buf_view(&parser->body));
+    struct pl_str text = pl_buf_view(&parser->body);
 
-    if (!text.len)
+    while (parser->blanks < text.len && memchr(" \n\r\t", text.ptr[parser->blanks], 4))
+        parser->blanks++;
+    if (parser->blanks == text.len)
         return;
+    text.ptr += parser->blanks;
     if (text.ptr[0] == '{' || text.ptr[0] == '[')
         parser->mode = GEMINI_WHOLE;
     else if (parser->events || memchr(":dei\xEF", text.ptr[0], 5))

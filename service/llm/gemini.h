@@ -35,6 +35,7 @@ struct gemini_parser {
     enum gemini_mode mode;
     bool events;           /* the content type says that it is an event stream */
     struct pl_buf body;    /* WHOLE; of a stream: JSON that came without `data:`, an error */
+    size_t blanks;         /* it begins with so many: looked at once, however many come */
     struct sse_parser sse; /* STREAM */
     bool inside_line;      /* STREAM: the last byte was no line's end */
     bool bare;             /* STREAM: the rest goes into `body` */
@@ -80,8 +81,7 @@ enum pl_code gemini_take_object(struct gemini_parser *parser, struct pl_str obje
                                 const struct llm_sink *sink, struct pl_err *err) PL_MUST_CHECK;
 /* Judges what was read and fills the result; usage is not its. `whole`: the body came to its end,
  * so that no mark is needed. */
-void gemini_finish_answer(const struct gemini_parser *parser, bool whole,
-                          struct step_result *result);
+void gemini_finish_answer(struct gemini_parser *parser, bool whole, struct step_result *result);
 /* Bytes of an event stream. Errors: as gemini_take_object, and those of sse_feed. */
 enum pl_code gemini_stream_feed(struct gemini_parser *parser, struct pl_str piece,
                                 const struct llm_sink *sink, struct pl_err *err) PL_MUST_CHECK;

@@ -9,7 +9,6 @@
 
 #include "base/json.h"
 #include "base/limits.h"
-#include "service/llm/llm_parts.h"
 
 static struct pl_str member(struct pl_str object, const char *key)
 {
@@ -342,8 +341,8 @@ static bool stands(const struct gemini_parser *parser, struct pl_err *err)
     return !empty;
 }
 
-/* The object of tool_calls_write, with what the API wants to see again. */
-static void write_turn(const struct gemini_parser *parser, struct pl_buf *out)
+/* The object of tool_calls_write. Where calls will be answered, with what the API wants back. */
+static void write_turn(struct gemini_parser *parser, struct pl_buf *out)
 {
     struct pl_buf content;
 
@@ -351,21 +350,16 @@ static void write_turn(const struct gemini_parser *parser, struct pl_buf *out)
     if (parser->text.len)
         json_write_string(&content, pl_buf_view(&parser->text));
     tool_calls_write(&parser->calls, pl_buf_view(&content), parser->request->identity, out);
-    if (parser->needs_replay && !pl_buf_failed(out)) {
-        out->len--; /* it is an object: open again */
-        json_key(out, LLM_REPLAY_KEY);
-        json_object_begin(out);
-        json_key(out, gemini_ops.kind);
-        pl_buf_str(out, pl_buf_view(&parser->replay));
-        pl_buf_text(out, parser->replay_text ? "\"}]" : "]");
-        json_object_end(out);
-        json_object_end(out);
+    if (parser->needs_replay && parser->calls.count) {
+        end_replayed_text(parser);
+        json_array_end(&parser->replay);
+        tool_calls_add_replay(gemini_ops.kind, pl_buf_view(&parser->replay), out);
     }
-    out->failed |= pl_buf_failed(&content);
+    out->failed |= pl_buf_failed(&content) || pl_buf_failed(&parser->replay);
     pl_buf_finish(&content);
 }
 
-static void take_output(const struct gemini_parser *parser, struct step_result *result)
+static void take_output(struct gemini_parser *parser, struct step_result *result)
 {
     struct pl_buf turn;
 
@@ -409,8 +403,7 @@ static void copy_failure(const struct gemini_parser *parser, struct step_result 
     result->upstream_status = parser->failure.upstream_status;
 }
 
-void gemini_finish_answer(const struct gemini_parser *parser, bool whole,
-                          struct step_result *result)
+void gemini_finish_answer(struct gemini_parser *parser, bool whole, struct step_result *result)
 {
     struct pl_err *err = &result->err;
 
