@@ -95,14 +95,19 @@ static bool make_inner(struct run_node *node)
            run_collapse_init(node);
 }
 
+static unsigned may_run(const struct run_node *node)
+{
+    return node->join->warming ? 1 : config_of(node)->concurrency;
+}
+
 /* Begins items until as many run as may. */
 static void fill(struct run_core *core, struct run_node *node)
 {
     struct run_map *map = map_of(node);
     struct run_slots *slots = &map->slots;
 
-    while (node->state == NODE_JOINING && map->running < config_of(node)->concurrency &&
-           slots->begun < slots->n && !core->out_of_memory) {
+    while (node->state == NODE_JOINING && map->running < may_run(node) && slots->begun < slots->n &&
+           !core->out_of_memory) {
         size_t index = slots->begun++;
         struct pl_value *value = branch_value(node, index);
 
@@ -123,6 +128,7 @@ static void start(struct run_core *core, struct run_node *node)
     }
     if (!run_branches_begin(core, node, run_slots_of(node)->n))
         return;
+    (void)run_warm_begin(core, node);
     if (run_join_decide(node, false))
         run_branches_decided(core, node, NULL, false);
     else
@@ -160,6 +166,7 @@ static void branch_ended(struct run_core *core, struct run_frame *frame, struct 
     map_of(node)->running--;
     run_branches_ended(core, node, step, frame->number);
     run_collapse_branch(core, node, frame->number);
+    run_warm_over(core, node); /* the first one, where they wait for it */
     fill(core, node);
 }
 
@@ -319,6 +326,7 @@ static enum pl_code derive(struct run_core *core, struct run_node *node, struct 
     for (size_t i = 0; i < run_slots_of(node)->begun; i++)
         map_of(node)->running += !node_state_is_final(branch_at(node, i).state);
     run_collapse_derive(core, node);
+    run_warm_load(core, node);
     return core->out_of_memory ? pl_err_set(err, PL_ERR_NO_MEMORY, "out of memory") : PL_OK;
 }
 
@@ -334,10 +342,9 @@ static const char *check(const struct run_core *core, const struct run_node *nod
         running += !node_state_is_final(branch_at(node, i).state);
     if (running != map->running)
         return "it counts the items under way wrongly";
-    if (running > config_of(node)->concurrency)
+    if (running > may_run(node))
         return "more items are under way than may be";
-    if (node->state == NODE_JOINING && running < config_of(node)->concurrency &&
-        map->slots.begun < map->slots.n)
+    if (node->state == NODE_JOINING && running < may_run(node) && map->slots.begun < map->slots.n)
         return "an item could begin and does not";
     return run_slots_check(node);
 }
@@ -358,6 +365,7 @@ const struct run_kind run_kind_map = {
     .frame_over = frame_over,
     .closed = closed,
     .stop = stop,
+    .warmed = fill,
     .timer = run_inside_timer,
     .destroy = destroy,
     .fits = fits,
