@@ -175,7 +175,7 @@ static const struct wf_field map_fields[] = {
      .parse = map_batch},
     {.key = "warm_up",
      .types = WF_BOOL,
-     .help = "true: the first branch goes alone until a model begins to answer it",
+     .help = "true or false",
      .parse = map_warm_up},
     {.key = "do", .types = WF_OBJECT, .help = "a step", .parse = map_do},
     {.key = "collapse",

@@ -27,7 +27,7 @@ static const struct wf_field parallel_fields[] = {
      .parse = parallel_branches},
     {.key = "warm_up",
      .types = WF_BOOL,
-     .help = "true: the first branch goes alone until a model begins to answer it",
+     .help = "true or false",
      .parse = parallel_warm_up},
 };
 
