@@ -44,6 +44,7 @@ struct run_core {
     struct run_progress gone;      /* how the steps of freed frames ended */
     unsigned open;         /* nodes that are entered and not final: the run goes on for them */
     unsigned in_flight;    /* CALLING, STOPPING */
+    unsigned warming;      /* joins whose first branch goes alone */
     unsigned asking, busy; /* ASKING; those that go on by themselves: see run_waiting.c */
     bool waiting;          /* for people and nothing else */
     pl_ms waiting_since, waited; /* 0: it is not; in all, before that */
@@ -197,6 +198,21 @@ void run_inside_fail(struct run_core *core, struct run_node *node, struct pl_val
                      enum cancel_reason reason);
 /* The timer of a JOINING node: its join's deadline, its timeout or its deadline. */
 void run_inside_timer(struct run_core *core, struct run_node *node);
+
+/* ---- run_warm.c ---- */
+/* The branches of a join are about to begin: true when the first one is to go alone. */
+bool run_warm_begin(struct run_core *core, struct run_node *node);
+/* Is it a branch of a parallel that waits for the first one? */
+bool run_warm_holds(const struct run_node *node);
+/* The first branch needs nobody to wait any more: the others begin, where the join is open. */
+void run_warm_over(struct run_core *core, struct run_node *node);
+/* The join is not open any more. */
+void run_warm_left(struct run_core *core, struct run_node *node);
+/* A model has begun to answer this step, or its call is over. */
+void run_warm_answering(struct run_core *core, struct run_node *node);
+/* After each event: where nothing goes on by itself, nobody waits for a first branch. */
+void run_warm_update(struct run_core *core);
+void run_warm_load(struct run_core *core, struct run_node *node);
 
 /* ---- run_timers.c ---- */
 /* How long what is inside it may run: its own timeout, and that of a workflow it calls. 0: none. */

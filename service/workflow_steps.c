@@ -156,6 +156,8 @@ static const char *step_elsewhere(struct pl_str key)
         return "it belongs inside 'parallel'";
     if (pl_str_is(key, "over") || pl_str_is(key, "do"))
         return "it belongs inside 'map'";
+    if (pl_str_is(key, "warm_up"))
+        return "it belongs inside 'map' or 'parallel'";
     if (pl_str_is(key, "steps"))
         return "steps go inside 'workflow' or 'repeat'";
     return NULL;

@@ -12,6 +12,7 @@
  *   ref_join.c            what joins must have come to
  *   ref_votes.c           who must have won a vote, and whether it was over early
  *   ref_kinds.c           what maps, repeats, agents and the others must have given
+ *   ref_warm.c            who may begin beside the first branch of a warm_up
  *   ref_state.c           what the state must have been
  *   main.c                the command line */
 #ifndef PLAIT_TESTS_SIM_SIM_H
@@ -152,6 +153,18 @@ pl_ms sim_timeout_at(const struct sim_run *run);
 /* ---- look.c ---- */
 /* Looks at everything: O(steps). */
 void sim_check_all(struct sim_run *run);
+
+/* ---- ref_warm.c ---- */
+/* Before an event goes in: does it let branches go that wait for the first one? */
+void sim_warm_event(struct sim_run *run, const struct run_event *event);
+/* A step is final. */
+void sim_warm_ended(struct sim_run *run, const struct sim_step *step);
+/* After an event: where nothing goes on, nobody waits for a first branch. */
+void sim_warm_idle(struct sim_run *run);
+/* A step has left WAITING: was it its turn? */
+void sim_warm_began(struct sim_run *run, struct sim_step *step);
+/* Between two events: does nobody wait who need not? */
+void sim_warm_look(struct sim_run *run, const struct run_node *node);
 
 /* ---- disk.c ---- */
 /* The row of a node as it is now becomes the last one. */
