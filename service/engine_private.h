@@ -21,6 +21,7 @@ struct engine {
     struct engine_watches *watches; /* set once */
     struct engine_keys *keys;       /* set once */
     struct engine_turns *turns;     /* set once */
+    struct mcp_servers *mcp;        /* set once */
     unsigned max_runs;              /* set once */
     /* held while a run is read from its rows and launched, so that two who resume it do not both,
      * the one from rows that the other has gone past; the first of the lock order */
