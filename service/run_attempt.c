@@ -225,6 +225,8 @@ bool run_attempt_result(struct run_core *core, struct run_node *node, struct ste
 {
     if (node->state != NODE_CALLING && node->state != NODE_STOPPING)
         return false;
+    pl_value_unref(&node->call);
+    node->call = step_result_take_facts(result);
     run_attempt_add_usage(core, node, &result->usage);
     store_usage_add(&core->usage, &result->usage);
     core->dirty = true;

@@ -222,6 +222,7 @@ static void node_free(struct run_node *node)
     pl_value_unref(&node->error);
     pl_value_unref(&node->memo);
     pl_value_unref(&node->writes);
+    pl_value_unref(&node->call);
     if (node->inner && kind->destroy)
         kind->destroy(node);
     if (node->inner)

@@ -117,6 +117,7 @@ static void load_values(struct run_node *node, const struct store_step *row)
     node->error = pl_value_ref(row->error);
     node->memo = pl_value_ref(row->memo);
     node->writes = pl_value_ref(row->writes);
+    node->call = pl_value_ref(row->call);
     node->failure = waiting_failure(node);
     add_usage(node, &row->usage);
     node->created_at = row->created_at;

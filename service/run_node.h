@@ -57,6 +57,7 @@ struct run_node {
                                attempt, if any. HANDLING, DEFAULTING, STOPPING by deadline, CLOSING:
                                the one that waits (what `.error` of its handler is) */
     enum pl_code failure;   /* the code of an error that waits, else OK */
+    struct pl_value *call;  /* how its last call went, NULL: nothing is known */
     const char *held_reason; /* HELD: why, static text or the core's */
     struct store_usage usage;
     pl_ms created_at, started_at, ended_at, wake_at, sent_at, deadline_at;

@@ -9,7 +9,11 @@ void run_view_usage(const struct store_usage *usage, struct pl_buf *out)
     json_add_int(out, "calls", usage->calls);
     json_add_int(out, "input_tokens", usage->input_tokens);
     json_add_int(out, "cached_input_tokens", usage->cached_input_tokens);
+    if (usage->cache_write_input_tokens > 0)
+        json_add_int(out, "cache_write_input_tokens", usage->cache_write_input_tokens);
     json_add_int(out, "output_tokens", usage->output_tokens);
+    if (usage->reasoning_tokens > 0)
+        json_add_int(out, "reasoning_tokens", usage->reasoning_tokens);
     if (usage->cost_usd > 0)
         json_add_double(out, "cost_usd", usage->cost_usd);
     else
@@ -116,6 +120,15 @@ void run_view_waiting(const struct pl_value *memo, pl_ms until, struct pl_buf *o
     json_object_end(out);
 }
 
+static void run_view_call(const struct pl_value *call, struct pl_buf *out)
+{
+    struct pl_str facts = pl_value_text(call), cached;
+
+    json_add_bool(out, "cached",
+                  call && json_get(facts, PL_STR("cached"), &cached) && pl_str_is(cached, "true"));
+    json_add_raw(out, "call", call ? facts : PL_STR("null"));
+}
+
 void run_view_step(const struct store_step *step, const struct run_progress *progress,
                    struct pl_buf *out)
 {
@@ -134,7 +147,7 @@ void run_view_step(const struct store_step *step, const struct run_progress *pro
     run_view_waiting(pl_str_is(step->status, "waiting") ? step->memo : NULL, step->wake_at, out);
     json_key(out, "usage");
     run_view_usage(&step->usage, out);
-    json_add_bool(out, "cached", false);
+    run_view_call(step->call, out);
     if (progress)
         run_view_progress(progress, out);
     else

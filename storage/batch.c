@@ -262,6 +262,7 @@ void store_batch_put_step(struct store_batch *batch, const struct store_step *st
         return;
     own_value(batch, &row.output);
     own_value(batch, &row.error);
+    own_value(batch, &row.call);
     keep_value(batch, &row.memo, &place->row.memo);
     keep_value(batch, &row.writes, &place->row.writes);
     own_usage(&row.usage);
@@ -342,6 +343,7 @@ void store_step_finish(struct store_step *step)
     pl_value_unref(&step->error);
     pl_value_unref(&step->memo);
     pl_value_unref(&step->writes);
+    pl_value_unref(&step->call);
 }
 
 void store_thread_finish(struct store_thread *thread)

@@ -15,7 +15,11 @@
 /* What calls have used; counts add up from steps to runs. */
 struct store_usage {
     int64_t calls;
-    int64_t input_tokens, cached_input_tokens, output_tokens;
+    int64_t input_tokens;             /* all of them, */
+    int64_t cached_input_tokens;      /* of which read from the provider's cache, */
+    int64_t cache_write_input_tokens; /* and written to it */
+    int64_t output_tokens;            /* all of them, */
+    int64_t reasoning_tokens;         /* of which not in the answer */
     double cost_usd;
 };
 
@@ -24,7 +28,9 @@ static inline void store_usage_add(struct store_usage *total, const struct store
     total->calls += more->calls;
     total->input_tokens += more->input_tokens;
     total->cached_input_tokens += more->cached_input_tokens;
+    total->cache_write_input_tokens += more->cache_write_input_tokens;
     total->output_tokens += more->output_tokens;
+    total->reasoning_tokens += more->reasoning_tokens;
     total->cost_usd += more->cost_usd;
 }
 
@@ -67,6 +73,9 @@ struct store_step {
     struct pl_value *writes;
     struct pl_str reason;
     struct pl_str join; /* JSON object or empty */
+    /* How its last call went: JSON object, "finish_reason", "request_id", ...; NULL: nothing is
+     * known. */
+    struct pl_value *call;
     struct store_usage usage;
     pl_ms created_at, started_at, ended_at;
     pl_ms wake_at; /* when a waiting attempt goes on (retry, paused lane); 0: none */

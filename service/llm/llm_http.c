@@ -13,6 +13,7 @@
 enum {
     ERROR_BODY_MAX = 64 << 10, /* of an answer that is not 2xx; the rest is not read */
     LINGER_MS = 250,
+    REQUEST_ID_MAX = 256, /* a longer one is none */
     KEY_MIN = 6, /* shorter keys are not looked for in messages: they would be everywhere */
 };
 
@@ -229,6 +230,29 @@ static void make_result(struct llm_http *state, const struct http_outcome *outco
         result->usage.calls = 1;
 }
 
+/* Visible ASCII that does not repeat the key. */
+static bool is_id(struct pl_str text, struct pl_str key)
+{
+    for (size_t i = 0; i < text.len; i++)
+        if (text.ptr[i] <= ' ' || text.ptr[i] > '~')
+            return false;
+    return text.len <= REQUEST_ID_MAX &&
+           !(key.len >= KEY_MIN && memmem(text.ptr, text.len, key.ptr, key.len));
+}
+
+/* What a provider's support asks for. */
+static void note_request_id(const struct http_call *http_call, struct pl_str key,
+                            struct step_result *result)
+{
+    static const char *const names[] = {"x-request-id", "request-id", "x-generation-id"};
+    struct pl_str id = {0};
+
+    for (size_t i = 0; i < PL_ARRAY_LEN(names) && id.len == 0; i++)
+        id = http_call_header(http_call, names[i]);
+    if (is_id(id, key))
+        step_result_fact(result, "request_id", id);
+}
+
 static void on_done(void *arg, struct http_call *http_call, const struct http_outcome *outcome)
 {
     struct llm_http *state = arg;
@@ -238,6 +262,7 @@ static void on_done(void *arg, struct http_call *http_call, const struct http_ou
     loop_timer_clear(call->loop, &state->linger);
     state->http_call = NULL;
     make_result(state, outcome, result);
+    note_request_id(http_call, call->provider->api_key, result);
     if (result->err.code != PL_OK && result->err.code != PL_ERR_CANCELLED) {
         result->retry_after = http_call_retry_after(http_call, loop_now(call->loop));
         obey_should_retry(http_call, result);

@@ -316,6 +316,7 @@ static void openai_finish(void *state, const struct llm_sink *sink, struct step_
     else
         openai_finish_whole(parser, &whole, result);
     openai_usage(parser, &result->usage);
+    step_result_fact(result, "finish_reason", pl_str(openai_finish_text(parser->finish)));
 }
 
 static void openai_cleanup(void *state)

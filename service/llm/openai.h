@@ -55,6 +55,8 @@ void openai_read_usage(struct pl_str object, struct openai_parser *parser);
 bool openai_read_error(struct pl_str object, int status, enum pl_code fallback,
                        struct step_result *result);
 enum openai_finish openai_read_finish(struct pl_str word);
+/* As a step's `call` tells it, the same for every provider; empty for NONE. */
+const char *openai_finish_text(enum openai_finish finish);
 /* Appends the text of a message's content: a string, or a list of parts. */
 void openai_read_content(struct pl_str content, struct pl_buf *out);
 

@@ -35,8 +35,12 @@ void openai_read_usage(struct pl_str object, struct openai_parser *parser)
     parser->has_usage = true;
     parser->usage.input_tokens = count_member(usage, "prompt_tokens");
     parser->usage.output_tokens = count_member(usage, "completion_tokens");
-    if (json_get(usage, PL_STR("prompt_tokens_details"), &details))
+    if (json_get(usage, PL_STR("prompt_tokens_details"), &details)) {
         parser->usage.cached_input_tokens = count_member(details, "cached_tokens");
+        parser->usage.cache_write_input_tokens = count_member(details, "cache_write_tokens");
+    }
+    if (json_get(usage, PL_STR("completion_tokens_details"), &details))
+        parser->usage.reasoning_tokens = count_member(details, "reasoning_tokens");
 }
 
 /* ---- errors ---- */
@@ -110,6 +114,19 @@ enum openai_finish openai_read_finish(struct pl_str word)
     if (pl_str_is(word, "\"tool_calls\"") || pl_str_is(word, "\"function_call\""))
         return OPENAI_FINISH_TOOLS;
     return OPENAI_FINISH_STOP;
+}
+
+const char *openai_finish_text(enum openai_finish finish)
+{
+    static const char *const texts[] = {
+        [OPENAI_FINISH_NONE] = "",
+        [OPENAI_FINISH_STOP] = "stop",
+        [OPENAI_FINISH_LENGTH] = "length",
+        [OPENAI_FINISH_FILTER] = "content_filter",
+        [OPENAI_FINISH_TOOLS] = "tool_calls",
+    };
+
+    return texts[finish];
 }
 
 void openai_read_content(struct pl_str content, struct pl_buf *out)

@@ -162,18 +162,9 @@ static void on_delta(void *arg, struct pl_str text)
     attempt->step->delta(attempt->step, text);
 }
 
-static void add_usage(struct store_usage *usage, const struct store_usage *more)
-{
-    usage->calls += more->calls;
-    usage->input_tokens += more->input_tokens;
-    usage->cached_input_tokens += more->cached_input_tokens;
-    usage->output_tokens += more->output_tokens;
-    usage->cost_usd += more->cost_usd;
-}
-
 static void end(struct llm_attempt *attempt)
 {
-    add_usage(&attempt->step->result.usage, &attempt->spent);
+    store_usage_add(&attempt->step->result.usage, &attempt->spent);
     step_call_complete(attempt->step);
 }
 
@@ -238,7 +229,7 @@ static void ask_again(struct llm_attempt *attempt)
 {
     struct step_call *step = attempt->step;
 
-    add_usage(&attempt->spent, &step->result.usage);
+    store_usage_add(&attempt->spent, &step->result.usage);
     step_result_finish(&step->result);
     step_result_init(&step->result);
     attempt->pausing = true;

@@ -36,12 +36,15 @@ static const char *const sql[SQLITE_READ__COUNT] = {
      * step's. What a container has used is the sum of its calls: they are counted, it is not. */
     [SQLITE_COUNT_INSIDE] =
         "SELECT status, count(*), sum(calls), sum(input_tokens), sum(cached_input_tokens),"
-        " sum(output_tokens), sum(cost_usd), sum(direct) FROM (SELECT status,"
+        " sum(cache_write_input_tokens), sum(output_tokens), sum(reasoning_tokens), sum(cost_usd),"
+        " sum(direct) FROM (SELECT status,"
         " substr(path, ?5, 1) BETWEEN '0' AND '9' AND instr(substr(path, ?5), '.') = 0 AS direct,"
         " CASE WHEN leaf THEN calls ELSE 0 END AS calls,"
         " CASE WHEN leaf THEN input_tokens ELSE 0 END AS input_tokens,"
         " CASE WHEN leaf THEN cached_input_tokens ELSE 0 END AS cached_input_tokens,"
+        " CASE WHEN leaf THEN cache_write_input_tokens ELSE 0 END AS cache_write_input_tokens,"
         " CASE WHEN leaf THEN output_tokens ELSE 0 END AS output_tokens,"
+        " CASE WHEN leaf THEN reasoning_tokens ELSE 0 END AS reasoning_tokens,"
         " CASE WHEN leaf THEN cost_usd ELSE 0.0 END AS cost_usd FROM"
         " (SELECT *, kind IN ('llm', 'http') AS leaf FROM steps WHERE tenant = ?1 AND run = ?2"
         " AND place > ?3 AND place < ?4)) GROUP BY status",
@@ -176,7 +179,9 @@ static void add_inside(struct sqlite_row *row, struct store_inside *inside)
     usage->calls += sqlite_row_int(row);
     usage->input_tokens += sqlite_row_int(row);
     usage->cached_input_tokens += sqlite_row_int(row);
+    usage->cache_write_input_tokens += sqlite_row_int(row);
     usage->output_tokens += sqlite_row_int(row);
+    usage->reasoning_tokens += sqlite_row_int(row);
     usage->cost_usd += sqlite_row_real(row);
     direct = sqlite_row_int(row);
     for (size_t i = 0; i < PL_ARRAY_LEN(status_words); i++)

@@ -181,7 +181,9 @@ static struct store_usage read_usage(struct sqlite_row *row)
     usage.calls = sqlite_row_int(row);
     usage.input_tokens = sqlite_row_int(row);
     usage.cached_input_tokens = sqlite_row_int(row);
+    usage.cache_write_input_tokens = sqlite_row_int(row);
     usage.output_tokens = sqlite_row_int(row);
+    usage.reasoning_tokens = sqlite_row_int(row);
     usage.cost_usd = sqlite_row_real(row);
     return usage;
 }
@@ -239,6 +241,7 @@ static void read_step(struct sqlite_row *row, void *ret_item)
     step->reason = sqlite_row_str(row);
     step->join = sqlite_row_str(row);
     step->usage = read_usage(row);
+    step->call = sqlite_row_value(row);
     step->created_at = sqlite_row_int(row);
     step->started_at = sqlite_row_int(row);
     step->ended_at = sqlite_row_int(row);

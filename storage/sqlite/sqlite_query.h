@@ -7,14 +7,15 @@
 #include "storage/sqlite/sqlite_driver.h"
 
 /* The order of the columns is the order in which sqlite_run_row takes them; runs are `r`. */
-#define SQLITE_RUN_COLUMNS                                                                \
-    "r.tenant, r.id, definition, workflow_name, workflow_version, status, phase, paused," \
-    " CASE input_apart WHEN 0 THEN r.input ELSE (SELECT i.input FROM run_inputs i"        \
-    " WHERE i.tenant = r.tenant AND i.id = r.id) END AS input,"                           \
-    " CASE output_apart WHEN 0 THEN r.output ELSE (SELECT o.output FROM run_outputs o"    \
-    " WHERE o.tenant = r.tenant AND o.id = r.id) END AS output, error, reason, thread,"   \
-    " metadata, options, created_at, started_at, ended_at, calls, input_tokens,"          \
-    " cached_input_tokens, output_tokens, cost_usd, last_seq"
+#define SQLITE_RUN_COLUMNS                                                                       \
+    "r.tenant, r.id, definition, workflow_name, workflow_version, status, phase, paused,"        \
+    " CASE input_apart WHEN 0 THEN r.input ELSE (SELECT i.input FROM run_inputs i"               \
+    " WHERE i.tenant = r.tenant AND i.id = r.id) END AS input,"                                  \
+    " CASE output_apart WHEN 0 THEN r.output ELSE (SELECT o.output FROM run_outputs o"           \
+    " WHERE o.tenant = r.tenant AND o.id = r.id) END AS output, error, reason, thread,"          \
+    " metadata, options, created_at, started_at, ended_at, calls, input_tokens,"                 \
+    " cached_input_tokens, cache_write_input_tokens, output_tokens, reasoning_tokens, cost_usd," \
+    " last_seq"
 
 /* The same of steps, which are `s`, their notes `n`; `part` is the enum store_step_part. */
 #define SQLITE_STEP_COLUMNS(part)                                                            \
@@ -22,7 +23,8 @@
     " CASE WHEN " part " < 2 THEN s.output END AS output,"                                   \
     " CASE WHEN " part " < 2 THEN s.error END AS error, n.memo AS memo,"                     \
     " CASE " part " WHEN 0 THEN n.writes END AS writes, s.reason, s.join_state, s.calls,"    \
-    " s.input_tokens, s.cached_input_tokens, s.output_tokens, s.cost_usd, s.created_at,"     \
+    " s.input_tokens, s.cached_input_tokens, s.cache_write_input_tokens, s.output_tokens,"   \
+    " s.reasoning_tokens, s.cost_usd, s.call, s.created_at,"                                 \
     " s.started_at, s.ended_at, s.wake_at, s.sent_at"
 #define SQLITE_STEP_TABLES(part)                                                      \
     "steps s LEFT JOIN step_notes n ON (" part " = 0 OR (" part " = 1 AND s.status =" \

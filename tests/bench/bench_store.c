@@ -92,7 +92,7 @@ static struct store_step sample_step(const char *path, struct pl_value *output)
         .tries = 1,
         .model = PL_STR("gpt-4o-mini"),
         .output = output,
-        .usage = {1, 120, 0, 80, 0.0001},
+        .usage = {.calls = 1, .input_tokens = 120, .output_tokens = 80, .cost_usd = 0.0001},
         .created_at = 1790000000000,
         .started_at = 1790000000001,
         .ended_at = output ? 1790000000200 : 0,

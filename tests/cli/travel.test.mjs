@@ -72,3 +72,14 @@ test('a wrong key fails the run with auth_failed after one call a branch', limit
     assert.equal(parseRun(result).error.code, 'auth_failed');
     assert.ok((await model.allCalls()).length <= 3, 'nothing was tried again');
 });
+
+test('a step says how its last call ended and what the provider called it', limit, async (t) => {
+    const model = await startModel(t);
+    const home = place(t);
+    const result = await run(t, home, ['run', travelPlan, '-i', 'destination=Lisbon', '--json'], { env: model.env });
+    const { steps } = parseRun(result);
+    for (const step of steps.filter((one) => one.kind === 'llm')) {
+        assert.deepEqual(step.call, { finish_reason: 'stop', request_id: 'req-200' });
+        assert.equal(step.cached, false);
+    }
+});

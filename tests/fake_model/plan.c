@@ -192,7 +192,8 @@ static void write_body(struct pl_buf *out, const struct fake_request *request,
 static void head_begin(struct pl_buf *out, int status, const struct behaviour *behaviour,
                        const char *type)
 {
-    pl_buf_printf(out, "HTTP/1.1 %d %s\r\nserver: fake-model\r\n", status, reason_phrase(status));
+    pl_buf_printf(out, "HTTP/1.1 %d %s\r\nserver: fake-model\r\nx-request-id: req-%d\r\n", status,
+                  reason_phrase(status), status);
     if (!behaviour->no_type)
         pl_buf_printf(out, "content-type: %s\r\n", type);
     if (behaviour->retry_after >= 0 && status >= 400)

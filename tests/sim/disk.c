@@ -332,6 +332,7 @@ static void tell_difference(struct sim_run *run, const char *path, const struct 
         {pl_value_text(is->error), pl_value_text(was->error)},
         {pl_value_text(is->memo), pl_value_text(was->memo)},
         {pl_value_text(is->writes), pl_value_text(was->writes)},
+        {pl_value_text(is->call), pl_value_text(was->call)},
         {is->model, was->model},
     };
 

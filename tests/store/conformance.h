@@ -90,7 +90,7 @@ PL_UNUSED static struct store_run full_run(const char *tenant, const char *id)
         .created_at = 1790000000001,
         .started_at = 1790000000002,
         .ended_at = 1790000000003,
-        .usage = {11, 12, 13, 14, 0.12345678901234567},
+        .usage = {11, 12, 13, 15, 14, 16, 0.12345678901234567},
         .last_seq = 9007199254740993,
     };
 }
@@ -114,7 +114,8 @@ PL_UNUSED static struct store_step full_step(const char *path)
         .writes = value_of("{\"notes\":[1]}"),
         .reason = PL_STR("a sentence"),
         .join = PL_STR("{\"policy\":\"all\"}"),
-        .usage = {21, 22, 23, 24, 1e-7},
+        .call = value_of("{\"finish_reason\":\"stop\"}"),
+        .usage = {21, 22, 23, 25, 24, 26, 1e-7},
         .created_at = 31,
         .started_at = 32,
         .ended_at = 33,
@@ -142,7 +143,9 @@ PL_UNUSED static void assert_usage_eq(const struct store_usage *a, const struct 
     ck_assert_int_eq(a->calls, b->calls);
     ck_assert_int_eq(a->input_tokens, b->input_tokens);
     ck_assert_int_eq(a->cached_input_tokens, b->cached_input_tokens);
+    ck_assert_int_eq(a->cache_write_input_tokens, b->cache_write_input_tokens);
     ck_assert_int_eq(a->output_tokens, b->output_tokens);
+    ck_assert_int_eq(a->reasoning_tokens, b->reasoning_tokens);
     ck_assert(a->cost_usd == b->cost_usd);
 }
 
@@ -187,6 +190,7 @@ PL_UNUSED static void assert_step_eq(const struct store_step *a, const struct st
     assert_value_eq(a->writes, b->writes);
     assert_str_eq(a->reason, b->reason);
     assert_str_eq(a->join, b->join);
+    assert_value_eq(a->call, b->call);
     assert_usage_eq(&a->usage, &b->usage);
     ck_assert_int_eq(a->created_at, b->created_at);
     ck_assert_int_eq(a->started_at, b->started_at);
