@@ -27,6 +27,7 @@ enum {
     PL_LIMIT_PROMPT_BYTES = 16 << 20,     /* one rendered text; the step fails with too_large */
 
     /* answers of servers */
+    PL_LIMIT_REDIRECTS = 5,            /* followed by one http step; unexpected_status */
     PL_LIMIT_RESPONSE_BYTES = 8 << 20, /* decompressed body of one answer; response_too_large */
     PL_LIMIT_STREAM_BYTES = 16 << 20,  /* one whole event stream; response_too_large */
     PL_LIMIT_SSE_LINE_BYTES = 1 << 20, /* one line of an event stream; response_too_large */

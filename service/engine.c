@@ -283,6 +283,7 @@ static void engine_init_env(struct engine *engine, const struct engine_options *
                 .providers = options->providers,
                 .policy = options->policy,
                 .mcp = engine->mcp,
+                .secrets = options->secrets,
                 .max_output = options->max_step_output ? options->max_step_output
                                                        : PL_LIMIT_STEP_OUTPUT_BYTES,
             },

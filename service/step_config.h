@@ -99,6 +99,9 @@ struct http_config {
     struct template *body;
     struct http_status_range *expect; /* default 200..299 */
     size_t n_expect;
+    struct pl_str auth_secret; /* name of a secret that goes along; empty: none */
+    struct pl_str auth_header; /* which carries it as it is; empty: `Authorization: Bearer` */
+    const struct doc_node *auth_node;
 };
 
 enum reduce_with {

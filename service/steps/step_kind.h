@@ -19,6 +19,7 @@
 struct providers;
 struct net_policy;
 struct mcp_servers;
+struct secrets;
 struct step_call;
 
 /* What kinds need of the engine: set once at start, read by all threads. */
@@ -26,6 +27,7 @@ struct step_env {
     struct providers *providers;
     const struct net_policy *policy; /* of http and mcp steps */
     struct mcp_servers *mcp;         /* what is known of MCP servers; may be NULL */
+    const struct secrets *secrets;   /* which they may name; NULL: none */
     size_t max_output;               /* bytes of one step's output */
 };
 
