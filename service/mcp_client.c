@@ -35,8 +35,12 @@ static bool may_have_run(const struct mcp_client *client)
 
 static void complete(struct mcp_client *client)
 {
+    struct pl_err *err = &client->result->err;
+
     loop_timer_clear(client->loop, &client->linger);
     client->result->no_retry = may_have_run(client);
+    if (err->code != PL_OK) /* a message may name a host that somebody chose */
+        err->message[secrets_hide(client->secrets, err->message, strlen(err->message))] = '\0';
     client->complete(client->arg);
 }
 
@@ -88,6 +92,8 @@ static void add_headers(struct mcp_client *client, const char *method)
     client->http.n_headers = 0;
     add_header(client, "content-type", PL_STR("application/json"));
     add_header(client, "accept", PL_STR("application/json, text/event-stream"));
+    if (client->auth.name.len)
+        client->headers[client->http.n_headers++] = client->auth;
     if (stateless) {
         add_header(client, "mcp-protocol-version", PL_STR(MCP_VERSION));
         add_header(client, "mcp-method", pl_str(method));
@@ -213,7 +219,7 @@ static void on_head(void *arg, struct http_call *call, int status)
 
     (void)status;
     mcp_reply_init(&client->reply, client->id, http_call_header(call, "content-type"),
-                   PL_LIMIT_RESPONSE_BYTES);
+                   client->secrets, PL_LIMIT_RESPONSE_BYTES);
     client->reading = true;
 }
 
@@ -504,8 +510,9 @@ void mcp_client_abort(struct mcp_client *client)
         return;
     client->aborted = true;
     if (client->phase == PHASE_ASK && client->era == MCP_ERA_SESSION && !client->reply.found)
-        mcp_farewell_cancel(client->loop, client->policy, client->url, &client->session,
-                            client->id);
+        mcp_farewell_cancel(
+            &(struct mcp_farewell){client->loop, client->policy, client->url, client->auth},
+            &client->session, client->id);
     http_call_abort(client->http_call);
 }
 

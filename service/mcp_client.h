@@ -15,7 +15,7 @@
 #include "service/mcp_servers.h"
 #include "service/step_result.h"
 
-enum { MCP_PARAMS_MAX = 32, MCP_HEADERS_MAX = MCP_PARAMS_MAX + 8 };
+enum { MCP_PARAMS_MAX = 32, MCP_HEADERS_MAX = MCP_PARAMS_MAX + 9 };
 
 /* In the caller's memory, zeroed; what stands first is the caller's to fill and stays as it is
  * until `complete`. */
@@ -24,6 +24,8 @@ struct mcp_client {
     struct pl_arena *arena;          /* what is sent lives there */
     const struct net_policy *policy; /* NULL: public addresses only */
     struct mcp_servers *servers;     /* may be NULL */
+    const struct secrets *secrets;   /* taken out of what the server says; may be NULL */
+    struct http_header auth;         /* goes with every request; name empty: none */
     struct pl_str url;               /* NUL behind */
     struct pl_str owner;             /* whose session it is */
     struct pl_str tool;              /* a JSON string; empty: the tools are listed */
@@ -64,13 +66,20 @@ void mcp_client_abort(struct mcp_client *client);
 /* Frees what is not in the arena; also of one that was never started. */
 void mcp_client_finish(struct mcp_client *client);
 
-/* ---- mcp_farewell.c; `policy` as above ---- */
+/* ---- mcp_farewell.c ---- */
 
-/* Tells a server of sessions that request `id` is not wanted any more. Nobody waits for it. */
-void mcp_farewell_cancel(struct loop *loop, const struct net_policy *policy, struct pl_str url,
-                         const struct mcp_session *session, int64_t id);
-/* Ends the sessions of an owner. The same. */
-void mcp_farewell_sessions(struct mcp_servers *servers, struct loop *loop,
-                           const struct net_policy *policy, struct pl_str owner);
+/* A server of sessions, as mcp_client has it; what is needed is copied. */
+struct mcp_farewell {
+    struct loop *loop;
+    const struct net_policy *policy;
+    struct pl_str url;
+    struct http_header auth;
+};
+
+/* Tells it that request `id` is not wanted any more. Nobody waits for the answer. */
+void mcp_farewell_cancel(const struct mcp_farewell *to, const struct mcp_session *session,
+                         int64_t id);
+/* Ends a session. The same. */
+void mcp_farewell_session(const struct mcp_farewell *to, const struct mcp_session *session);
 
 #endif

@@ -6,14 +6,12 @@
 
 #include "base/json.h"
 
-#include <stdlib.h>
-
 enum { FAREWELL_MS = 1000, ANSWER_MAX = 64 << 10 };
 
 struct farewell {
     struct pl_arena *arena; /* it lies in it */
     struct http_request http;
-    struct http_header headers[4];
+    struct http_header headers[6];
 };
 
 static enum pl_code on_data(void *arg, struct http_call *call, struct pl_str piece,
@@ -36,7 +34,13 @@ static void on_done(void *arg, struct http_call *call, const struct http_outcome
     pl_arena_destroy(&arena);
 }
 
-static struct farewell *create(const struct net_policy *policy)
+static void add_header(struct farewell *farewell, struct pl_str name, struct pl_str value)
+{
+    farewell->headers[farewell->http.n_headers++] = (struct http_header){
+        pl_arena_str(farewell->arena, name), pl_arena_str(farewell->arena, value)};
+}
+
+static struct farewell *create(const struct mcp_farewell *to, const struct mcp_session *session)
 {
     struct pl_arena *arena = pl_arena_create(0);
     struct farewell *farewell = arena ? pl_arena_alloc(arena, sizeof(*farewell)) : NULL;
@@ -47,42 +51,35 @@ static struct farewell *create(const struct net_policy *policy)
     }
     farewell->arena = arena;
     farewell->http = (struct http_request){
-        .policy = policy ? policy : net_policy_create(arena),
+        .policy = to->policy ? to->policy : net_policy_create(arena),
+        .url = pl_arena_str(arena, to->url),
         .headers = farewell->headers,
         .total_timeout = FAREWELL_MS,
         .max_body = ANSWER_MAX,
     };
+    add_header(farewell, PL_STR("mcp-protocol-version"), session->version);
+    if (session->id.len)
+        add_header(farewell, PL_STR("mcp-session-id"), session->id);
+    if (to->auth.name.len)
+        add_header(farewell, to->auth.name, to->auth.value);
     return farewell;
 }
 
-static void add_header(struct farewell *farewell, const char *name, struct pl_str value)
-{
-    farewell->headers[farewell->http.n_headers++] =
-        (struct http_header){pl_str(name), pl_arena_str(farewell->arena, value)};
-}
-
-/* Sends it, or frees it. */
-static void let_go(struct farewell *farewell, struct loop *loop, const char *method,
-                   struct pl_str url, const struct mcp_session *session)
+/* Sends it, or frees it. Without memory for a policy nothing is sent: none at all would allow
+ * anything. */
+static void let_go(struct farewell *farewell, struct loop *loop)
 {
     static const struct http_call_handler handler = {.data = on_data, .done = on_done};
     struct pl_arena *arena = farewell->arena;
 
-    /* without a policy anything would be allowed: when there is no memory for one, nothing is sent
-     */
-    farewell->http.method = pl_str(method);
-    farewell->http.url = pl_arena_str(arena, url);
-    add_header(farewell, "mcp-protocol-version", session->version);
-    if (session->id.len)
-        add_header(farewell, "mcp-session-id", session->id);
     if (pl_arena_failed(arena) || !http_call_start(loop, &farewell->http, &handler, farewell))
         pl_arena_destroy(&arena);
 }
 
-void mcp_farewell_cancel(struct loop *loop, const struct net_policy *policy, struct pl_str url,
-                         const struct mcp_session *session, int64_t id)
+void mcp_farewell_cancel(const struct mcp_farewell *to, const struct mcp_session *session,
+                         int64_t id)
 {
-    struct farewell *farewell = create(policy);
+    struct farewell *farewell = create(to, session);
     struct pl_buf params, body;
 
     if (!farewell)
@@ -93,31 +90,22 @@ void mcp_farewell_cancel(struct loop *loop, const struct net_policy *policy, str
     json_add_int(&params, "requestId", id);
     json_object_end(&params);
     mcp_write_request(&body, "notifications/cancelled", 0, pl_buf_view(&params), NULL);
+    farewell->http.method = PL_STR("POST");
     farewell->http.has_body = true;
     farewell->http.body = pl_arena_str(farewell->arena, pl_buf_view(&body));
     pl_buf_finish(&params);
     pl_buf_finish(&body);
-    add_header(farewell, "content-type", PL_STR("application/json"));
-    add_header(farewell, "accept", PL_STR("application/json, text/event-stream"));
-    let_go(farewell, loop, "POST", url, session);
+    add_header(farewell, PL_STR("content-type"), PL_STR("application/json"));
+    add_header(farewell, PL_STR("accept"), PL_STR("application/json, text/event-stream"));
+    let_go(farewell, to->loop);
 }
 
-void mcp_farewell_sessions(struct mcp_servers *servers, struct loop *loop,
-                           const struct net_policy *policy, struct pl_str owner)
+void mcp_farewell_session(const struct mcp_farewell *to, const struct mcp_session *session)
 {
-    struct farewell *farewell = create(policy);
-    struct mcp_session session;
-    struct pl_arena *arena;
-    struct pl_str url;
+    struct farewell *farewell = create(to, session);
 
-    while (farewell && mcp_servers_take_session(servers, owner, farewell->arena, &session, &url)) {
-        if (session.id.len) {
-            let_go(farewell, loop, "DELETE", url, &session);
-            farewell = create(policy);
-        }
-    }
     if (!farewell)
         return;
-    arena = farewell->arena;
-    pl_arena_destroy(&arena);
+    farewell->http.method = PL_STR("DELETE");
+    let_go(farewell, to->loop);
 }

@@ -9,6 +9,7 @@
 #include "base/err.h"
 #include "base/value.h"
 #include "service/llm/sse_parse.h"
+#include "service/secrets.h"
 
 #define MCP_VERSION         "2026-07-28" /* the newest: no handshake, no sessions */
 #define MCP_SESSION_VERSION "2025-11-25" /* the newest of those with a handshake */
@@ -46,8 +47,9 @@ size_t mcp_params(struct pl_str parameters, struct pl_str arguments, struct pl_a
 /* Reads the body of one answer. Caller memory; fields are private but for those of the outcome. */
 struct mcp_reply {
     int64_t id;
-    bool stream;        /* an event stream, else one JSON text */
-    struct pl_buf text; /* of the answer: a JSON-RPC response */
+    const struct secrets *secrets; /* taken out of what the server says; NULL: none */
+    bool stream;                   /* an event stream, else one JSON text */
+    struct pl_buf text;            /* of the answer: a JSON-RPC response */
     struct sse_parser sse;
 
     bool found;            /* a response to the request is there; in it: */
@@ -58,7 +60,8 @@ struct mcp_reply {
 };
 
 /* Of the request `id`, of at most `max` bytes. Always mcp_reply_finish. */
-void mcp_reply_init(struct mcp_reply *reply, int64_t id, struct pl_str content_type, size_t max);
+void mcp_reply_init(struct mcp_reply *reply, int64_t id, struct pl_str content_type,
+                    const struct secrets *secrets, size_t max);
 void mcp_reply_finish(struct mcp_reply *reply);
 /* Takes a piece. What is no response to the request (progress, log lines, the server's own
  * requests) is passed over. Errors: BAD_RESPONSE (no JSON, no JSON-RPC), RESPONSE_TOO_LARGE,

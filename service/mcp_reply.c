@@ -6,9 +6,10 @@
 
 #include <strings.h>
 
-void mcp_reply_init(struct mcp_reply *reply, int64_t id, struct pl_str content_type, size_t max)
+void mcp_reply_init(struct mcp_reply *reply, int64_t id, struct pl_str content_type,
+                    const struct secrets *secrets, size_t max)
 {
-    *reply = (struct mcp_reply){.id = id};
+    *reply = (struct mcp_reply){.id = id, .secrets = secrets};
     reply->stream =
         content_type.len >= 17 && strncasecmp(content_type.ptr, "text/event-stream", 17) == 0;
     pl_buf_init(&reply->text, max);
@@ -30,6 +31,17 @@ static enum pl_code text_problem(const struct mcp_reply *reply, struct pl_err *e
         return pl_err_set(err, PL_ERR_RESPONSE_TOO_LARGE,
                           "the MCP server's answer is larger than %zu bytes", reply->text.max);
     return pl_err_set(err, PL_ERR_NO_MEMORY, "out of memory while an answer was read");
+}
+
+/* A server may repeat what it was sent, this one or another. */
+static void hide_secrets(struct mcp_reply *reply)
+{
+    struct pl_buf *text = &reply->text;
+
+    if (!reply->secrets || !text->len)
+        return;
+    text->len = secrets_hide(reply->secrets, text->data, text->len);
+    text->data[text->len] = '\0';
 }
 
 /* Is it the response to the request? An error may come without an id, when the server could not
@@ -94,6 +106,7 @@ static enum pl_code on_event(void *arg, const struct sse_event *event, struct pl
     pl_buf_str(&reply->text, event->data);
     if (pl_buf_failed(&reply->text))
         return text_problem(reply, err);
+    hide_secrets(reply);
     return take_response(reply, pl_buf_view(&reply->text), err);
 }
 
@@ -110,9 +123,11 @@ enum pl_code mcp_reply_feed(struct mcp_reply *reply, struct pl_str piece, struct
 /* One message, or a list of them as the revision of March 2025 allowed. */
 static enum pl_code take_body(struct mcp_reply *reply, struct pl_err *err)
 {
-    struct pl_str body = pl_buf_view(&reply->text);
     struct json_iter it;
+    struct pl_str body;
 
+    hide_secrets(reply);
+    body = pl_buf_view(&reply->text);
     if (json_check(body, PL_LIMIT_JSON_DEPTH, NULL, err) != PL_OK)
         return err->code == PL_ERR_NO_MEMORY
                    ? err->code

@@ -219,25 +219,19 @@ void mcp_servers_drop_session(struct mcp_servers *servers, struct pl_str owner, 
     pl_mutex_unlock(&servers->lock);
 }
 
-bool mcp_servers_take_session(struct mcp_servers *servers, struct pl_str owner,
-                              struct pl_arena *arena, struct mcp_session *ret_session,
-                              struct pl_str *ret_url)
+bool mcp_servers_take_session(struct mcp_servers *servers, struct pl_str owner, struct pl_str url,
+                              struct pl_arena *arena, struct mcp_session *ret_session)
 {
-    const uint64_t hash = pl_hash(owner);
     struct entry *entry;
     bool found;
 
     if (!servers)
         return false;
     pl_mutex_lock(&servers->lock);
-    entry = servers->sessions.buckets[hash % BUCKETS];
-    while (entry && !(entry->hash == hash && pl_str_eq(entry->owner, owner)))
-        entry = entry->next;
+    entry = find_entry(&servers->sessions, pl_hash(owner), owner, url);
     found = entry && copy_session(entry, arena, ret_session);
-    if (found) {
-        *ret_url = pl_arena_str(arena, entry->url);
+    if (entry)
         remove_entry(&servers->sessions, entry);
-    }
     pl_mutex_unlock(&servers->lock);
-    return found && !pl_arena_failed(arena);
+    return found;
 }

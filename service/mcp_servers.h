@@ -39,9 +39,8 @@ void mcp_servers_set_session(struct mcp_servers *servers, struct pl_str owner, s
 /* The server does not know it any more. Another one that was made meanwhile stays. */
 void mcp_servers_drop_session(struct mcp_servers *servers, struct pl_str owner, struct pl_str url,
                               struct pl_str id);
-/* Takes out one session of the owner: its id, version and URL; false: it has none left. */
-bool mcp_servers_take_session(struct mcp_servers *servers, struct pl_str owner,
-                              struct pl_arena *arena, struct mcp_session *ret_session,
-                              struct pl_str *ret_url);
+/* Takes it out: it is over. */
+bool mcp_servers_take_session(struct mcp_servers *servers, struct pl_str owner, struct pl_str url,
+                              struct pl_arena *arena, struct mcp_session *ret_session);
 
 #endif

@@ -8,10 +8,10 @@
 
 #include "base/log.h"
 #include "service/bus.h"
-#include "service/mcp_client.h"
 #include "service/pool.h"
 #include "service/run_eval.h"
 #include "service/run_state.h"
+#include "service/steps/mcp_step.h"
 
 #include <stdlib.h>
 
@@ -172,16 +172,9 @@ static void exec_effect(struct run_exec *exec, const struct run_effect *effect)
 /* An agent that is over leaves no session with an MCP server behind. */
 static void end_sessions(struct run_exec *exec, const struct run_node *node)
 {
-    const struct step_env *env = &exec->env->steps;
-    const char *owner;
-
-    if (!node || node->def->kind != STEP_AGENT || !node->def->config.agent->n_mcp ||
-        !node_state_is_final(node->state))
-        return;
-    owner = pl_arena_printf(exec->scratch, "%.*s:%.*s", PL_STR_ARG(exec->row.id),
-                            PL_STR_ARG(node->path));
-    if (owner)
-        mcp_farewell_sessions(env->mcp, exec->home, env->policy, pl_str(owner));
+    if (node && node->def->kind == STEP_AGENT && node->def->config.agent->n_mcp &&
+        node_state_is_final(node->state))
+        mcp_step_end_sessions(&exec->env->steps, exec->home, exec->row.id, node);
 }
 
 /* One event through the core. Notes are rendered before effects are carried out: they show the

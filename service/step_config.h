@@ -179,6 +179,8 @@ struct agent_mcp {
     struct pl_str url_text; /* as written, for people */
     struct pl_str *tools;   /* the names of those that are offered; n_tools 0: all */
     size_t n_tools;
+    struct pl_str auth_secret, auth_header; /* as under http */
+    const struct doc_node *auth_node;
     bool required; /* the agent fails when its tools cannot be listed; else the model is told */
 };
 

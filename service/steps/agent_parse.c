@@ -125,6 +125,17 @@ static void mcp_tools(struct wf_ctx *ctx, const struct doc_node *node, void *tar
             server->tools[server->n_tools++] = node->items[i]->text;
 }
 
+static void mcp_auth(struct wf_ctx *ctx, const struct doc_node *node, void *target)
+{
+    struct agent_mcp *server = target;
+    struct http_config http = {0};
+
+    wf_parse_auth(ctx, node, &http);
+    server->auth_secret = http.auth_secret;
+    server->auth_header = http.auth_header;
+    server->auth_node = http.auth_node;
+}
+
 static void mcp_required(struct wf_ctx *ctx, const struct doc_node *node, void *target)
 {
     (void)ctx;
@@ -136,7 +147,10 @@ static const struct wf_field mcp_fields[] = {
      .types = WF_STRING,
      .help = "a text such as https://tools.example/mcp",
      .parse = mcp_url},
-    {.key = "auth", .help = "servers are called without a key"},
+    {.key = "auth",
+     .types = WF_STRING | WF_OBJECT,
+     .help = "the name of a secret, or {header, secret}",
+     .parse = mcp_auth},
     {.key = "tools",
      .types = WF_LIST,
      .help = "a list of names of tools such as [search]",
