@@ -461,6 +461,15 @@ static void judge(struct mcp_client *client, const struct http_call *call, int s
     }
 }
 
+/* A server of sessions does not take a closed connection for a word. */
+static void tell_cancelled(const struct mcp_client *client)
+{
+    const struct mcp_farewell to = {client->loop, client->policy, client->url, client->auth};
+
+    if (client->phase == PHASE_ASK && client->era == MCP_ERA_SESSION && !client->reply.found)
+        mcp_farewell_cancel(&to, &client->session, client->id);
+}
+
 static void on_done(void *arg, struct http_call *call, const struct http_outcome *outcome)
 {
     struct mcp_client *client = arg;
@@ -473,10 +482,13 @@ static void on_done(void *arg, struct http_call *call, const struct http_outcome
         result->usage.calls = 1;
     result->upstream_status = outcome->status;
     result->retry_after = http_call_retry_after(call, loop_now(client->loop));
-    if (outcome->err.code == PL_OK || (client->reply.found && !client->aborted))
+    if (outcome->err.code == PL_OK || (client->reply.found && !client->aborted)) {
         judge(client, call, outcome->status);
-    else
-        fail(client, &outcome->err);
+        return;
+    }
+    if (outcome->err.code == PL_ERR_TIMEOUT && outcome->connected)
+        tell_cancelled(client);
+    fail(client, &outcome->err);
 }
 
 /* ---- start and abort ---- */
@@ -509,10 +521,7 @@ void mcp_client_abort(struct mcp_client *client)
     if (!client->http_call || client->aborted)
         return;
     client->aborted = true;
-    if (client->phase == PHASE_ASK && client->era == MCP_ERA_SESSION && !client->reply.found)
-        mcp_farewell_cancel(
-            &(struct mcp_farewell){client->loop, client->policy, client->url, client->auth},
-            &client->session, client->id);
+    tell_cancelled(client);
     http_call_abort(client->http_call);
 }
 

@@ -181,6 +181,7 @@ struct agent_mcp {
     size_t n_tools;
     struct pl_str auth_secret, auth_header; /* as under http */
     const struct doc_node *auth_node;
+    pl_ms timeout; /* of one request, handshake and pages included; 0: the default */
     bool required; /* the agent fails when its tools cannot be listed; else the model is told */
 };
 

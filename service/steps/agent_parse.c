@@ -136,6 +136,11 @@ static void mcp_auth(struct wf_ctx *ctx, const struct doc_node *node, void *targ
     server->auth_node = http.auth_node;
 }
 
+static void mcp_timeout(struct wf_ctx *ctx, const struct doc_node *node, void *target)
+{
+    (void)wf_duration(ctx, node, false, &((struct agent_mcp *)target)->timeout);
+}
+
 static void mcp_required(struct wf_ctx *ctx, const struct doc_node *node, void *target)
 {
     (void)ctx;
@@ -155,6 +160,10 @@ static const struct wf_field mcp_fields[] = {
      .types = WF_LIST,
      .help = "a list of names of tools such as [search]",
      .parse = mcp_tools},
+    {.key = "timeout",
+     .types = WF_DURATION,
+     .help = "a duration such as 30s or 5m, or a number of seconds",
+     .parse = mcp_timeout},
     {.key = "required", .types = WF_BOOL, .help = "true or false", .parse = mcp_required},
 };
 

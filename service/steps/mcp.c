@@ -7,7 +7,7 @@
 #include "service/steps/mcp_step.h"
 #include "service/steps/step_kinds.h"
 
-enum { LISTING_MS = 60000 }; /* an agent waits no longer for the tools of a server */
+enum { REQUEST_MS = 60000 }; /* where the server has no `timeout` */
 
 struct mcp_step {
     struct step_call *call;
@@ -69,19 +69,24 @@ static const struct agent_mcp *server_of(const struct step_call *call)
     return &agent->mcp[index];
 }
 
+/* Its own, unless the agent has less. */
+static pl_ms timeout_of(const struct step_call *call, const struct agent_mcp *server)
+{
+    const pl_ms own = server && server->timeout ? server->timeout : REQUEST_MS;
+
+    return call->def->timeout && call->def->timeout < own ? call->def->timeout : own;
+}
+
 static enum pl_code mcp_prepare(struct step_call *call, const struct expr_scope *scope,
                                 struct pl_err *err)
 {
     struct mcp_step *step = pl_arena_alloc(call->arena, sizeof(*step));
     const struct agent_mcp *server = server_of(call);
     const bool listing = call->def->config.mcp->listing;
-    pl_ms timeout = call->def->timeout;
 
     (void)scope;
     if (!step)
         return pl_err_set(err, PL_ERR_NO_MEMORY, "out of memory");
-    if (listing && (!timeout || timeout > LISTING_MS))
-        timeout = LISTING_MS;
     step->call = call;
     step->client = (struct mcp_client){
         .arena = call->arena,
@@ -92,7 +97,7 @@ static enum pl_code mcp_prepare(struct step_call *call, const struct expr_scope 
         .tool = listing ? (struct pl_str){0} : member(call->mcp_request, "tool"),
         .arguments = member(call->mcp_request, "arguments"),
         .parameters = member(call->mcp_request, "parameters"),
-        .timeout = timeout,
+        .timeout = timeout_of(call, server),
         .max_output = call->env->max_output ? call->env->max_output : PL_LIMIT_STEP_OUTPUT_BYTES,
         .result = &call->result,
         .complete = on_complete,
