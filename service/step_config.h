@@ -82,6 +82,7 @@ struct llm_config {
     unsigned repair;           /* times the model is asked again when it does not; default 1 */
     struct pl_str *fallback;   /* models tried in turn when `model` has failed for good */
     size_t n_fallback;
+    pl_ms cache_ttl; /* how long an answer may be used again; 0: never */
     struct hedge_policy hedge;
 };
 
@@ -107,6 +108,9 @@ struct http_config {
     struct template *body;
     struct http_status_range *expect; /* default 200..299 */
     size_t n_expect;
+    struct pl_str auth_secret; /* name of a secret that goes along; empty: none */
+    struct pl_str auth_header; /* which carries it as it is; empty: `Authorization: Bearer` */
+    const struct doc_node *auth_node;
 };
 
 enum reduce_with {

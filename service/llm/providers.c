@@ -3,6 +3,7 @@
 #include "service/llm/provider.h"
 
 #include "service/doc.h"
+#include "service/llm/gemini.h"
 #include "service/llm/llm_latency.h"
 #include "service/llm/openai.h"
 #include "service/llm/sim.h"
@@ -16,6 +17,7 @@ static const struct {
     const char *key_env, *base_env; /* NULL: does not appear by itself */
 } kinds[] = {
     {&openai_ops, "https://api.openai.com/v1", "OPENAI_API_KEY", "OPENAI_BASE_URL"},
+    {&gemini_ops, "https://generativelanguage.googleapis.com", "GEMINI_API_KEY", "GEMINI_BASE_URL"},
     {&sim_ops, NULL, NULL, NULL},
 };
 
@@ -135,7 +137,7 @@ static enum pl_code find_kind(const struct provider_options *options, size_t *re
     return pl_err_set(
         err, PL_ERR_INVALID_CONFIG,
         "provider '%s' is of kind '%s', which this version does not have%s%s%s; it has "
-        "openai (any compatible server) and sim",
+        "openai (any compatible server), gemini and sim",
         options->name, kind, near ? " (did you mean '" : "", near ? near : "", near ? "'?)" : "");
 }
 

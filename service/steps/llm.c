@@ -6,6 +6,7 @@
 
 #include "base/json.h"
 #include "base/limits.h"
+#include "service/llm/llm_digest.h"
 #include "service/llm/llm_hedge.h"
 #include "service/steps/llm_answer.h"
 #include "service/steps/llm_messages.h"
@@ -309,6 +310,17 @@ static enum pl_code llm_prepare(struct step_call *step, const struct expr_scope 
     return llm_hedge_prepare(&attempt->asking, err);
 }
 
+static bool llm_reusable(const struct step_call *step, unsigned char *ret_digest, pl_ms *ret_ttl)
+{
+    const struct llm_call *call = &((const struct llm_attempt *)step->request)->asking.first.call;
+
+    *ret_ttl = step->def->config.llm->cache_ttl;
+    if (*ret_ttl == 0)
+        return false;
+    llm_digest(call->provider, &call->request, ret_digest);
+    return true;
+}
+
 /* The simulated provider has no lane to wait for: its 429s are the call's own. */
 static bool llm_deferred(struct step_call *step, pl_ms now, pl_ms *ret_until,
                          const char **ret_reason)
@@ -350,6 +362,7 @@ static void llm_cleanup(struct step_call *step)
 const struct step_kind_ops step_llm_ops = {
     .kind = STEP_LLM,
     .prepare = llm_prepare,
+    .reusable = llm_reusable,
     .deferred = llm_deferred,
     .start = llm_start,
     .abort = llm_abort,

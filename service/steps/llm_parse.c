@@ -214,6 +214,33 @@ static void llm_fallback(struct wf_ctx *ctx, const struct doc_node *node, void *
     ctx->p->steps[ctx->step->index].fallback = node;
 }
 
+/* ---- cache ---- */
+
+static void cache_ttl(struct wf_ctx *ctx, const struct doc_node *node, void *target)
+{
+    (void)wf_duration(ctx, node, false, &((struct llm_config *)target)->cache_ttl);
+}
+
+static const struct wf_field cache_fields[] = {
+    {.key = "ttl",
+     .types = WF_STRING | WF_NUMBER,
+     .help = "a duration such as 30s, 5m or 24h, or a number of seconds",
+     .parse = cache_ttl},
+};
+
+static const struct wf_object cache_object = {
+    .what = "cache",
+    .fields = cache_fields,
+    .n_fields = PL_ARRAY_LEN(cache_fields),
+};
+
+static void llm_cache(struct wf_ctx *ctx, const struct doc_node *node, void *target)
+{
+    wf_object(ctx, node, &cache_object, target);
+    if (!doc_get(node, "ttl"))
+        wf_problem_key(ctx, node, "cache needs 'ttl': how long an answer may be used again");
+}
+
 /* ---- hedge ---- */
 
 static void hedge_after(struct wf_ctx *ctx, const struct doc_node *node, void *target)
@@ -307,7 +334,7 @@ static const struct wf_field llm_fields[] = {
      .types = WF_OBJECT,
      .help = "an object such as {after: 2s}",
      .parse = llm_hedge},
-    {.key = "cache"},
+    {.key = "cache", .types = WF_OBJECT, .help = "an object such as {ttl: 1h}", .parse = llm_cache},
 };
 
 static const char *llm_elsewhere(struct pl_str key)
