@@ -3,7 +3,9 @@
 
 const sse = (value) => `data: ${typeof value === 'string' ? value : JSON.stringify(value)}\n\n`;
 
-// What is refused: by status and provider's own words.
+// Each: env of plait for a server at `url`; asksStream of what came in; whole answers and the events of streamed ones; the body of a
+// refusal, of one with a hint of its own kind (headers or words in the body), an error as an event of a stream, and the statuses of
+// what has no fixed one.
 const openai = {
     name: 'openai',
     env: (url) => ({ OPENAI_BASE_URL: `${url}/v1`, OPENAI_API_KEY: 'k-of-a-test' }),
@@ -29,9 +31,47 @@ const openai = {
         }[what],
     }),
     errorEvent: () => sse({ error: { message: 'Overloaded', type: 'overloaded_error', code: 'engine_overloaded' } }),
-    quota: { status: 429 },
-    key: { status: 401 },
-    reset: (ms) => ({ 'x-ratelimit-remaining-requests': '0', 'x-ratelimit-reset-requests': `${ms / 1000}s` }),
+    quotaStatus: 429,
+    keyStatus: 401,
+    hintName: 'reset headers',
+    hint: (ms) => ({ headers: { 'x-ratelimit-remaining-requests': '0', 'x-ratelimit-reset-requests': `${ms / 1000}s` }, body: openai.error(429, 'rate') }),
 };
 
-export const wires = [openai];
+const candidate = (text, more = {}) => ({ candidates: [{ content: { role: 'model', parts: [{ text }] }, index: 0, ...more }] });
+const geminiError = (code, status, message, details) => ({ error: { code, message, status, ...(details ? { details } : {}) } });
+
+const gemini = {
+    name: 'gemini',
+    env: (url) => ({ GEMINI_BASE_URL: url, GEMINI_API_KEY: 'k-of-a-test' }),
+    asksStream: (request) => request.url.includes(':streamGenerateContent'),
+    whole: (text) => ({ ...candidate(text, { finishReason: 'STOP' }), usageMetadata: { promptTokenCount: 3, candidatesTokenCount: 3, totalTokenCount: 6 } }),
+    stream: (text) => {
+        const words = text.split(/(?= )/);
+        return words.map((word, i) => sse(candidate(word, i + 1 < words.length ? {} : { finishReason: 'STOP' })));
+    },
+    error: (status, what) => ({
+        rate: geminiError(429, 'RESOURCE_EXHAUSTED', 'Resource has been exhausted (e.g. check quota).'),
+        quota: geminiError(429, 'RESOURCE_EXHAUSTED', 'You exceeded your current quota', [
+            { '@type': 'type.googleapis.com/google.rpc.QuotaFailure', violations: [{ quotaId: 'GenerateRequestsPerDayPerProjectPerModel-FreeTier' }] },
+        ]),
+        key: geminiError(400, 'INVALID_ARGUMENT', 'API key not valid. Please pass a valid API key.', [
+            { '@type': 'type.googleapis.com/google.rpc.ErrorInfo', reason: 'API_KEY_INVALID', domain: 'googleapis.com' },
+        ]),
+        context: geminiError(400, 'INVALID_ARGUMENT', 'The input token count (1048577) exceeds the maximum number of tokens allowed (1048576).'),
+        overloaded: geminiError(status, 'UNAVAILABLE', 'The model is overloaded. Please try again later.'),
+        server: geminiError(500, 'INTERNAL', 'An internal error has occurred.'),
+    }[what]),
+    errorEvent: () => sse(gemini.error(503, 'overloaded')),
+    quotaStatus: 429,
+    keyStatus: 400,
+    hintName: 'retryDelay in the body',
+    hint: (ms) => ({
+        headers: {},
+        body: geminiError(429, 'RESOURCE_EXHAUSTED', 'You exceeded your current quota', [
+            { '@type': 'type.googleapis.com/google.rpc.QuotaFailure', violations: [{ quotaId: 'GenerateRequestsPerMinutePerProjectPerModel' }] },
+            { '@type': 'type.googleapis.com/google.rpc.RetryInfo', retryDelay: `${ms / 1000}s` },
+        ]),
+    }),
+};
+
+export const wires = [openai, gemini];
