@@ -7,6 +7,7 @@
 
 #include "base/json.h"
 #include "base/limits.h"
+#include "base/map.h"
 #include "service/llm/llm_call.h"
 #include "service/llm/llm_errors.h"
 #include "service/llm/sim_options.h"
@@ -33,16 +34,14 @@ struct sim {
 
 static uint64_t mix(uint64_t hash, struct pl_str text)
 {
-    for (size_t i = 0; i < text.len; i++)
-        hash = (hash ^ (unsigned char)text.ptr[i]) * 1099511628211u;
-    return (hash ^ 0xFF) * 1099511628211u;
+    return pl_hash_stable(pl_hash_stable(hash, text), PL_STR("\xff"));
 }
 
 /* A number in [0, 1) that is the same for the same call. `what` keeps the draws of one call apart.
  */
 static double draw(const struct llm_request *request, const char *what)
 {
-    uint64_t hash = 14695981039346656037u;
+    uint64_t hash = PL_HASH_STABLE_BEGIN;
 
     hash = mix(hash, pl_str(what));
     hash = mix(hash, request->model);
