@@ -11,7 +11,9 @@ enum {
     PL_LIMIT_DOCUMENT_NODES = 1 << 20, /* values in one document, aliases expanded; too_large */
     PL_LIMIT_PROBLEMS = 200,           /* problems one check reports; the rest is counted */
     PL_LIMIT_STEPS = 100000,           /* steps written in one workflow; invalid_workflow */
-    PL_LIMIT_BRANCHES = 1000000,       /* items of one map; too_large */
+    PL_LIMIT_BRANCHES = 1000000,       /* items of all maps of one run; too_large */
+    PL_LIMIT_LIVE_STEPS = 50000,       /* steps of a run in memory, past which no map begins a
+                                          second item at once: items of maps in maps multiply */
     PL_LIMIT_STEP_DEPTH = 16,          /* steps inside steps; invalid_workflow */
     PL_LIMIT_NAME = 64,                /* bytes of an id or name */
     PL_LIMIT_CHILDREN = 1000,       /* workflows one calls by name, and these; invalid_workflow */

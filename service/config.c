@@ -23,6 +23,7 @@ const struct config_key config_keys[] = {
     {"limits.step_output_bytes", "bytes", "4194304", "the largest output of one step"},
     {"limits.body_bytes", "bytes", "8388608", "the largest body of a request"},
     {"limits.runs", "number", "10000", "runs going on at once; the rest is refused"},
+    {"limits.branches_per_run", "number", "1000000", "items that all maps of one run may have"},
 };
 const size_t config_keys_count = PL_ARRAY_LEN(config_keys);
 
@@ -279,7 +280,8 @@ static void read_limit(struct reader *reader, const struct doc_node *limits, con
 
 static void read_limits(struct reader *reader, const struct doc_node *node)
 {
-    static const char *const known[] = {"step_output_bytes", "body_bytes", "runs", NULL};
+    static const char *const known[] = {"step_output_bytes", "body_bytes", "runs",
+                                        "branches_per_run", NULL};
     static const char *const later[] = {"run_output_bytes", "branches_per_run", "run_timeout",
                                         NULL};
     struct config *config = reader->config;
@@ -290,6 +292,7 @@ static void read_limits(struct reader *reader, const struct doc_node *node)
                &config->step_output_bytes);
     read_limit(reader, node, "body_bytes", "bytes", 1024, 1u << 30, &config->body_bytes);
     read_limit(reader, node, "runs", "runs", 1, 1000000, &config->runs);
+    read_limit(reader, node, "branches_per_run", "items", 1, 100000000, &config->branches);
 }
 
 static const struct {

@@ -20,6 +20,7 @@ struct config {
     struct net_policy *policy;   /* of http steps; in the arena */
     size_t step_output_bytes;    /* limits.step_output_bytes */
     size_t body_bytes, runs;     /* limits.body_bytes, limits.runs; 0: the default */
+    size_t branches;             /* limits.branches_per_run; 0: the default */
 };
 
 /* Reads `path` (NULL: no file) and the environment. On failure every problem of the file is in

@@ -302,6 +302,7 @@ enum pl_code engine_create(const struct engine_options *options, struct engine *
     if (!engine)
         return pl_err_set(err, PL_ERR_NO_MEMORY, "out of memory");
     engine->max_runs = options->max_runs ? options->max_runs : ENGINE_MAX_RUNS;
+    engine->max_branches = options->max_branches;
     code = engine_init_tables(engine, err);
     if (code == PL_OK) /* before the store has a thread */
         code = pool_create(options->loops, clock, &engine->pool, err);

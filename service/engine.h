@@ -41,6 +41,7 @@ struct engine_options {
     const struct net_policy *policy; /* of http steps; borrowed */
     size_t max_step_output;          /* bytes; 0: PL_LIMIT_STEP_OUTPUT_BYTES */
     unsigned max_runs;               /* runs going on at once, the rest is refused; 0: 10,000 */
+    size_t max_branches;             /* items of all maps of a run; 0: PL_LIMIT_BRANCHES */
     bool adopt;                      /* go on with every unfinished run of the store */
     const struct pl_clock *clock;    /* NULL: the real one */
     bool until_exit; /* engine_destroy is the last that the process does: pool_until_exit */

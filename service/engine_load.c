@@ -19,6 +19,8 @@ static enum pl_code load_core(struct engine *engine, struct pl_arena *arena,
     if (code == PL_OK)
         code = run_core_load(workflow, engine_seed(run->id), run, rows.items, rows.count, ret_core,
                              err);
+    if (code == PL_OK)
+        run_core_set_limits(*ret_core, engine->max_branches, 0);
     engine_rows_finish(&rows);
     return code;
 }

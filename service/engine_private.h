@@ -22,6 +22,7 @@ struct engine {
     struct engine_keys *keys;       /* set once */
     struct engine_turns *turns;     /* set once */
     unsigned max_runs;              /* set once */
+    size_t max_branches;            /* the same; 0: the default */
     /* held while a run is read from its rows and launched, so that two who resume it do not both,
      * the one from rows that the other has gone past; the first of the lock order */
     struct pl_mutex loading;

@@ -60,6 +60,8 @@ static enum pl_code start_launch(struct engine *engine, const struct engine_run_
     options.core = run_core_create(request->workflow, engine_seed(row->id), row->created_at);
     if (options.core && request->timeout > 0)
         run_core_set_timeout(options.core, request->timeout);
+    if (options.core)
+        run_core_set_limits(options.core, engine->max_branches, 0);
     exec = options.core ? run_exec_create(&options) : NULL;
     if (!exec) {
         run_core_destroy(&options.core);

@@ -3,6 +3,7 @@
  * run_core.h. */
 #include "service/run_core.h"
 
+#include "base/limits.h"
 #include "service/run_core_private.h"
 #include "service/run_slots.h"
 
@@ -26,6 +27,7 @@ struct run_core *run_core_new(struct workflow *workflow, uint64_t seed)
     }
     core->seed = seed;
     core->timeout = workflow->timeout;
+    run_core_set_limits(core, 0, 0);
     core->ended_last = &core->ended_first;
     core->dirty = true;
     pl_list_init(&core->dirty_nodes);
@@ -44,6 +46,12 @@ struct run_core *run_core_create(struct workflow *workflow, uint64_t seed, pl_ms
 void run_core_set_timeout(struct run_core *core, pl_ms timeout)
 {
     core->timeout = timeout;
+}
+
+void run_core_set_limits(struct run_core *core, size_t branches, size_t live)
+{
+    core->max_branches = branches ? branches : PL_LIMIT_BRANCHES;
+    core->max_live = live ? live : PL_LIMIT_LIVE_STEPS;
 }
 
 void run_core_destroy(struct run_core **core_ptr)

@@ -34,15 +34,18 @@ struct run_core {
     int64_t seq; /* of the last note */
 
     struct run_frame *root;
-    size_t n_live;              /* nodes of all frames: the timers have room for them */
-    size_t n_frames;            /* frames made so far and not freed */
-    struct pl_list over_frames; /* of run_frame.over_link: to be freed */
-    size_t reap_rest;           /* events until they are looked through again */
-    struct run_progress gone;   /* how the steps of freed frames ended */
-    unsigned open;              /* nodes that are entered and not final: the run goes on for them */
-    unsigned in_flight;         /* CALLING, STOPPING */
-    unsigned asking, busy;      /* ASKING; those that go on by themselves: see run_waiting.c */
-    bool waiting;               /* for people and nothing else */
+    size_t n_live;                 /* nodes of all frames: the timers have room for them */
+    size_t n_branches;             /* items of the maps that began */
+    size_t max_branches, max_live; /* see run_core_set_limits */
+    bool crowded;                  /* a map has had to wait for memory */
+    size_t n_frames;               /* frames made so far and not freed */
+    struct pl_list over_frames;    /* of run_frame.over_link: to be freed */
+    size_t reap_rest;              /* events until they are looked through again */
+    struct run_progress gone;      /* how the steps of freed frames ended */
+    unsigned open;         /* nodes that are entered and not final: the run goes on for them */
+    unsigned in_flight;    /* CALLING, STOPPING */
+    unsigned asking, busy; /* ASKING; those that go on by themselves: see run_waiting.c */
+    bool waiting;          /* for people and nothing else */
     pl_ms waiting_since, waited; /* 0: it is not; in all, before that */
     unsigned dropped;
 

@@ -95,14 +95,25 @@ static bool make_inner(struct run_node *node)
            run_collapse_init(node);
 }
 
+/* Each map may have one item running whatever the others have: so all of them get on. */
+static bool has_room(struct run_core *core, const struct run_node *node)
+{
+    const struct run_map *map = map_of(node);
+
+    if (map->running == 0)
+        return true;
+    core->crowded |= core->n_live >= core->max_live;
+    return map->running < config_of(node)->concurrency && core->n_live < core->max_live;
+}
+
 /* Begins items until as many run as may. */
 static void fill(struct run_core *core, struct run_node *node)
 {
     struct run_map *map = map_of(node);
     struct run_slots *slots = &map->slots;
 
-    while (node->state == NODE_JOINING && map->running < config_of(node)->concurrency &&
-           slots->begun < slots->n && !core->out_of_memory) {
+    while (node->state == NODE_JOINING && has_room(core, node) && slots->begun < slots->n &&
+           !core->out_of_memory) {
         size_t index = slots->begun++;
         struct pl_value *value = branch_value(node, index);
 
@@ -129,6 +140,16 @@ static void start(struct run_core *core, struct run_node *node)
         fill(core, node);
 }
 
+static void fail_too_many(struct run_core *core, struct run_node *node, size_t count)
+{
+    struct pl_err err;
+
+    pl_err_set(&err, PL_ERR_TOO_LARGE,
+               "`over` gives %zu items; the run's maps have %zu so far and may have %zu", count,
+               core->n_branches, core->max_branches);
+    run_node_fail_with(core, node, err.code, err.message);
+}
+
 static bool evaluated(struct run_core *core, struct run_node *node, struct run_event *event)
 {
     struct pl_str list = pl_value_text(event->value);
@@ -140,9 +161,10 @@ static bool evaluated(struct run_core *core, struct run_node *node, struct run_e
     } else if (json_type(list) != JSON_ARRAY) {
         run_node_fail_with(core, node, PL_ERR_EXPRESSION_ERROR,
                            "`over` gives something else than a list");
-    } else if (json_count(list) > PL_LIMIT_BRANCHES) {
-        run_node_fail_with(core, node, PL_ERR_TOO_LARGE, "`over` gives over 1,000,000 items");
+    } else if (core->n_branches + json_count(list) > core->max_branches) {
+        fail_too_many(core, node, json_count(list));
     } else {
+        core->n_branches += json_count(list);
         pl_value_unref(&node->memo);
         node->memo = event->value;
         event->value = NULL;
@@ -274,13 +296,15 @@ const char *run_map_refuses(const struct run_node *node, size_t index, struct pl
 
 static enum pl_code load(struct run_core *core, struct run_node *node, struct pl_err *err)
 {
-    (void)core;
     if (!node->join)
         return PL_OK;
     if (!node->memo || json_type(pl_value_text(node->memo)) != JSON_ARRAY)
         return pl_err_set(err, PL_ERR_STORE_CORRUPT, "the row of step %.*s has lost its items",
                           PL_STR_ARG(node->path));
-    return make_inner(node) ? PL_OK : pl_err_set(err, PL_ERR_NO_MEMORY, "out of memory");
+    if (!make_inner(node))
+        return pl_err_set(err, PL_ERR_NO_MEMORY, "out of memory");
+    core->n_branches += map_of(node)->n_items;
+    return PL_OK;
 }
 
 static bool fits(struct run_core *core, const struct run_node *node, const struct step_body *body,
@@ -327,7 +351,6 @@ static const char *check(const struct run_core *core, const struct run_node *nod
     const struct run_map *map = map_of(node);
     size_t running = 0;
 
-    (void)core;
     if (!map)
         return NULL;
     for (size_t i = 0; i < map->slots.begun; i++)
@@ -336,8 +359,9 @@ static const char *check(const struct run_core *core, const struct run_node *nod
         return "it counts the items under way wrongly";
     if (running > config_of(node)->concurrency)
         return "more items are under way than may be";
-    if (node->state == NODE_JOINING && running < config_of(node)->concurrency &&
-        map->slots.begun < map->slots.n)
+    /* one that waited for memory goes on when an item of its own ends */
+    if (node->state == NODE_JOINING && map->slots.begun < map->slots.n &&
+        running < (core->crowded ? 1 : config_of(node)->concurrency))
         return "an item could begin and does not";
     return run_slots_check(node);
 }

@@ -177,6 +177,7 @@ static int open_engine(struct session *session)
         .providers = session->config->providers,
         .policy = session->config->policy,
         .max_step_output = session->config->step_output_bytes,
+        .max_branches = session->config->branches,
         .adopt = db || cli_get(session->args, "thread"),
         .until_exit = true,
     };

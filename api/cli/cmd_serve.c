@@ -104,6 +104,7 @@ static int open_engine(struct service *service)
         .providers = service->config->providers,
         .policy = service->config->policy,
         .max_step_output = service->config->step_output_bytes,
+        .max_branches = service->config->branches,
         .max_runs = (unsigned)service->config->runs,
         .adopt = true,
     };

@@ -268,6 +268,53 @@ START_TEST(turns_that_are_over_are_let_go_of)
 }
 END_TEST
 
+/* 100 x 100 x 1 calls, of which no more steps are in memory than may be and one a map. */
+START_TEST(maps_in_maps_begin_no_more_than_fits)
+{
+    enum { EACH = 100, LIVE = 500 };
+
+    begin("{steps: {m: {map: {over: '${ .input }', do: {map: {over: '${ .input }', do: {llm: "
+          "{model: sim/echo, prompt: hi}}}}}}}}");
+    run_core_set_limits(core, 0, LIVE);
+    feed((struct run_event){.type = RUN_EV_START}, false);
+    start_map("m", EACH, false);
+    for (int i = 0; i < EACH; i++) {
+        char path[16];
+
+        snprintf(path, sizeof(path), "m.%d", i);
+        start_map(path, EACH, false);
+    }
+    ck_assert_uint_ge(n_calls, LIVE - EACH - 2);
+    while (n_answered < n_calls) {
+        ck_assert_uint_le(n_calls - n_answered, LIVE + EACH);
+        answer_oldest(false);
+        ck_assert_msg(n_answered % 100 || !run_core_check(core), "%s", run_core_check(core));
+    }
+    ck_assert_uint_eq(n_calls, EACH * EACH);
+    ck_assert_int_eq(run_core_state(core), RUN_OUTPUT);
+    end();
+}
+END_TEST
+
+START_TEST(a_map_that_would_pass_the_branches_of_the_run_fails)
+{
+    const struct run_node *last;
+
+    begin("{join: settled, steps: {a: {map: {over: '${ .input }', do: {llm: {model: sim/echo, "
+          "prompt: hi}}}}, b: {map: {over: '${ .input }', do: {llm: {model: sim/echo, prompt: "
+          "hi}}}}}}");
+    run_core_set_limits(core, 150, 0);
+    feed((struct run_event){.type = RUN_EV_START}, false);
+    start_map("a", 100, false);
+    start_map("b", 51, false);
+    last = run_core_find(core, PL_STR("b"));
+    ck_assert_int_eq(last->state, NODE_FAILED);
+    ck_assert_ptr_nonnull(strstr(test_str(pl_value_text(last->error)), "\"too_large\""));
+    ck_assert_uint_eq(n_calls, 100);
+    end();
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("run_wide");
@@ -281,6 +328,8 @@ int main(void)
     tcase_add_test(tests, a_quorum_of_a_wide_map_stops_a_thousand_calls_at_once);
     tcase_add_test(tests, a_thousand_different_votes_are_counted_after_each_other);
     tcase_add_test(tests, turns_that_are_over_are_let_go_of);
+    tcase_add_test(tests, maps_in_maps_begin_no_more_than_fits);
+    tcase_add_test(tests, a_map_that_would_pass_the_branches_of_the_run_fails);
     suite_add_tcase(suite, tests);
     runner = srunner_create(suite);
     srunner_run_all(runner, CK_NORMAL);
