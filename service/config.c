@@ -18,6 +18,10 @@ const struct config_key config_keys[] = {
     {"providers.*.api_key", "text", "none",
      "its key; write \"${NAME}\" to take it from the environment"},
     {"providers.*.api_key_file", "path", "none", "a file that holds the key"},
+    {"providers.*.dialect", "openai | azure | compatible", "by the host of base_url",
+     "which of the servers that speak like OpenAI it is"},
+    {"providers.*.api_version", "text", "none",
+     "of Azure, where base_url does not end in /openai/v1"},
     {"network.allow_private", "list of CIDR or host:port", "[]",
      "private addresses that http steps may reach all the same"},
     {"limits.step_output_bytes", "bytes", "4194304", "the largest output of one step"},
@@ -192,7 +196,8 @@ static const char *read_key_file(struct reader *reader, const struct doc_node *n
 
 static void read_provider(struct reader *reader, const struct doc_node *node)
 {
-    static const char *const known[] = {"kind", "base_url", "api_key", "api_key_file", NULL};
+    static const char *const known[] = {"kind",    "base_url",    "api_key", "api_key_file",
+                                        "dialect", "api_version", NULL};
     static const char *const later[] = {"limits", "models", NULL};
     struct provider_options options = {.name = node->key.ptr};
     const char *file;
@@ -203,6 +208,8 @@ static void read_provider(struct reader *reader, const struct doc_node *node)
     options.kind = read_text(reader, node, "kind");
     options.base_url = read_text(reader, node, "base_url");
     options.api_key = read_text(reader, node, "api_key");
+    options.dialect = read_text(reader, node, "dialect");
+    options.api_version = read_text(reader, node, "api_version");
     file = read_text(reader, node, "api_key_file");
     if (file && options.api_key)
         doc_problem_at(reader->problems, node, true, "give api_key or api_key_file, not both");

@@ -152,11 +152,17 @@ static enum pl_code fill(struct providers *providers, const struct provider_opti
         if (code != PL_OK)
             return code;
     }
+    if ((options->dialect || options->api_version) && kinds[kind].ops != &openai_ops)
+        return pl_err_set(err, PL_ERR_INVALID_CONFIG,
+                          "dialect and api_version are for the kind openai; '%s' is of kind %s",
+                          options->name, kinds[kind].ops->kind);
     provider->ops = kinds[kind].ops;
     provider->name = pl_arena_str(providers->arena, pl_str(options->name));
     provider->base_url = pl_arena_str(providers->arena, base);
     if (options->api_key && *options->api_key)
         provider->api_key = pl_arena_str(providers->arena, pl_str(options->api_key));
+    provider->dialect_name = pl_arena_str(providers->arena, pl_str(options->dialect));
+    provider->api_version = pl_arena_str(providers->arena, pl_str(options->api_version));
     provider->first_byte_timeout = options->first_byte_timeout;
     provider->idle_timeout = options->idle_timeout;
     if (pl_arena_failed(providers->arena))
