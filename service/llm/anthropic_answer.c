@@ -45,24 +45,13 @@ static const char *code_of_text(struct pl_str type, struct pl_str text)
     return "";
 }
 
-/* What an error word stands for where no status says it: in the middle of an answer. */
+/* What the words that llm_errors.c leaves to the status stand for where there is none: in the
+ * middle of an answer. */
 static enum pl_code code_of_type(struct pl_str type)
 {
-    static const struct {
-        const char *type;
-        enum pl_code code;
-    } types[] = {
-        {"invalid_request_error", PL_ERR_BAD_REQUEST},
-        {"request_too_large", PL_ERR_CONTEXT_TOO_LONG},
-        {"billing_error", PL_ERR_QUOTA_EXCEEDED},
-        {"not_found_error", PL_ERR_MODEL_NOT_FOUND},
-        {"timeout_error", PL_ERR_TIMEOUT},
-    };
-
-    for (size_t i = 0; i < PL_ARRAY_LEN(types); i++)
-        if (pl_str_is(type, types[i].type))
-            return types[i].code;
-    return PL_ERR_STREAM_ERROR;
+    if (pl_str_is(type, "invalid_request_error"))
+        return PL_ERR_BAD_REQUEST;
+    return pl_str_is(type, "not_found_error") ? PL_ERR_MODEL_NOT_FOUND : PL_ERR_STREAM_ERROR;
 }
 
 static void take_word(struct pl_str object, const char *key, struct pl_buf *out)
