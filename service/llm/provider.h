@@ -90,6 +90,9 @@ struct provider_ops {
     void (*abort)(struct llm_call *call);
     /* Optional: is this model name one the provider can understand? Used by check. */
     bool (*model_ok)(const struct provider *provider, struct pl_str model, struct pl_err *err);
+    /* Optional. Parameters of an llm step that the API has no place for ("seed"), NULL behind. Used
+     * by check; build refuses them too. */
+    const char *const *refuses;
 };
 
 enum { PROVIDER_HEADERS = 4 };
@@ -127,8 +130,8 @@ void providers_destroy(struct providers **providers);
  * threads. */
 enum pl_code providers_add(struct providers *providers, const struct provider_options *options,
                            struct pl_err *err) PL_MUST_CHECK;
-/* Adds what the environment names: OPENAI_API_KEY (+ OPENAI_BASE_URL; a base URL alone suffices).
- * Errors: as providers_add. */
+/* Adds what the environment names: OPENAI_API_KEY (+ OPENAI_BASE_URL; a base URL alone suffices),
+ * ANTHROPIC_API_KEY and so on. Errors: as providers_add. */
 enum pl_code providers_add_environment(struct providers *providers,
                                        struct pl_err *err) PL_MUST_CHECK;
 
@@ -140,5 +143,9 @@ enum pl_code providers_find(const struct providers *providers, struct pl_str nam
                             struct pl_err *err) PL_MUST_CHECK;
 /* For workflow_env: can this model be called? Never touches the network. */
 bool providers_model_ok(void *providers, struct pl_str model, struct pl_err *err);
+/* For workflow_env: does this model take the parameter of an llm step ("seed")? A model that is not
+ * there takes it: that is said elsewhere. */
+bool providers_takes(void *providers, struct pl_str model, const char *parameter,
+                     struct pl_err *err);
 
 #endif
