@@ -5,6 +5,7 @@
 #include "service/doc.h"
 #include "service/llm/anthropic.h"
 #include "service/llm/gemini.h"
+#include "service/llm/llm_latency.h"
 #include "service/llm/openai.h"
 #include "service/llm/sim.h"
 
@@ -60,6 +61,7 @@ static bool put(struct providers *providers, struct provider *provider)
     for (size_t i = 0; i < providers->count; i++) {
         if (pl_str_eq(providers->items[i]->name, provider->name)) {
             lane_destroy(&providers->items[i]->lane);
+            llm_latency_destroy(&providers->items[i]->latency);
             providers->items[i] = provider;
             return true;
         }
@@ -191,8 +193,10 @@ enum pl_code providers_add(struct providers *providers, const struct provider_op
     if (code != PL_OK)
         return code;
     provider->lane = lane_create();
-    if (!provider->lane || !put(providers, provider)) {
+    provider->latency = llm_latency_create();
+    if (!provider->lane || !provider->latency || !put(providers, provider)) {
         lane_destroy(&provider->lane);
+        llm_latency_destroy(&provider->latency);
         return pl_err_set(err, PL_ERR_NO_MEMORY, "out of memory");
     }
     return PL_OK;
@@ -217,8 +221,10 @@ void providers_destroy(struct providers **providers)
 
     if (!p)
         return;
-    for (size_t i = 0; i < p->count; i++)
+    for (size_t i = 0; i < p->count; i++) {
         lane_destroy(&p->items[i]->lane);
+        llm_latency_destroy(&p->items[i]->latency);
+    }
     free(p->items);
     pl_arena_destroy(&p->arena);
     free(p);

@@ -1,7 +1,7 @@
-/* fuzz_gemini.c - answers of any bytes to a call of the Gemini API, whole and cut: the result must be
- * the same, valid JSON when it is one, and an error otherwise; also as the body of an error status.
- * A turn that was read must go into the next request. The first byte says how it is asked for and
- * typed, the second where it is cut. */
+/* fuzz_gemini.c - answers of any bytes to a call of the Gemini API, whole and cut: the result must
+ * be the same, valid JSON when it is one, and an error otherwise; also as the body of an error
+ * status. A turn that was read must go into the next request. The first byte says how it is asked
+ * for and typed, the second where it is cut. */
 #include "base/json.h"
 #include "base/limits.h"
 #include "service/llm/gemini.h"
