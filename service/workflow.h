@@ -52,6 +52,8 @@ struct workflow_env {
     bool (*model_ok)(void *arg, struct pl_str model, struct pl_err *err);
     /* True when that model takes the parameter of an llm step ("seed"); else writes why not. */
     bool (*takes)(void *arg, struct pl_str model, const char *parameter, struct pl_err *err);
+    /* True when there is a secret of this name; else writes what to do. */
+    bool (*secret_ok)(void *arg, struct pl_str name, struct pl_err *err);
     /* The text of the stored workflow `name` ("name" or "name@version"; in `arena`), and its
      * format. False when there is none: then writes what to do. NULL: there are no stored
      * workflows. Not asked for a child whose text the document already carries (pinned definitions

@@ -18,12 +18,14 @@
 
 struct providers;
 struct net_policy;
+struct secrets;
 struct step_call;
 
 /* What kinds need of the engine: set once at start, read by all threads. */
 struct step_env {
     struct providers *providers;
     const struct net_policy *policy; /* of http steps */
+    const struct secrets *secrets;   /* which they may name; NULL: none */
     size_t max_output;               /* bytes of one step's output */
 };
 
@@ -73,6 +75,11 @@ struct step_kind_ops {
      * NO_MEMORY, INVALID_ARGUMENT, PROVIDER_UNKNOWN. */
     enum pl_code (*prepare)(struct step_call *call, const struct expr_scope *scope,
                             struct pl_err *err);
+
+    /* Optional (NULL: never). Home loop, after prepare. May the answer of an equal call be taken
+     * instead, and this one's by others? Then true with LLM_DIGEST_BYTES of what is asked and how
+     * old an answer may be. */
+    bool (*reusable)(const struct step_call *call, unsigned char *ret_digest, pl_ms *ret_ttl);
 
     /* Optional (NULL: always open). Home loop, after prepare. When its lane is paused at `now`:
      * true with the time it opens and a static reason ("rate_limited", "unreachable"). */
