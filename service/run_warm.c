@@ -2,6 +2,7 @@
  * to answer it, then the rest follows and finds the prefix they share in the provider's cache. Not
  * the branches themselves (run_map, run_parallel). Called by those, by run_core.c and
  * run_node_move. */
+#include "service/run_warm.h"
 #include "service/run_core_private.h"
 #include "service/run_join.h"
 #include "service/run_slots.h"
