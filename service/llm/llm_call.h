@@ -13,8 +13,10 @@ struct llm_call {
     struct llm_request request;
     struct loop *loop;
     struct pl_arena *arena;
-    struct llm_sink sink;       /* delta may be NULL: nobody listens */
-    struct step_result *result; /* init'ed; filled before complete */
+    struct llm_sink sink;             /* delta may be NULL: nobody listens */
+    struct step_result *result;       /* init'ed; filled before complete */
+    const struct lane_ticket *ticket; /* its leave to go, so that its lane knows whose answer it is;
+                                         NULL: none of its own */
     /* The attempt is over; the call may be gone when this returns. Exactly once after start. */
     void (*complete)(struct llm_call *call);
 

@@ -216,6 +216,7 @@ static void deliver_again(struct loop *loop, struct loop_mail *mail)
     else if (set_time_left(attempt, err) == PL_OK &&
              llm_call_prepare(&attempt->call, err) == PL_OK) {
         attempt->asked++;
+        lane_more(&step->ticket, loop_now(loop));
         llm_call_start(&attempt->call);
         loop_release(loop);
         return;
@@ -284,19 +285,26 @@ static enum pl_code llm_prepare(struct step_call *step, const struct expr_scope 
     call->arena = step->arena;
     call->sink = (struct llm_sink){.arg = attempt, .delta = step->delta ? on_delta : NULL};
     call->result = &step->result;
+    call->ticket = &step->ticket;
     call->complete = on_complete;
     step->request = attempt;
     return llm_call_prepare(call, err);
 }
 
-/* The simulated provider has no lane to wait for: its 429s are the call's own. */
-static bool llm_deferred(struct step_call *step, pl_ms now, pl_ms *ret_until,
-                         const char **ret_reason)
+static struct lane *llm_lane(const struct step_call *step, struct lane_ask *ret_ask)
 {
     const struct llm_attempt *attempt = step->request;
-    const struct provider *provider = attempt->call.provider;
+    const struct llm_call *call = &attempt->call;
+    const struct llm_request *request = &call->request;
+    const struct llm_config *config = step->def->config.llm;
+    const struct pl_str last =
+        config->n_fallback ? config->fallback[config->n_fallback - 1] : config->model;
 
-    return !provider->ops->start && lane_paused(provider->lane, now, ret_until, ret_reason);
+    ret_ask->model = request->model;
+    ret_ask->input_bytes = request->system.len + request->messages.len + request->tools.len;
+    ret_ask->max_tokens = request->max_tokens;
+    ret_ask->has_other = config->n_fallback && !pl_str_eq(step->model, last);
+    return call->provider->lane;
 }
 
 static void llm_start(struct step_call *step)
@@ -330,7 +338,7 @@ static void llm_cleanup(struct step_call *step)
 const struct step_kind_ops step_llm_ops = {
     .kind = STEP_LLM,
     .prepare = llm_prepare,
-    .deferred = llm_deferred,
+    .lane = llm_lane,
     .start = llm_start,
     .abort = llm_abort,
     .cleanup = llm_cleanup,
