@@ -26,7 +26,8 @@ void run_calls_put(struct exec_call *call)
 {
     struct run_exec *exec = call->exec;
 
-    if (!call->home || call->aborting)
+    /* a leader that goes without an answer leaves it to the next */
+    if (!call->home || call->aborting || reuse_leave(&call->reuse))
         return;
     lane_done(&call->call.ticket, loop_now(exec->home), NULL); /* it was never sent */
     if (call->call.ops->cleanup)
@@ -80,6 +81,7 @@ static void call_came_home(struct exec_call *call)
     struct run_exec *exec = call->exec;
 
     exec->in_flight--;
+    reuse_settle(&call->reuse, &call->call.result, loop_now(exec->home));
     if (call->call.stream)
         bus_text_end(exec->env->bus, exec->row.id, call->call.path);
     if (exec->dropped) {
@@ -104,7 +106,7 @@ static void call_gives_back(struct step_call *call)
                                  .input_tokens = usage->input_tokens,
                                  .output_tokens = usage->output_tokens};
 
-    lane_done(&call->ticket, loop_now(call->loop), &use);
+    lane_done(&call->ticket, loop_now(call->loop), usage->calls ? &use : NULL);
 }
 
 /* The loop the call runs on. */
@@ -239,8 +241,7 @@ static void call_describe(struct exec_call *call)
     }
 }
 
-/* Forgets a half-prepared request: it is made anew. */
-static bool call_begin_again(struct exec_call *call)
+bool run_calls_unprepare(struct exec_call *call)
 {
     if (call->call.ops->cleanup)
         call->call.ops->cleanup(&call->call);
@@ -250,10 +251,8 @@ static bool call_begin_again(struct exec_call *call)
     return call->call.arena != NULL;
 }
 
-/* It is ready: it goes, waits for its turn, or is not sent at all. */
-static void call_ask_to_go(struct exec_call *call)
+void run_calls_go_on(struct run_exec *exec, struct exec_call *call)
 {
-    struct run_exec *exec = call->exec;
     struct run_event event;
 
     switch (run_admit_call(call, &event)) {
@@ -292,12 +291,12 @@ void run_calls_prepare(struct run_exec *exec, struct exec_call *call)
         run_calls_discard(call);
     } else if (run_eval_is_pending(&asker)) {
         call->resolving = true;
-        if (!call_begin_again(call) || !run_eval_for_call(exec, call, &asker))
+        if (!run_calls_unprepare(call) || !run_eval_for_call(exec, call, &asker))
             run_exec_no_memory(exec);
     } else if (code != PL_OK) {
         call_feed_error(call, code, err.message);
-    } else {
-        call_ask_to_go(call);
+    } else if (!run_reuse_takes(exec, call)) {
+        run_calls_go_on(exec, call);
     }
 }
 
@@ -329,7 +328,10 @@ static void call_begin(struct exec_call *call)
 {
     if (call->promised)
         loop_promise_kept(call->call.loop);
-    call->call.ops->start(&call->call);
+    if (call->reuse.answered)
+        run_reuse_start(call);
+    else
+        call->call.ops->start(&call->call);
 }
 
 static void call_deliver_start(struct loop *loop, struct loop_mail *mail)
@@ -344,8 +346,8 @@ static void call_deliver_start(struct loop *loop, struct loop_mail *mail)
  * wide ones use all cores. Only calls that wait for something outside are worth sending. */
 static bool call_spills(const struct exec_call *call)
 {
-    return call->call.ops->abort && call->exec->in_flight >= PL_LIMIT_LOCAL_CALLS &&
-           pool_size(call->exec->env->pool) > 1;
+    return call->call.ops->abort && !call->reuse.answered &&
+           call->exec->in_flight >= PL_LIMIT_LOCAL_CALLS && pool_size(call->exec->env->pool) > 1;
 }
 
 static void call_start(struct exec_call *call)
@@ -364,6 +366,15 @@ static void call_start(struct exec_call *call)
     loop_post(call->call.loop, &call->mail);
 }
 
+/* One that acts on the outside; and one that has all of its text at once: what is told before its
+ * beginning is durable would be told to nobody. */
+static bool call_waits_for_batch(const struct exec_call *call)
+{
+    if (call->reuse.answered)
+        return call->call.stream;
+    return step_waits_for_intent(call->node->def);
+}
+
 bool run_calls_hold_intents(struct run_exec *exec)
 {
     /* what was rendered by jq comes after its intent: there may be nothing new to record */
@@ -375,7 +386,7 @@ bool run_calls_hold_intents(struct run_exec *exec)
 
         next = link->next;
         call->batch = batch;
-        if (batch <= atomic_load(&exec->durable) || !step_waits_for_intent(call->node->def))
+        if (batch <= atomic_load(&exec->durable) || !call_waits_for_batch(call))
             continue;
         pl_list_remove(link);
         pl_list_append(&exec->waiting, link);
@@ -464,12 +475,12 @@ void run_calls_abort(struct run_exec *exec, struct run_node *node)
         call_abort_started(call);
         return;
     }
-    if (call->resolving) {
+    if (call->resolving)
         call_stop_resolving(call);
-        call_feed_error(call, PL_ERR_CANCELLED, "it was cancelled before it was sent");
-        return;
-    }
-    pl_list_remove(&call->link);
+    else if (call->reusing)
+        run_reuse_stop(call);
+    else
+        pl_list_remove(&call->link);
     call_feed_error(call, PL_ERR_CANCELLED, "it was cancelled before it was sent");
 }
 
@@ -488,8 +499,11 @@ void run_calls_drop_all(struct run_exec *exec)
         struct exec_call *call = pl_container_of(link, struct exec_call, flying);
 
         next = link->next; /* one that completes at once is freed */
-        if (call->resolving) {
-            call_stop_resolving(call);
+        if (call->resolving || call->reusing) {
+            if (call->resolving)
+                call_stop_resolving(call);
+            else
+                run_reuse_stop(call);
             run_calls_discard(call);
             continue;
         }

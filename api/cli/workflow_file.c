@@ -4,6 +4,7 @@
 #include "api/cli/command.h"
 #include "base/limits.h"
 #include "service/llm/provider.h"
+#include "service/secrets.h"
 
 #include <unistd.h>
 
@@ -44,6 +45,7 @@ struct config *workflow_file_config(const char *path)
 /* What the check of a file sees of the world. */
 struct world {
     struct providers *providers; /* of the configuration, else the simulated one alone */
+    const struct secrets *secrets;
     bool configured;
     const char *path; /* of the file: those it calls by name stand beside it */
 };
@@ -56,6 +58,14 @@ static bool model_ok(void *arg, struct pl_str model, struct pl_err *err)
     if (!world->configured && (!pl_str_starts(model, PL_STR("sim/")) || !world->providers))
         return true;
     return providers_model_ok(world->providers, model, err);
+}
+
+/* Without a configuration there is nothing to look in. */
+static bool secret_ok(void *arg, struct pl_str name, struct pl_err *err)
+{
+    const struct world *world = arg;
+
+    return !world->configured || secrets_has(world->secrets, name, err);
 }
 
 static enum pl_code check_jq(void *arg, struct expr *const *exprs, size_t n_exprs,
@@ -102,12 +112,14 @@ static enum pl_code compile_text(const char *path, struct pl_str text, const str
     struct providers *sim = config ? NULL : providers_create();
     struct world world = {
         .providers = config ? config->providers : sim,
+        .secrets = config ? config->secrets : NULL,
         .configured = config != NULL,
         .path = path,
     };
     const struct workflow_env env = {
         .arg = &world,
         .model_ok = model_ok,
+        .secret_ok = secret_ok,
         .find_workflow = find_workflow,
         .check_jq = check_jq,
         .model = model ? pl_str(model) : (struct pl_str){0},

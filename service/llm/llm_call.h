@@ -27,6 +27,8 @@ struct llm_call {
 /* Makes ready what start needs: for HTTP providers the request is built. Home loop. Errors: those
  * of build. */
 enum pl_code llm_call_prepare(struct llm_call *call, struct pl_err *err) PL_MUST_CHECK;
+/* What it asks of its provider's lane, as far as the call itself knows. */
+void llm_call_ask(const struct llm_call *call, struct lane_ask *ask);
 /* Begins; may complete before it returns. On call->loop. */
 void llm_call_start(struct llm_call *call);
 /* Stops a started call that has not completed: it completes, soon or at once. On call->loop. */

@@ -7,6 +7,7 @@
 #include "service/llm/llm_http.h"
 
 #include "base/limits.h"
+#include "service/llm/llm_hints.h"
 #include "service/llm/llm_lane.h"
 
 #include <strings.h>
@@ -32,14 +33,17 @@ struct llm_http {
 enum pl_code llm_http_prepare(struct llm_call *call, struct pl_err *err)
 {
     struct llm_http *state = pl_arena_alloc(call->arena, sizeof(*state));
+    enum pl_code code;
 
     if (!state)
         return pl_err_set(err, PL_ERR_NO_MEMORY, "out of memory");
     state->call = call;
     pl_buf_init(&state->error_body, ERROR_BODY_MAX);
     call->state = state;
-    return call->provider->ops->build(call->provider, &call->request, call->arena, &state->http,
-                                      err);
+    code =
+        call->provider->ops->build(call->provider, &call->request, call->arena, &state->http, err);
+    state->http.ca_file = call->provider->ca_file;
+    return code;
 }
 
 void llm_http_finish(struct llm_call *call)
@@ -232,7 +236,12 @@ static void on_done(void *arg, struct http_call *http_call, const struct http_ou
     make_result(state, outcome, result);
     note_request_id(http_call, call->provider->api_key, result);
     if (result->err.code != PL_OK && result->err.code != PL_ERR_CANCELLED) {
-        result->retry_after = http_call_retry_after(http_call, loop_now(call->loop));
+        const pl_ms hint =
+            llm_hints_wait(http_call_header_lines(http_call),
+                           result->err.code == PL_ERR_RATE_LIMITED, loop_now(call->loop));
+
+        if (hint >= 0) /* else the body may have told one */
+            result->retry_after = hint;
         obey_should_retry(http_call, result);
         pl_err_prefix(&result->err, "%.*s", PL_STR_ARG(call->provider->name));
     }
