@@ -17,6 +17,7 @@ struct exec_hold {
     struct run_node *node; /* NULL: nobody wants it any more */
     struct pl_list link;   /* on exec->holds; from the word until the core is told on admitted */
     struct loop_mail mail; /* the word */
+    const char *reason;    /* what it waits for, static text */
 };
 
 enum { DRAIN_HOLD_MS = 1000 }; /* a resumed run waits at most this long for what a drain held */
@@ -57,7 +58,7 @@ static void hold_granted(struct lane_waiter *waiter)
 /* ---- places ---- */
 
 static bool hold_create(struct exec_call *call, struct lane *lane, const struct lane_ask *ask,
-                        pl_ms now)
+                        pl_ms now, const char *reason)
 {
     struct exec_hold *hold = calloc(1, sizeof *hold);
     struct run_exec *exec = call->exec;
@@ -67,6 +68,7 @@ static bool hold_create(struct exec_call *call, struct lane *lane, const struct 
     hold->lane = lane;
     hold->exec = exec;
     hold->node = call->node;
+    hold->reason = reason;
     hold->mail.deliver = hold_deliver;
     hold->waiter.granted = hold_granted;
     exec->n_holds++;
@@ -128,6 +130,22 @@ bool run_admit_next(struct run_exec *exec, struct run_event *ret_event)
     return true;
 }
 
+size_t run_admit_count(const struct run_exec *exec, const char **ret_reason)
+{
+    size_t count = 0;
+
+    PL_LIST_EACH(link, &exec->holds)
+    {
+        const struct exec_hold *hold = pl_container_of(link, struct exec_hold, link);
+
+        if (!hold->node || !hold->mail.deliver)
+            continue;
+        *ret_reason = hold->reason;
+        count++;
+    }
+    return count;
+}
+
 struct lane_ticket run_admit_take(struct run_node *node)
 {
     struct exec_hold *hold = node->hold;
@@ -183,7 +201,8 @@ enum run_admission run_admit_call(struct exec_call *call, struct run_event *ret_
         call->call.result.no_retry = ask.has_other; /* which is asked at once */
         return closed(call);
     case LANE_WAIT:
-        return hold_create(call, lane, &ask, now) ? RUN_ADMIT_HELD : RUN_ADMIT_NO_MEMORY;
+        return hold_create(call, lane, &ask, now, ret_event->reason) ? RUN_ADMIT_HELD
+                                                                     : RUN_ADMIT_NO_MEMORY;
     }
     return RUN_ADMIT_GO;
 }

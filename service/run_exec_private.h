@@ -52,6 +52,8 @@ struct exec_commit {
     bool unnoticed;         /* it holds events without a notice */
     pl_ms progress_at;      /* when `progress` was taken; 0: it was not */
     struct run_progress progress;
+    size_t held;             /* then: steps that waited for their turn, */
+    const char *held_reason; /* and what for */
     struct pl_err err;
 };
 
@@ -170,6 +172,8 @@ struct lane_ticket run_admit_take(struct run_node *node);
 bool run_admit_next(struct run_exec *exec, struct run_event *ret_event);
 /* Carries out RUN_FX_LEAVE. Nothing to a step without a place. */
 void run_admit_leave(struct run_exec *exec, struct run_node *node);
+/* How many steps wait for their turn, and what one of them waits for. */
+size_t run_admit_count(const struct run_exec *exec, const char **ret_reason);
 /* The run goes: all leave. */
 void run_admit_drop_all(struct run_exec *exec);
 /* ---- run_reuse.c ---- */

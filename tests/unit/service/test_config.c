@@ -184,9 +184,9 @@ static const struct {
      "1:26 /providers/sim/limits: this is a number; it must be a mapping such as {concurrency: 50, "
      "rpm: 600}\n"},
     {"providers: {sim: {limits: {rpn: 5}}}\n",
-     "1:27 /providers/sim/limits/rpn: unknown key 'rpn'; did you mean 'rpm'?\n"},
+     "1:28 /providers/sim/limits/rpn: unknown key 'rpn'; did you mean 'rpm'?\n"},
     {"providers: {sim: {limits: {xyzzy: 5}}}\n",
-     "1:27 /providers/sim/limits/xyzzy: unknown key 'xyzzy'; a limit is concurrency, rpm or "
+     "1:28 /providers/sim/limits/xyzzy: unknown key 'xyzzy'; a limit is concurrency, rpm or "
      "tpm\n"},
     {"providers: {sim: {limits: {rpm: 0}}}\n",
      "1:33 /providers/sim/limits/rpm: rpm must be a whole number of requests a minute from 1 to "
