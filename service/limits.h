@@ -7,7 +7,7 @@
  * in the lane's queue and is told (`granted`) when its ticket is there. What the server answers is
  * told to the lane (lane_tell), which follows it: a 429 pauses it, halves how many may be under way
  * and lets that grow again; a server out of reach, or one that fails time after time, is asked by
- * one call at a time until it answers. docs/models.md has the whole for people, ADR 12 the reasons.
+ * one call at a time until it answers. docs/models.md has the whole for people, ADR 13 the reasons.
  *
  * While nothing is configured and nothing is wrong a ticket is an atomic addition. */
 #ifndef PLAIT_SERVICE_LIMITS_H

@@ -6,7 +6,7 @@
  * (RATE_SLOTS times RATE_SLOT_MS, so that requests that travel unequally fast do not crowd into one
  * minute of the server's) is at most the limit. The pace: a short burst at once, then one after the
  * other at the rate of the limit, so that nobody waits most of a minute because others used it up
- * in its first seconds. Why not a bucket alone: ADR 12. */
+ * in its first seconds. Why not a bucket alone: ADR 13. */
 #ifndef PLAIT_SERVICE_LIMITS_WINDOW_H
 #define PLAIT_SERVICE_LIMITS_WINDOW_H
 
