@@ -582,6 +582,18 @@ START_TEST(the_place_of_a_call_that_was_sent_again_is_free_when_it_is_over)
 }
 END_TEST
 
+START_TEST(without_memory_for_a_hedge_the_first_goes_on_alone)
+{
+    pl_arena_destroy(&arena);
+    arena = pl_arena_create(64);
+    hedge.first.call.arena = arena;
+    ask(answer_late);
+    assert_answer(0);
+    ck_assert_uint_eq(n_calls, 1);
+    ck_assert_uint_eq(hedge.sent, 0);
+}
+END_TEST
+
 static void answers_are_learned_meanwhile(unsigned n)
 {
     struct llm_sketch *sketch = llm_latency_of(provider.latency, PL_STR("m"), false);
@@ -642,6 +654,7 @@ int main(void)
     tcase_add_test(tcase, nothing_is_sent_again_beyond_the_share);
     tcase_add_test(tcase, nothing_is_sent_again_where_the_lane_is_full);
     tcase_add_test(tcase, the_place_of_a_call_that_was_sent_again_is_free_when_it_is_over);
+    tcase_add_test(tcase, without_memory_for_a_hedge_the_first_goes_on_alone);
     tcase_add_test(tcase, what_is_late_is_learned_even_while_a_call_waits);
     tcase_add_test(tcase, nothing_is_late_before_anything_is_learned);
     suite_add_tcase(suite, tcase);
