@@ -10,6 +10,7 @@
 #include "service/engine_private.h"
 #include "service/engine_turns.h"
 #include "service/engine_watch.h"
+#include "service/llm/provider.h"
 #include "service/mcp_servers.h"
 #include "service/pool.h"
 #include "service/workflow_cache.h"
@@ -398,6 +399,23 @@ void engine_destroy(struct engine **ret_engine, pl_ms drain)
     pl_mutex_finish(&engine->loading);
     free(engine);
     *ret_engine = NULL;
+}
+
+bool engine_get_lane(struct engine *engine, size_t index, struct engine_lane *ret_lane)
+{
+    const struct providers *providers = engine->env.steps.providers;
+    const struct provider *provider = providers ? providers_at(providers, index) : NULL;
+    struct lane_stats stats;
+
+    if (!provider)
+        return false;
+    lane_get_stats(provider->lane, pl_clock_now(pl_clock_real()), &stats);
+    *ret_lane = (struct engine_lane){.provider = provider->name,
+                                     .in_flight = stats.in_flight,
+                                     .waiting = stats.waiting,
+                                     .window = stats.window,
+                                     .paused = stats.paused_until > 0};
+    return true;
 }
 
 struct bus *engine_bus(struct engine *engine)

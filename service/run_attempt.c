@@ -245,6 +245,18 @@ bool run_attempt_result(struct run_core *core, struct run_node *node, struct ste
 
 /* ---- waiting for a lane ---- */
 
+pl_ms run_attempt_patience(const struct run_node *node)
+{
+    return node->sent_at ? wait_limit(node, true) : 0;
+}
+
+/* It was to be held until told, and is not: whoever keeps its place must know. */
+static void give_up_place(struct run_core *core, struct run_node *node, pl_ms until)
+{
+    if (!until)
+        run_core_effect(core, RUN_FX_LEAVE, node, 0);
+}
+
 /* Fails with what the last attempt said. */
 static void fail_waiting(struct run_core *core, struct run_node *node)
 {
@@ -265,13 +277,15 @@ bool run_attempt_deferred(struct run_core *core, struct run_node *node, pl_ms un
     if (node->attempts == 0)
         set_sent(node, 0);
     if (node->state == NODE_STOPPING) {
+        give_up_place(core, node, until);
         stopped(core, node, NULL);
         return true;
     }
-    if (until <= core->now)
+    if (until && until <= core->now)
         until = core->now + 1;
-    limit = node->sent_at ? wait_limit(node, true) : 0;
-    if (limit && until >= limit) {
+    limit = run_attempt_patience(node);
+    if (limit && (until ? until : core->now) >= limit) {
+        give_up_place(core, node, until);
         fail_waiting(core, node);
         return true;
     }
@@ -279,6 +293,18 @@ bool run_attempt_deferred(struct run_core *core, struct run_node *node, pl_ms un
     node->held_reason = reason ? reason : "paused";
     run_node_move(core, node, NODE_HELD);
     return true;
+}
+
+void run_attempt_admitted(struct run_core *core, struct run_node *node)
+{
+    const pl_ms limit = run_attempt_patience(node);
+
+    if (!run_node_is_held_until_told(node))
+        return; /* it was cancelled, or gave up, while the word was on its way */
+    if (limit && limit <= core->now)
+        fail_waiting(core, node);
+    else
+        run_attempt_begin(core, node);
 }
 
 /* ---- timers and crashes ---- */
@@ -308,7 +334,8 @@ void run_attempt_timer(struct run_core *core, struct run_node *node)
 {
     if (node->state == NODE_CALLING)
         abort_at_deadline(core, node);
-    else if (node->deadline_at && node->deadline_at <= core->now)
+    else if ((node->deadline_at && node->deadline_at <= core->now) ||
+             run_node_is_held_until_told(node)) /* which has no other timer */
         fail_waiting(core, node);
     else
         run_attempt_begin(core, node);

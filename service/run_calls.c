@@ -29,6 +29,7 @@ void run_calls_put(struct exec_call *call)
     /* a leader that goes without an answer leaves it to the next */
     if (!call->home || call->aborting || reuse_leave(&call->reuse))
         return;
+    lane_done(&call->call.ticket, loop_now(exec->home), NULL); /* it was never sent */
     if (call->call.ops->cleanup)
         call->call.ops->cleanup(&call->call);
     step_result_finish(&call->call.result);
@@ -97,6 +98,17 @@ static void call_deliver_home(struct loop *loop, struct loop_mail *mail)
     call_came_home(pl_container_of(mail, struct exec_call, mail));
 }
 
+/* Its ticket: another call may go, also before this one is home. */
+static void call_gives_back(struct step_call *call)
+{
+    const struct store_usage *usage = &call->result.usage;
+    const struct lane_use use = {.requests = usage->calls,
+                                 .input_tokens = usage->input_tokens,
+                                 .output_tokens = usage->output_tokens};
+
+    lane_done(&call->ticket, loop_now(call->loop), usage->calls ? &use : NULL);
+}
+
 /* The loop the call runs on. */
 static void call_complete(struct step_call *step_call)
 {
@@ -105,6 +117,7 @@ static void call_complete(struct step_call *step_call)
 
     assert(!call->finished);
     call->finished = true;
+    call_gives_back(step_call);
     if (step_call->loop == home) {
         call_came_home(call);
         return;
@@ -237,24 +250,6 @@ static struct exec_call *call_create(struct run_exec *exec, struct run_node *nod
     return call;
 }
 
-enum { DRAIN_HOLD_MS = 1000 }; /* a resumed run waits at most this long for what a drain held */
-
-/* Must it wait? While the engine drains nothing new is sent: the step is recorded as held, not as
- * begun. */
-static bool call_deferred(struct exec_call *call, struct run_event *ret_event)
-{
-    pl_ms now = loop_now(call->exec->home);
-
-    *ret_event = (struct run_event){.type = RUN_EV_DEFERRED, .now = now, .node = call->node};
-    if (call->exec->draining) {
-        ret_event->until = now + DRAIN_HOLD_MS;
-        ret_event->reason = "draining";
-        return true;
-    }
-    return call->call.ops->deferred &&
-           call->call.ops->deferred(&call->call, now, &ret_event->until, &ret_event->reason);
-}
-
 /* Which sample of a vote it is part of; -1: of none. */
 static int sample_of(const struct run_node *node)
 {
@@ -301,13 +296,23 @@ void run_calls_go_on(struct run_exec *exec, struct exec_call *call)
 {
     struct run_event event;
 
-    if (!call_deferred(call, &event)) {
+    switch (run_admit_call(call, &event)) {
+    case RUN_ADMIT_GO:
         pl_list_append(&exec->to_start, &call->link);
-        return;
-    }
-    run_calls_discard(call);
-    if (!run_exec_feed(exec, &event))
+        break;
+    case RUN_ADMIT_HELD:
+        run_calls_discard(call);
+        if (!run_exec_feed(exec, &event))
+            run_exec_no_memory(exec);
+        break;
+    case RUN_ADMIT_RESULT:
+        call_feed(call);
+        break;
+    case RUN_ADMIT_NO_MEMORY:
+        run_calls_discard(call);
         run_exec_no_memory(exec);
+        break;
+    }
 }
 
 void run_calls_prepare(struct run_exec *exec, struct exec_call *call)
@@ -338,12 +343,15 @@ void run_calls_prepare(struct run_exec *exec, struct exec_call *call)
 
 void run_calls_make(struct run_exec *exec, struct run_node *node)
 {
+    struct lane_ticket ticket = run_admit_take(node);
     struct exec_call *call = call_create(exec, node);
 
     if (!call) {
+        lane_done(&ticket, loop_now(exec->home), NULL);
         run_exec_no_memory(exec);
         return;
     }
+    call->call.ticket = ticket;
     call_describe(call);
     run_calls_prepare(exec, call);
 }

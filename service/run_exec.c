@@ -91,6 +91,8 @@ struct run_exec *run_exec_create(const struct run_exec_options *options)
     exec->timer.fire = exec_fire;
     pl_list_init(&exec->inbox);
     pl_list_init(&exec->flying);
+    pl_list_init(&exec->holds);
+    pl_list_init(&exec->admitted);
     pl_list_init(&exec->to_start);
     pl_list_init(&exec->waiting);
     pl_list_init(&exec->notices);
@@ -165,6 +167,9 @@ static void exec_effect(struct run_exec *exec, const struct run_effect *effect)
         break;
     case RUN_FX_ABORT:
         run_calls_abort(exec, effect->node);
+        break;
+    case RUN_FX_LEAVE:
+        run_admit_leave(exec, effect->node);
         break;
     }
 }
@@ -351,7 +356,8 @@ static void exec_activate(struct run_exec *exec)
         exec_feed_type(exec, RUN_EV_TICK);
     exec->cancel = exec->tick = false;
     exec_drain_queue(exec);
-    while (!exec->dropped && run_answers_next(exec, &answer)) {
+    /* one at a time: what one leads to may take away the node of the next */
+    while (!exec->dropped && (run_answers_next(exec, &answer) || run_admit_next(exec, &answer))) {
         if (!run_exec_feed(exec, &answer)) {
             pl_value_unref(&answer.value);
             run_exec_no_memory(exec);
@@ -478,6 +484,7 @@ static void exec_stop(struct run_exec *exec)
     run_eval_withdraw(exec);
     loop_timer_clear(exec->home, &exec->timer);
     run_calls_drop_all(exec);
+    run_admit_drop_all(exec);
     run_exec_wake(exec);
 }
 
@@ -525,7 +532,7 @@ static void exec_maybe_free(struct run_exec *exec)
 
     if (exec_is_drained(exec))
         run_exec_drop(exec);
-    if (!(exec->final_durable || exec->dropped) || exec->calls || exec->evals ||
+    if (!(exec->final_durable || exec->dropped) || exec->calls || exec->n_holds || exec->evals ||
         exec->commits_open || exec->turn_queued)
         return;
     loop_timer_clear(home, &exec->timer);

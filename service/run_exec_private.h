@@ -52,6 +52,8 @@ struct exec_commit {
     bool unnoticed;         /* it holds events without a notice */
     pl_ms progress_at;      /* when `progress` was taken; 0: it was not */
     struct run_progress progress;
+    size_t held;             /* then: steps that waited for their turn, */
+    const char *held_reason; /* and what for */
     struct pl_err err;
 };
 
@@ -75,6 +77,8 @@ struct run_exec {
     pl_ms timer_at;          /* what it is set to; 0: not set */
     struct pl_list inbox;    /* exec_calls that came home */
     struct pl_list flying;   /* all exec_calls */
+    struct pl_list holds;    /* exec_holds that wait, or nobody wants any more */
+    struct pl_list admitted; /* exec_holds whose turn has come: the core was not told yet */
     bool tick, cancel, loaded;
 
     /* during an activation */
@@ -95,6 +99,7 @@ struct run_exec {
     struct exec_commit commit; /* the batch on its way */
     unsigned commits_open;     /* 1 while it is */
     unsigned calls;            /* exec_calls not freed */
+    unsigned n_holds;          /* exec_holds not freed */
     unsigned evals;            /* jobs of jq that are not back */
     uint64_t queue_key;        /* of its jobs */
     unsigned in_flight;        /* started and not home */
@@ -151,6 +156,26 @@ void run_calls_drop_all(struct run_exec *exec);
  */
 void run_calls_put(struct exec_call *call);
 
+/* ---- run_admit.c ---- */
+enum run_admission {
+    RUN_ADMIT_GO,
+    RUN_ADMIT_HELD,   /* *ret_event is to be fed, the call to be discarded */
+    RUN_ADMIT_RESULT, /* it is not sent: its result is made */
+    RUN_ADMIT_NO_MEMORY,
+};
+/* May a prepared call go? Then it has its ticket, where it needs one. Otherwise its step may have a
+ * place in a queue from now on. */
+enum run_admission run_admit_call(struct exec_call *call, struct run_event *ret_event);
+/* The ticket of a step whose turn has come, for the call that is made for it; none otherwise. */
+struct lane_ticket run_admit_take(struct run_node *node);
+/* Takes the next step whose turn has come, as an event; false when there is none. */
+bool run_admit_next(struct run_exec *exec, struct run_event *ret_event);
+/* Carries out RUN_FX_LEAVE. Nothing to a step without a place. */
+void run_admit_leave(struct run_exec *exec, struct run_node *node);
+/* How many steps wait for their turn, and what one of them waits for. */
+size_t run_admit_count(const struct run_exec *exec, const char **ret_reason);
+/* The run goes: all leave. */
+void run_admit_drop_all(struct run_exec *exec);
 /* ---- run_reuse.c ---- */
 /* Need the prepared call not be made? True: it is answered, or waits to hear whether it is. */
 bool run_reuse_takes(struct run_exec *exec, struct exec_call *call);

@@ -69,6 +69,7 @@ struct run_node {
     struct pl_list dirty;  /* private */
     struct run_node *next; /* private: the queue of steps that have just ended */
     void *exec;            /* the executor's: the call in flight; NULL in the simulator */
+    void *hold;            /* the executor's: its place in a lane's queue; NULL: none */
 };
 
 /* An instance of a body: the steps of one item, of one turn, of the run itself. Private to

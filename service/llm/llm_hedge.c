@@ -123,6 +123,9 @@ static void on_complete(struct llm_call *call)
     struct llm_leg *leg = pl_container_of(call, struct llm_leg, call);
     struct llm_hedge *hedge = leg->hedge;
 
+    /* what it used is told with the whole, under the ticket of the step */
+    lane_done(&leg->ticket, loop_now(call->loop),
+              &(struct lane_use){.requests = 1, .input_tokens = 1});
     leg->running = false;
     hedge->running--;
     learn(leg);
@@ -167,16 +170,21 @@ static bool patience(const struct llm_hedge *hedge, pl_ms *ret_ms)
     return hedge->policy->after || llm_sketch_late(hedge->sketch, ret_ms);
 }
 
-static bool may_send(const struct llm_hedge *hedge)
+/* A lane that would make it wait has better things to do. */
+static bool may_send(const struct llm_hedge *hedge, struct lane_ticket *ret_ticket)
 {
-    const struct provider *provider = hedge->first.call.provider;
+    const struct llm_call *call = &hedge->first.call;
+    const pl_ms now = loop_now(call->loop);
+    struct lane_ask ask = {0};
     const char *reason;
-    pl_ms until;
 
-    if (!provider->ops->start &&
-        lane_paused(provider->lane, loop_now(hedge->first.call.loop), &until, &reason))
+    llm_call_ask(call, &ask);
+    if (lane_try(call->provider->lane, &ask, now, ret_ticket, &reason) != LANE_GO)
         return false;
-    return llm_hedges_take(provider->latency);
+    if (llm_hedges_take(call->provider->latency))
+        return true;
+    lane_done(ret_ticket, now, NULL);
+    return false;
 }
 
 /* What is left of the time all calls share. */
@@ -188,14 +196,17 @@ static pl_ms time_left(const struct llm_hedge *hedge)
     return first->began + (whole ? whole : PL_LIMIT_ATTEMPT_MS) - loop_now(first->call.loop);
 }
 
-/* One more, not begun; NULL: out of memory, and the calls under way go on alone. */
-static struct llm_leg *add_leg(struct llm_hedge *hedge)
+/* One more, not begun, with the ticket; NULL: out of memory, and the calls under way go on alone.
+ */
+static struct llm_leg *add_leg(struct llm_hedge *hedge, struct lane_ticket *ticket)
 {
     const struct llm_call *first = &hedge->first.call;
     struct llm_leg *leg = pl_arena_alloc(first->arena, sizeof(*leg));
 
-    if (!leg)
+    if (!leg) {
+        lane_done(ticket, loop_now(first->loop), NULL);
         return NULL;
+    }
     leg->hedge = hedge;
     leg->call = *first;
     leg->call.state = NULL;
@@ -207,8 +218,11 @@ static struct llm_leg *add_leg(struct llm_hedge *hedge)
     pl_buf_init(&leg->heard, PL_LIMIT_STREAM_BYTES);
     if (llm_call_prepare(&leg->call, NULL) != PL_OK) {
         llm_call_finish(&leg->call);
+        lane_done(ticket, loop_now(first->loop), NULL);
         return NULL;
     }
+    leg->ticket = *ticket;
+    leg->call.ticket = &leg->ticket;
     hedge->legs[hedge->n_legs++] = leg;
     return leg;
 }
@@ -225,6 +239,7 @@ static void on_late(struct loop *loop, struct loop_timer *timer)
     struct llm_hedge *hedge = pl_container_of(timer, struct llm_hedge, late);
     const pl_ms now = loop_now(loop), silent = now - hedge->legs[hedge->n_legs - 1]->began;
     pl_ms wait = silent / 4, after;
+    struct lane_ticket ticket = {0};
     struct llm_leg *leg;
 
     if (hedge->hopeless || time_left(hedge) <= 0)
@@ -235,9 +250,9 @@ static void on_late(struct loop *loop, struct loop_timer *timer)
         look_again(hedge, now + wait);
     } else if (silent < after) {
         look_again(hedge, now + after - silent);
-    } else if (!may_send(hedge)) {
+    } else if (!may_send(hedge, &ticket)) {
         look_again(hedge, now + wait);
-    } else if ((leg = add_leg(hedge))) {
+    } else if ((leg = add_leg(hedge, &ticket))) {
         hedge->sent++;
         look_again(hedge, now + after);
         begin(leg);
@@ -253,6 +268,7 @@ enum pl_code llm_hedge_prepare(struct llm_hedge *hedge, struct pl_err *err)
 
     first->hedge = hedge;
     first->spoke = false;
+    first->ticket = (struct lane_ticket){0};
     pl_buf_init(&first->heard, PL_LIMIT_STREAM_BYTES);
     call->state = NULL;
     call->sink = (struct llm_sink){.arg = first, .delta = hedge->sink.delta ? on_delta : NULL};

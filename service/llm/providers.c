@@ -310,6 +310,11 @@ enum pl_code providers_find(const struct providers *providers, struct pl_str nam
     return PL_OK;
 }
 
+const struct provider *providers_at(const struct providers *providers, size_t index)
+{
+    return index < providers->count ? providers->items[index] : NULL;
+}
+
 bool providers_model_ok(void *providers, struct pl_str model, struct pl_err *err)
 {
     const struct provider *provider = NULL;

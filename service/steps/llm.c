@@ -235,6 +235,7 @@ static void deliver_again(struct loop *loop, struct loop_mail *mail)
     else if (set_time_left(attempt, err) == PL_OK &&
              llm_hedge_prepare(&attempt->asking, err) == PL_OK) {
         attempt->asked++;
+        lane_more(&step->ticket, loop_now(loop));
         llm_hedge_start(&attempt->asking);
         loop_release(loop);
         return;
@@ -310,6 +311,7 @@ static enum pl_code llm_prepare(struct step_call *step, const struct expr_scope 
     attempt->step = step;
     call->arena = step->arena;
     call->result = &step->result;
+    call->ticket = &step->ticket;
     attempt->asking.policy = &step->def->config.llm->hedge;
     attempt->asking.sink =
         (struct llm_sink){.arg = attempt, .delta = step->delta || step->began ? on_delta : NULL};
@@ -330,14 +332,17 @@ static bool llm_reusable(const struct step_call *step, unsigned char *ret_digest
     return true;
 }
 
-/* The simulated provider has no lane to wait for: its 429s are the call's own. */
-static bool llm_deferred(struct step_call *step, pl_ms now, pl_ms *ret_until,
-                         const char **ret_reason)
+static struct lane *llm_lane(const struct step_call *step, struct lane_ask *ret_ask)
 {
     const struct llm_attempt *attempt = step->request;
-    const struct provider *provider = attempt->asking.first.call.provider;
+    const struct llm_call *call = &attempt->asking.first.call;
+    const struct llm_config *config = step->def->config.llm;
+    const struct pl_str last =
+        config->n_fallback ? config->fallback[config->n_fallback - 1] : config->model;
 
-    return !provider->ops->start && lane_paused(provider->lane, now, ret_until, ret_reason);
+    llm_call_ask(call, ret_ask);
+    ret_ask->has_other = config->n_fallback && !pl_str_eq(step->model, last);
+    return call->provider->lane;
 }
 
 static void llm_start(struct step_call *step)
@@ -372,7 +377,7 @@ const struct step_kind_ops step_llm_ops = {
     .kind = STEP_LLM,
     .prepare = llm_prepare,
     .reusable = llm_reusable,
-    .deferred = llm_deferred,
+    .lane = llm_lane,
     .start = llm_start,
     .abort = llm_abort,
     .cleanup = llm_cleanup,

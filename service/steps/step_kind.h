@@ -12,6 +12,7 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "service/expr.h"
+#include "service/limits.h"
 #include "service/loop.h"
 #include "service/step_result.h"
 #include "service/workflow.h"
@@ -43,6 +44,7 @@ struct step_call {
     void *state;                /* the kind's, while it runs */
     bool stream;                /* somebody listens to deltas: prefer a streaming answer */
     struct step_result result;  /* filled by the kind before step_call_complete */
+    struct lane_ticket ticket;  /* its leave to go; the run's to give back */
 
     /* For llm steps, set by the run before prepare; borrowed until the call is home. Zeroes mean
      * none, but for `sample`. */
@@ -93,9 +95,9 @@ struct step_kind_ops {
      * old an answer may be. */
     bool (*reusable)(const struct step_call *call, unsigned char *ret_digest, pl_ms *ret_ttl);
 
-    /* Optional (NULL: always open). Home loop, after prepare. When its lane is paused at `now`:
-     * true with the time it opens and a static reason ("rate_limited", "unreachable"). */
-    bool (*deferred)(struct step_call *call, pl_ms now, pl_ms *ret_until, const char **ret_reason);
+    /* Optional (NULL: it needs no admission). Home loop, after prepare. The lane it goes by, and
+     * what it asks of it (tenant, run and again are the caller's). */
+    struct lane *(*lane)(const struct step_call *call, struct lane_ask *ret_ask);
 
     /* Mandatory. On call->loop. Begins the attempt; may complete before it returns. Cannot fail:
      * failure is a result. */

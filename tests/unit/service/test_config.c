@@ -154,6 +154,33 @@ START_TEST(a_provider_of_the_file_replaces_that_of_the_environment)
 }
 END_TEST
 
+static bool may_ask(const char *model, struct lane_ticket *ret_ticket, const char **ret_reason)
+{
+    const struct lane_ask ask = {.model = pl_str(model), .max_tokens = 10};
+
+    return lane_try(provider("sim")->lane, &ask, 1000000, ret_ticket, ret_reason) == LANE_GO;
+}
+
+START_TEST(limits_are_those_of_a_provider_and_of_its_models)
+{
+    struct lane_ticket tickets[3];
+    const char *reason = "";
+
+    ck_assert_int_eq(load("providers:\n"
+                          "  sim:\n"
+                          "    limits: {concurrency: 1, rpm: 100, tpm: 100000}\n"
+                          "    models: {fast: {concurrency: 2}}\n"),
+                     PL_OK);
+    ck_assert(may_ask("echo", &tickets[0], &reason));
+    ck_assert(!may_ask("echo", &tickets[1], &reason));
+    ck_assert_str_eq(reason, "concurrency");
+    ck_assert(may_ask("fast", &tickets[1], &reason));
+    ck_assert(may_ask("fast", &tickets[2], &reason));
+    for (unsigned i = 0; i < 3; i++)
+        lane_done(&tickets[i], 1000000, NULL);
+}
+END_TEST
+
 static const struct {
     const char *text, *problems;
 } wrong[] = {
@@ -171,8 +198,26 @@ static const struct {
      "key\n"},
     {"providers: {a: {kind: openai, base_url: 'http://x', api_key: 'a${B'}}\n",
      "1:62 /providers/a/api_key: '${' has no '}'; write ${NAME}\n"},
-    {"providers: {a: {kind: openai, limits: {}}}\n",
-     "1:31 /providers/a/limits: 'limits' is not supported by this version; remove it\n"},
+    {"providers: {sim: {limits: 5}}\n",
+     "1:26 /providers/sim/limits: this is a number; it must be a mapping such as {concurrency: 50, "
+     "rpm: 600}\n"},
+    {"providers: {sim: {limits: {rpn: 5}}}\n",
+     "1:28 /providers/sim/limits/rpn: unknown key 'rpn'; did you mean 'rpm'?\n"},
+    {"providers: {sim: {limits: {xyzzy: 5}}}\n",
+     "1:28 /providers/sim/limits/xyzzy: unknown key 'xyzzy'; a limit is concurrency, rpm or "
+     "tpm\n"},
+    {"providers: {sim: {limits: {rpm: 0}}}\n",
+     "1:33 /providers/sim/limits/rpm: rpm must be a whole number of requests a minute from 1 to "
+     "100000000\n"},
+    {"providers: {sim: {limits: {tpm: 1.5}}}\n",
+     "1:33 /providers/sim/limits/tpm: tpm must be a whole number of tokens a minute from 1 to "
+     "1000000000000\n"},
+    {"providers: {sim: {models: {echo: {concurrency: -1}}}}\n",
+     "1:48 /providers/sim/models/echo/concurrency: concurrency must be a whole number of calls at "
+     "once from 1 to 1000000\n"},
+    {"providers: {sim: {models: [echo]}}\n",
+     "1:27 /providers/sim/models: this is a list; it must be a mapping such as {gpt-4o-mini: {rpm: "
+     "10000}}\n"},
     {"network: {allow_private: 1}\n",
      "1:26 /network/allow_private: allow_private is a number; it must be a list such as "
      "[\"10.1.0.0/16\"]\n"},
@@ -276,6 +321,7 @@ int main(void)
     tcase_add_test(tcase, other_apis_and_dialects_are_configured_like_the_rest);
     tcase_add_test(tcase, a_file_with_nothing_in_it_configures_nothing);
     tcase_add_test(tcase, a_provider_of_the_file_replaces_that_of_the_environment);
+    tcase_add_test(tcase, limits_are_those_of_a_provider_and_of_its_models);
     tcase_add_loop_test(tcase, every_mistake_is_told_with_its_place, 0, PL_ARRAY_LEN(wrong));
     tcase_add_test(tcase, a_wrong_range_kind_or_url_is_told_at_its_provider);
     tcase_add_test(tcase, a_file_that_cannot_be_read_says_why);
