@@ -2,6 +2,7 @@
 #include "service/config.h"
 
 #include "base/limits.h"
+#include "service/config_models.h"
 #include "service/llm/provider.h"
 #include "service/net_policy.h"
 
@@ -18,6 +19,13 @@ const struct config_key config_keys[] = {
     {"providers.*.api_key", "text", "none",
      "its key; write \"${NAME}\" to take it from the environment"},
     {"providers.*.api_key_file", "path", "none", "a file that holds the key"},
+    {"models.*.input_usd_per_mtok", "number", "none",
+     "the price of a million input tokens of provider/model in US dollars"},
+    {"models.*.cached_input_usd_per_mtok", "number", "that of input",
+     "the same, of those the provider had in its cache"},
+    {"models.*.cache_write_usd_per_mtok", "number", "that of input",
+     "the same, of those it wrote to its cache"},
+    {"models.*.output_usd_per_mtok", "number", "none", "the same, of output tokens"},
     {"network.allow_private", "list of CIDR or host:port", "[]",
      "private addresses that http steps may reach all the same"},
     {"limits.step_output_bytes", "bytes", "4194304", "the largest output of one step"},
@@ -295,19 +303,25 @@ static void read_limits(struct reader *reader, const struct doc_node *node)
     read_limit(reader, node, "branches_per_run", "items", 1, 100000000, &config->branches);
 }
 
+static void read_models(struct reader *reader, const struct doc_node *node)
+{
+    config_read_models(reader->config, node, reader->problems);
+}
+
 static const struct {
     const char *key;
     void (*read)(struct reader *reader, const struct doc_node *node);
 } sections[] = {
     {"providers", read_providers},
+    {"models", read_models},
     {"network", read_network},
     {"limits", read_limits},
 };
 
 static void read_document(struct reader *reader, const struct doc_node *root)
 {
-    static const char *const known[] = {"providers", "network", "limits", NULL};
-    static const char *const later[] = {"models", "secrets", "cors", "retention", NULL};
+    static const char *const known[] = {"providers", "models", "network", "limits", NULL};
+    static const char *const later[] = {"secrets", "cors", "retention", NULL};
 
     if (root->type == DOC_NULL || !check_keys(reader, root, known, later))
         return;

@@ -22,6 +22,14 @@ static bool world_model_ok(void *arg, struct pl_str model, struct pl_err *err)
     return !providers || providers_model_ok(providers, model, err);
 }
 
+static bool world_priced(void *arg, struct pl_str model)
+{
+    const struct world *world = arg;
+    struct providers *providers = world->engine->env.steps.providers;
+
+    return !providers || providers_priced(providers, model);
+}
+
 static bool world_find(void *arg, struct pl_str name, struct pl_arena *arena,
                        struct pl_str *ret_text, enum doc_format *ret_format, int64_t *ret_version,
                        struct pl_err *err)
@@ -58,6 +66,7 @@ enum pl_code engine_compile(struct engine *engine, const struct engine_text *tex
     struct workflow_env env = {
         .arg = &world,
         .model_ok = world_model_ok,
+        .priced = world_priced,
         .find_workflow = world_find,
         .check_jq = world_check_jq,
     };

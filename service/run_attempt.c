@@ -227,6 +227,7 @@ bool run_attempt_result(struct run_core *core, struct run_node *node, struct ste
         return false;
     pl_value_unref(&node->call);
     node->call = step_result_take_facts(result);
+    run_budget_release(core, node);
     run_attempt_add_usage(core, node, &result->usage);
     store_usage_add(&core->usage, &result->usage);
     core->dirty = true;
@@ -264,6 +265,7 @@ bool run_attempt_deferred(struct run_core *core, struct run_node *node, pl_ms un
 
     if (node->state != NODE_CALLING && node->state != NODE_STOPPING)
         return false;
+    run_budget_release(core, node);
     node->attempts--; /* nothing was sent */
     if (node->attempts == 0)
         set_sent(node, 0);
@@ -271,7 +273,7 @@ bool run_attempt_deferred(struct run_core *core, struct run_node *node, pl_ms un
         stopped(core, node, NULL);
         return true;
     }
-    if (until <= core->now)
+    if (until && until <= core->now)
         until = core->now + 1;
     limit = node->sent_at ? wait_limit(node, true) : 0;
     if (limit && until >= limit) {
@@ -281,6 +283,8 @@ bool run_attempt_deferred(struct run_core *core, struct run_node *node, pl_ms un
     node->wake_at = until;
     node->held_reason = reason ? reason : "paused";
     run_node_move(core, node, NODE_HELD);
+    if (strcmp(node->held_reason, RUN_BUDGET_REASON) == 0)
+        run_budget_wait(core, node);
     return true;
 }
 

@@ -64,8 +64,8 @@ static const char *check_attempts(const struct run_node *node)
     CHECK(node->attempts == 0 || (node->sent_at > 0 && node->started_at > 0),
           "it was attempted and not sent");
     CHECK(!flying || node->attempts > 0, "a call without an attempt");
-    CHECK(node->state == NODE_ASKING || (node->state == NODE_HELD || node->state == NODE_BACKOFF ||
-                                         node->state == NODE_SLEEPING) == (node->wake_at > 0),
+    CHECK(node->state == NODE_ASKING || node->state == NODE_HELD ||
+              (node->state == NODE_BACKOFF || node->state == NODE_SLEEPING) == (node->wake_at > 0),
           "a time to go on belongs to what waits for one");
     CHECK((node->state == NODE_HELD) == (node->held_reason != NULL),
           "a lane's reason belongs to HELD");
@@ -303,6 +303,7 @@ static const char *check_node(const struct run_core *core, const struct run_node
 
     wrong = wrong ? wrong : check_attempts(node);
     wrong = wrong ? wrong : check_ending(node);
+    CHECK(wrong || !run_budget_check(core, node), run_budget_check(core, node));
     wrong = wrong ? wrong : check_waiting_error(node);
     wrong = wrong ? wrong : check_dependencies(core, node);
     wrong = wrong ? wrong : check_entered(core, node);

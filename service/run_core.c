@@ -20,6 +20,9 @@ struct run_core *run_core_new(struct workflow *workflow, uint64_t seed)
         return NULL;
     core->workflow = workflow_ref(workflow);
     pl_list_init(&core->over_frames);
+    pl_list_init(&core->budget_queue);
+    core->purse.limit = workflow->budget;
+    core->budgeted = workflow->budgeted;
     core->root = run_frame_create(core, workflow->root, NULL, 0, 0, NULL);
     if (!core->root) {
         run_core_destroy(&core);
@@ -244,6 +247,8 @@ static void recover_lost(struct run_core *core, struct run_node *node)
     node->lost = false;
     if (lost)
         recover_node(core, node);
+    else if (node->state == NODE_HELD && !node->wake_at) /* who was to tell it is gone */
+        run_attempt_begin(core, node);
 }
 
 /* What came due while nobody looked comes first: nothing is called again for which it is too late.
@@ -343,6 +348,7 @@ enum pl_code run_core_step(struct run_core *core, struct run_event *event,
         run_frames_reap(core, event->node);
         take(core, event);
         run_core_settle(core);
+        run_budget_settle(core);
         run_waiting_update(core);
     }
     if (core->out_of_memory)

@@ -103,6 +103,8 @@ void run_node_move(struct run_core *core, struct run_node *node, enum node_state
         node->wake_at = 0;
         node->held_reason = NULL;
     }
+    if (from == NODE_HELD)
+        run_budget_leave(core, node);
     run_node_touch(core, node);
     run_timers_update(core, node);
     if (run_node_is_final(node))

@@ -190,6 +190,7 @@ void wf_check(struct wf_parser *p)
     copy_steps(p);
     copy_bodies(p);
     check_models(&c);
+    wf_check_budgets(p);
     for (size_t i = 0; i < p->n_steps; i++)
         check_hidden(&c, &p->steps[i]);
     wf_resolve_refs(p);

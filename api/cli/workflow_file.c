@@ -58,6 +58,13 @@ static bool model_ok(void *arg, struct pl_str model, struct pl_err *err)
     return providers_model_ok(world->providers, model, err);
 }
 
+static bool priced(void *arg, struct pl_str model)
+{
+    const struct world *world = arg;
+
+    return !world->configured || providers_priced(world->providers, model);
+}
+
 static enum pl_code check_jq(void *arg, struct expr *const *exprs, size_t n_exprs,
                              struct pl_err *errors, struct pl_err *err)
 {
@@ -108,6 +115,7 @@ static enum pl_code compile_text(const char *path, struct pl_str text, const str
     const struct workflow_env env = {
         .arg = &world,
         .model_ok = model_ok,
+        .priced = priced,
         .find_workflow = find_workflow,
         .check_jq = check_jq,
         .model = model ? pl_str(model) : (struct pl_str){0},

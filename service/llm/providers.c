@@ -22,6 +22,7 @@ struct providers {
     struct pl_arena *arena;
     struct provider **items;
     size_t count, capacity;
+    struct price_list prices;
 };
 
 /* ---- the set ---- */
@@ -210,6 +211,7 @@ void providers_destroy(struct providers **providers)
     for (size_t i = 0; i < p->count; i++)
         lane_destroy(&p->items[i]->lane);
     free(p->items);
+    prices_finish(&p->prices);
     pl_arena_destroy(&p->arena);
     free(p);
     *providers = NULL;
@@ -300,4 +302,22 @@ bool providers_model_ok(void *providers, struct pl_str model, struct pl_err *err
     if (providers_find(providers, model, &provider, &rest, err) != PL_OK)
         return false;
     return !provider->ops->model_ok || provider->ops->model_ok(provider, rest, err);
+}
+
+/* ---- prices ---- */
+
+enum pl_code providers_set_price(struct providers *providers, struct pl_str model,
+                                 const struct price *price, struct pl_err *err)
+{
+    return prices_add(&providers->prices, model, price, err);
+}
+
+const struct price *providers_price(const struct providers *providers, struct pl_str model)
+{
+    return providers ? prices_find(&providers->prices, model) : NULL;
+}
+
+bool providers_priced(void *providers, struct pl_str model)
+{
+    return providers_price(providers, model) != NULL;
 }

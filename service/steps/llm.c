@@ -8,6 +8,7 @@
 #include "base/limits.h"
 #include "service/llm/llm_call.h"
 #include "service/steps/llm_answer.h"
+#include "service/steps/llm_estimate.h"
 #include "service/steps/llm_messages.h"
 
 /* One attempt: a call and, where its answer is not what was asked for, the calls that repair it.
@@ -154,6 +155,12 @@ static enum pl_code render(struct step_call *step, const struct expr_scope *scop
 
 /* ---- the call ---- */
 
+/* "provider/model" */
+static struct pl_str model_of(const struct step_call *step)
+{
+    return step->model.len ? step->model : step->def->config.llm->model;
+}
+
 static void on_delta(void *arg, struct pl_str text)
 {
     struct llm_attempt *attempt = arg;
@@ -162,9 +169,20 @@ static void on_delta(void *arg, struct pl_str text)
     attempt->step->delta(attempt->step, text);
 }
 
+/* All calls of an attempt are of one model, so their sum has a price. What a provider says itself
+ * counts where the configuration says nothing. */
+static void add_cost(struct step_call *step)
+{
+    const struct price *price = providers_price(step->env->providers, model_of(step));
+
+    if (price)
+        step->result.usage.cost_usd = price_of_usage(price, &step->result.usage);
+}
+
 static void end(struct llm_attempt *attempt)
 {
     store_usage_add(&attempt->step->result.usage, &attempt->spent);
+    add_cost(attempt->step);
     step_call_complete(attempt->step);
 }
 
@@ -254,7 +272,8 @@ static void on_complete(struct llm_call *call)
 
     if (result->err.code == PL_OK && (terms.schema || terms.agent)) {
         code = llm_answer_take(&terms, step->arena, &result->output, again, &result->err);
-        if (code == PL_ERR_INVALID_OUTPUT && attempt->asked <= step->def->config.llm->repair &&
+        if (code == PL_ERR_INVALID_OUTPUT && !step->one_call &&
+            attempt->asked <= step->def->config.llm->repair &&
             (code = add_messages(attempt, again, &result->err)) == PL_OK) {
             ask_again(attempt);
             return;
@@ -268,14 +287,14 @@ static void on_complete(struct llm_call *call)
 static enum pl_code llm_prepare(struct step_call *step, const struct expr_scope *scope,
                                 struct pl_err *err)
 {
-    const struct pl_str model = step->model.len ? step->model : step->def->config.llm->model;
     struct llm_attempt *attempt = pl_arena_alloc(step->arena, sizeof(*attempt));
     struct llm_call *call = attempt ? &attempt->call : NULL;
     enum pl_code code;
 
     if (!attempt)
         return pl_err_set(err, PL_ERR_NO_MEMORY, "out of memory");
-    code = providers_find(step->env->providers, model, &call->provider, &call->request.model, err);
+    code = providers_find(step->env->providers, model_of(step), &call->provider,
+                          &call->request.model, err);
     if (code == PL_OK)
         code = render(step, scope, &call->request, err);
     if (code != PL_OK)
@@ -297,6 +316,14 @@ static bool llm_deferred(struct step_call *step, pl_ms now, pl_ms *ret_until,
     const struct provider *provider = attempt->call.provider;
 
     return !provider->ops->start && lane_paused(provider->lane, now, ret_until, ret_reason);
+}
+
+static void llm_estimate(const struct step_call *step, struct call_estimate *ret_estimate)
+{
+    const struct llm_attempt *attempt = step->request;
+
+    llm_estimate_call(&attempt->call.request, step->def->config.llm,
+                      providers_price(step->env->providers, model_of(step)), ret_estimate);
 }
 
 static void llm_start(struct step_call *step)
@@ -331,6 +358,7 @@ const struct step_kind_ops step_llm_ops = {
     .kind = STEP_LLM,
     .prepare = llm_prepare,
     .deferred = llm_deferred,
+    .estimate = llm_estimate,
     .start = llm_start,
     .abort = llm_abort,
     .cleanup = llm_cleanup,

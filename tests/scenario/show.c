@@ -53,6 +53,8 @@ void show_event(struct play *play, const struct run_event *event, const struct c
     else if (event->type == RUN_EV_RESULT)
         pl_buf_printf(out, "RESULT %s#%u %s", path_of(event->node), coming->call,
                       pl_code_text(event->result->err.code));
+    else if (event->type == RUN_EV_DEFERRED && !event->until)
+        pl_buf_printf(out, "DEFERRED %s %s", path_of(event->node), event->reason);
     else if (event->type == RUN_EV_DEFERRED)
         pl_buf_printf(out, "DEFERRED %s#%u until %lld", path_of(event->node), coming->call,
                       (long long)(event->until - PLAY_START));
