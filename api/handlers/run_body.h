@@ -24,6 +24,7 @@ struct run_body {
     struct pl_str thread;    /* or empty */
     struct pl_str metadata;  /* a JSON object or empty */
     pl_ms timeout;           /* 0: none given */
+    struct budget budget;    /* zeroes: none given */
     bool stream, background;
     bool cancel_on_disconnect;
 };
