@@ -80,6 +80,8 @@ enum pl_retry_class {
     X(UNEXPECTED_STATUS, "unexpected_status", "The server answered another status", 502, NEVER)    \
     X(ADDRESS_DENIED, "address_denied", "The address is not allowed", 502, NEVER)                  \
     X(PROVIDER_UNKNOWN, "provider_unknown", "No such provider is configured", 422, NEVER)          \
+    X(SECRET_UNKNOWN, "secret_unknown", "No such secret is configured", 422, NEVER)                \
+    X(SECRET_DENIED, "secret_denied", "The secret may not be sent there", 502, NEVER)              \
     X(AMBIGUOUS, "ambiguous_attempt", "In flight when the process died", 500, NEVER)               \
     /* joins, time and people */                                                                   \
     X(BRANCH_FAILED, "branch_failed", "A branch failed", 500, NEVER)                               \

@@ -91,6 +91,8 @@ bool json_at(struct pl_str json, int64_t index, struct pl_str *ret_value);
 size_t json_count(struct pl_str json);
 /* How deep lists and objects stand inside each other; 0 for scalars. Goes over the whole text. */
 size_t json_depth(struct pl_str json);
+/* Is that more than `depth`? Most texts are too short for it and are not looked at. */
+bool json_is_deeper(struct pl_str json, size_t depth);
 
 /* Walks an array or object. `for (json_iter_init(&it, json); json_iter_next(&it);)` with it.key
  * (raw token, quotes included; absent in arrays) and it.value. */

@@ -146,6 +146,13 @@ size_t json_depth(struct pl_str json)
     return deepest;
 }
 
+bool json_is_deeper(struct pl_str json, size_t depth)
+{
+    bool opens = json.len > 0 && (json.ptr[0] == '[' || json.ptr[0] == '{');
+
+    return opens && json.len > 2 * depth && json_depth(json) > depth;
+}
+
 size_t json_count(struct pl_str json)
 {
     struct json_iter it;

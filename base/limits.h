@@ -12,7 +12,7 @@ enum {
     PL_LIMIT_PROBLEMS = 200,           /* problems one check reports; the rest is counted */
     PL_LIMIT_STEPS = 100000,           /* steps written in one workflow; invalid_workflow */
     PL_LIMIT_BRANCHES = 1000000,       /* items of all maps of one run; too_large */
-    PL_LIMIT_LIVE_STEPS = 200000,      /* steps of a run in memory, past which no map begins a
+    PL_LIMIT_LIVE_STEPS = 50000,       /* steps of a run in memory, past which no map begins a
                                           second item at once: items of maps in maps multiply */
     PL_DEFAULT_OUTPUT_TOKENS = 4096,   /* what a call is taken to answer that sets no max_tokens */
     PL_LIMIT_STEP_DEPTH = 16,          /* steps inside steps; invalid_workflow */
@@ -28,6 +28,7 @@ enum {
     PL_LIMIT_PROMPT_BYTES = 16 << 20,     /* one rendered text; the step fails with too_large */
 
     /* answers of servers */
+    PL_LIMIT_REDIRECTS = 5,            /* followed by one http step; unexpected_status */
     PL_LIMIT_RESPONSE_BYTES = 8 << 20, /* decompressed body of one answer; response_too_large */
     PL_LIMIT_STREAM_BYTES = 16 << 20,  /* one whole event stream; response_too_large */
     PL_LIMIT_SSE_LINE_BYTES = 1 << 20, /* one line of an event stream; response_too_large */
@@ -36,6 +37,9 @@ enum {
     /* requests to servers; over them the call fails with invalid_argument */
     PL_LIMIT_SENT_HEADER_BYTES = 64 << 10,   /* one header, name and value */
     PL_LIMIT_SENT_HEADERS_BYTES = 256 << 10, /* all of them */
+
+    /* answers used again; what the database keeps of them is bounded in storage/store.h */
+    PL_LIMIT_CACHE_MEMORY_BYTES = 64 << 20, /* in memory; those not used for longest go */
 
     /* the pool */
     PL_LIMIT_TRANSFERS_PER_MULTI = 1000, /* then the next curl multi handle is opened */

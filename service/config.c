@@ -1,10 +1,11 @@
 /* config.c - the configuration file and the environment, read by a table of keys. See config.h. */
-#include "service/config.h"
+#include "service/config_private.h"
 
 #include "base/limits.h"
 #include "service/config_models.h"
 #include "service/llm/provider.h"
 #include "service/net_policy.h"
+#include "service/secrets.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -13,7 +14,7 @@
 #include <unistd.h>
 
 const struct config_key config_keys[] = {
-    {"providers.*.kind", "openai | sim", "the provider's name",
+    {"providers.*.kind", "openai | gemini | sim", "the provider's name",
      "which wire format the provider speaks"},
     {"providers.*.base_url", "URL", "the kind's own", "where its API is; may be a private address"},
     {"providers.*.api_key", "text", "none",
@@ -26,6 +27,11 @@ const struct config_key config_keys[] = {
     {"models.*.cache_write_usd_per_mtok", "number", "that of input",
      "the same, of those it wrote to its cache"},
     {"models.*.output_usd_per_mtok", "number", "none", "the same, of output tokens"},
+    {"secrets.*.value", "text", "none",
+     "what http steps send that name it; write \"${NAME}\" to take it from the environment"},
+    {"secrets.*.value_file", "path", "none", "a file that holds it, instead of value"},
+    {"secrets.*.origins", "list of URLs", "none, required",
+     "where it may be sent: scheme, host and port"},
     {"network.allow_private", "list of CIDR or host:port", "[]",
      "private addresses that http steps may reach all the same"},
     {"limits.step_output_bytes", "bytes", "4194304", "the largest output of one step"},
@@ -34,12 +40,6 @@ const struct config_key config_keys[] = {
     {"limits.branches_per_run", "number", "1000000", "items that all maps of one run may have"},
 };
 const size_t config_keys_count = PL_ARRAY_LEN(config_keys);
-
-/* What a section's reader works on. */
-struct reader {
-    struct config *config;
-    struct doc_problems *problems;
-};
 
 /* ---- reading files ---- */
 
@@ -87,8 +87,7 @@ enum pl_code config_read_file(struct pl_arena *arena, const char *path, size_t m
 
 /* ---- values ---- */
 
-/* Replaces every ${NAME} by the environment. NULL with a problem when one is missing. */
-static const char *expand(struct reader *reader, const struct doc_node *node)
+const char *config_expand(struct config_reader *reader, const struct doc_node *node)
 {
     struct pl_buf buf;
     struct pl_str text = node->text;
@@ -128,7 +127,8 @@ out:
     return result;
 }
 
-static const char *read_text(struct reader *reader, const struct doc_node *object, const char *key)
+const char *config_read_text(struct config_reader *reader, const struct doc_node *object,
+                             const char *key)
 {
     const struct doc_node *node = doc_get(object, key);
 
@@ -139,12 +139,10 @@ static const char *read_text(struct reader *reader, const struct doc_node *objec
                        doc_type_name(node->type));
         return NULL;
     }
-    return expand(reader, node);
+    return config_expand(reader, node);
 }
 
-/* Refuses members that are not in `known` (NULL-terminated); those in `later` with a message of
- * their own. */
-static bool check_keys(struct reader *reader, const struct doc_node *object,
+bool config_check_keys(struct config_reader *reader, const struct doc_node *object,
                        const char *const *known, const char *const *later)
 {
     size_t before = reader->problems->total;
@@ -182,7 +180,7 @@ static bool check_keys(struct reader *reader, const struct doc_node *object,
 
 /* ---- sections ---- */
 
-static const char *read_key_file(struct reader *reader, const struct doc_node *node,
+const char *config_read_key_file(struct config_reader *reader, const struct doc_node *node,
                                  const char *path)
 {
     struct pl_str text;
@@ -198,7 +196,7 @@ static const char *read_key_file(struct reader *reader, const struct doc_node *n
     return pl_arena_printf(reader->config->arena, "%.*s", PL_STR_ARG(text));
 }
 
-static void read_provider(struct reader *reader, const struct doc_node *node)
+static void read_provider(struct config_reader *reader, const struct doc_node *node)
 {
     static const char *const known[] = {"kind", "base_url", "api_key", "api_key_file", NULL};
     static const char *const later[] = {"limits", "models", NULL};
@@ -206,16 +204,16 @@ static void read_provider(struct reader *reader, const struct doc_node *node)
     const char *file;
     struct pl_err err;
 
-    if (!check_keys(reader, node, known, later))
+    if (!config_check_keys(reader, node, known, later))
         return;
-    options.kind = read_text(reader, node, "kind");
-    options.base_url = read_text(reader, node, "base_url");
-    options.api_key = read_text(reader, node, "api_key");
-    file = read_text(reader, node, "api_key_file");
+    options.kind = config_read_text(reader, node, "kind");
+    options.base_url = config_read_text(reader, node, "base_url");
+    options.api_key = config_read_text(reader, node, "api_key");
+    file = config_read_text(reader, node, "api_key_file");
     if (file && options.api_key)
         doc_problem_at(reader->problems, node, true, "give api_key or api_key_file, not both");
     else if (file)
-        options.api_key = read_key_file(reader, doc_get(node, "api_key_file"), file);
+        options.api_key = config_read_key_file(reader, doc_get(node, "api_key_file"), file);
     if (!options.kind)
         options.kind = options.name;
     if (reader->problems->total)
@@ -224,7 +222,7 @@ static void read_provider(struct reader *reader, const struct doc_node *node)
         doc_problem_at(reader->problems, node, true, "%s", err.message);
 }
 
-static void read_providers(struct reader *reader, const struct doc_node *node)
+static void read_providers(struct config_reader *reader, const struct doc_node *node)
 {
     if (node->type != DOC_OBJECT) {
         doc_problem_at(reader->problems, node, false,
@@ -236,7 +234,7 @@ static void read_providers(struct reader *reader, const struct doc_node *node)
         read_provider(reader, node->items[i]);
 }
 
-static void allow_private(struct reader *reader, const struct doc_node *node)
+static void allow_private(struct config_reader *reader, const struct doc_node *node)
 {
     struct pl_err err;
     const char *text;
@@ -244,18 +242,18 @@ static void allow_private(struct reader *reader, const struct doc_node *node)
     if (node->type != DOC_STRING)
         doc_problem_at(reader->problems, node, false,
                        "this must be a string such as \"127.0.0.1:9000\"");
-    else if ((text = expand(reader, node)) &&
+    else if ((text = config_expand(reader, node)) &&
              net_policy_allow(reader->config->policy, pl_str(text), &err) != PL_OK)
         doc_problem_at(reader->problems, node, false, "%s", err.message);
 }
 
-static void read_network(struct reader *reader, const struct doc_node *node)
+static void read_network(struct config_reader *reader, const struct doc_node *node)
 {
     static const char *const known[] = {"allow_private", NULL};
     static const char *const later[] = {NULL};
     const struct doc_node *list;
 
-    if (!check_keys(reader, node, known, later) || !(list = doc_get(node, "allow_private")))
+    if (!config_check_keys(reader, node, known, later) || !(list = doc_get(node, "allow_private")))
         return;
     if (list->type != DOC_LIST) {
         doc_problem_at(reader->problems, list, false,
@@ -268,7 +266,7 @@ static void read_network(struct reader *reader, const struct doc_node *node)
 }
 
 /* A member of `limits`, left alone when it is not there. */
-static void read_limit(struct reader *reader, const struct doc_node *limits, const char *key,
+static void read_limit(struct config_reader *reader, const struct doc_node *limits, const char *key,
                        const char *unit, unsigned least, unsigned most, size_t *ret_number)
 {
     const struct doc_node *node = doc_get(limits, key);
@@ -286,7 +284,7 @@ static void read_limit(struct reader *reader, const struct doc_node *limits, con
         *ret_number = (size_t)number;
 }
 
-static void read_limits(struct reader *reader, const struct doc_node *node)
+static void read_limits(struct config_reader *reader, const struct doc_node *node)
 {
     static const char *const known[] = {"step_output_bytes", "body_bytes", "runs",
                                         "branches_per_run", NULL};
@@ -294,7 +292,7 @@ static void read_limits(struct reader *reader, const struct doc_node *node)
                                         NULL};
     struct config *config = reader->config;
 
-    if (!check_keys(reader, node, known, later))
+    if (!config_check_keys(reader, node, known, later))
         return;
     read_limit(reader, node, "step_output_bytes", "bytes", 1024, 1u << 30,
                &config->step_output_bytes);
@@ -303,27 +301,26 @@ static void read_limits(struct reader *reader, const struct doc_node *node)
     read_limit(reader, node, "branches_per_run", "items", 1, 100000000, &config->branches);
 }
 
-static void read_models(struct reader *reader, const struct doc_node *node)
+static void read_models(struct config_reader *reader, const struct doc_node *node)
 {
     config_read_models(reader->config, node, reader->problems);
 }
 
 static const struct {
     const char *key;
-    void (*read)(struct reader *reader, const struct doc_node *node);
+    void (*read)(struct config_reader *reader, const struct doc_node *node);
 } sections[] = {
-    {"providers", read_providers},
-    {"models", read_models},
-    {"network", read_network},
-    {"limits", read_limits},
+    {"providers", read_providers}, {"models", read_models}, {"secrets", config_read_secrets},
+    {"network", read_network},     {"limits", read_limits},
 };
 
-static void read_document(struct reader *reader, const struct doc_node *root)
+static void read_document(struct config_reader *reader, const struct doc_node *root)
 {
-    static const char *const known[] = {"providers", "models", "network", "limits", NULL};
-    static const char *const later[] = {"secrets", "cors", "retention", NULL};
+    static const char *const known[] = {"providers", "models", "secrets",
+                                        "network",   "limits", NULL};
+    static const char *const later[] = {"cors", "retention", NULL};
 
-    if (root->type == DOC_NULL || !check_keys(reader, root, known, later))
+    if (root->type == DOC_NULL || !config_check_keys(reader, root, known, later))
         return;
     for (size_t i = 0; i < PL_ARRAY_LEN(sections); i++) {
         const struct doc_node *node = doc_get(root, sections[i].key);
@@ -336,7 +333,7 @@ static void read_document(struct reader *reader, const struct doc_node *root)
 static enum pl_code load_file(struct config *config, const char *path,
                               struct doc_problems *problems, struct pl_err *err)
 {
-    struct reader reader = {.config = config, .problems = problems};
+    struct config_reader reader = {.config = config, .problems = problems};
     struct pl_str text;
     struct doc_node *root;
     enum pl_code code = config_read_file(config->arena, path, PL_LIMIT_DOCUMENT_BYTES, &text, err);
@@ -362,9 +359,10 @@ enum pl_code config_load(const char *path, struct config **ret_config,
         return pl_err_set(err, PL_ERR_NO_MEMORY, "out of memory");
     config->arena = pl_arena_create(0);
     config->providers = providers_create();
+    config->secrets = secrets_create();
     config->policy = config->arena ? net_policy_create(config->arena) : NULL;
     config->step_output_bytes = PL_LIMIT_STEP_OUTPUT_BYTES;
-    if (!config->policy || !config->providers)
+    if (!config->policy || !config->providers || !config->secrets)
         code = pl_err_set(err, PL_ERR_NO_MEMORY, "out of memory");
     if (code == PL_OK)
         code = providers_add_environment(config->providers, err);
@@ -383,6 +381,7 @@ void config_destroy(struct config **config)
     if (!*config)
         return;
     providers_destroy(&(*config)->providers);
+    secrets_destroy(&(*config)->secrets);
     pl_arena_destroy(&(*config)->arena);
     free(*config);
     *config = NULL;

@@ -13,11 +13,13 @@
 
 struct providers;
 struct net_policy;
+struct secrets;
 
 struct config {
     struct pl_arena *arena;
     struct providers *providers; /* owned */
     struct net_policy *policy;   /* of http steps; in the arena */
+    struct secrets *secrets;     /* owned */
     size_t step_output_bytes;    /* limits.step_output_bytes */
     size_t body_bytes, runs;     /* limits.body_bytes, limits.runs; 0: the default */
     size_t branches;             /* limits.branches_per_run; 0: the default */

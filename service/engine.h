@@ -31,6 +31,7 @@
 struct engine;
 struct providers;
 struct net_policy;
+struct secrets;
 
 struct engine_options {
     const char *db;                  /* "sqlite:PATH" */
@@ -39,6 +40,7 @@ struct engine_options {
     unsigned readers;                /* store connections for reading; 0: one */
     struct providers *providers;     /* borrowed, outlives the engine */
     const struct net_policy *policy; /* of http steps; borrowed */
+    const struct secrets *secrets;   /* which they may name; borrowed; NULL: none */
     size_t max_step_output;          /* bytes; 0: PL_LIMIT_STEP_OUTPUT_BYTES */
     unsigned max_runs;               /* runs going on at once, the rest is refused; 0: 10,000 */
     size_t max_branches;             /* items of all maps of a run; 0: PL_LIMIT_BRANCHES */

@@ -3,6 +3,7 @@
  * by name gets them from the same tenant's store, or, once it is pinned, from its own text. */
 #include "service/engine_private.h"
 #include "service/llm/provider.h"
+#include "service/secrets.h"
 #include "service/workflow_cache.h"
 #include "storage/store.h"
 
@@ -28,6 +29,13 @@ static bool world_priced(void *arg, struct pl_str model)
     struct providers *providers = world->engine->env.steps.providers;
 
     return !providers || providers_priced(providers, model);
+}
+
+static bool world_secret_ok(void *arg, struct pl_str name, struct pl_err *err)
+{
+    const struct world *world = arg;
+
+    return secrets_has(world->engine->env.steps.secrets, name, err);
 }
 
 static bool world_find(void *arg, struct pl_str name, struct pl_arena *arena,
@@ -67,6 +75,7 @@ enum pl_code engine_compile(struct engine *engine, const struct engine_text *tex
         .arg = &world,
         .model_ok = world_model_ok,
         .priced = world_priced,
+        .secret_ok = world_secret_ok,
         .find_workflow = world_find,
         .check_jq = world_check_jq,
     };

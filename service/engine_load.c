@@ -5,6 +5,7 @@
 #include "service/engine_private.h"
 #include "service/llm/provider.h"
 #include "service/pool.h"
+#include "service/secrets.h"
 #include "storage/store.h"
 
 enum { LOAD_PAGE = 1000 };
@@ -74,6 +75,10 @@ static enum pl_code check_models(struct engine *engine, const struct workflow *w
 
         if (step->kind == STEP_LLM &&
             !providers_model_ok(engine->env.steps.providers, step->config.llm->model, err))
+            return pl_err_prefix(err, "run %.*s stays as it is: step %.*s", PL_STR_ARG(id),
+                                 PL_STR_ARG(step->path));
+        if (step->kind == STEP_HTTP && step->config.http->auth_secret.len &&
+            !secrets_has(engine->env.steps.secrets, step->config.http->auth_secret, err))
             return pl_err_prefix(err, "run %.*s stays as it is: step %.*s", PL_STR_ARG(id),
                                  PL_STR_ARG(step->path));
     }

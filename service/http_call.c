@@ -352,12 +352,17 @@ static size_t on_header(char *data, size_t size, size_t n, void *arg)
     return call->closing || call->code != PL_OK ? 0 : line.len;
 }
 
+static size_t largest_body(const struct http_call *call)
+{
+    return call->request->max_body ? call->request->max_body : PL_LIMIT_RESPONSE_BYTES;
+}
+
 /* CURLOPT_WRITEFUNCTION: a piece of the body, decompressed. */
 static size_t on_data(char *data, size_t size, size_t n, void *arg)
 {
     struct http_call *call = ((struct http_easy *)arg)->call;
     struct pl_str piece = pl_str_n(data, size * n);
-    size_t most = call->request->max_body ? call->request->max_body : PL_LIMIT_RESPONSE_BYTES;
+    size_t most = largest_body(call);
     struct pl_err err = {.code = PL_OK};
     enum pl_code code;
 
@@ -379,8 +384,28 @@ static size_t on_data(char *data, size_t size, size_t n, void *arg)
     return 0;
 }
 
-static const struct http_easy_hooks hooks = {
-    .header = on_header, .write = on_data, .open_socket = on_open_socket, .ready = on_connected};
+/* CURLOPT_XFERINFOFUNCTION, only of calls that may be answered compressed: what comes in counts
+ * too, since a body can be large and unpack to nothing. */
+static int on_progress(void *arg, curl_off_t total, curl_off_t received, curl_off_t unused,
+                       curl_off_t unused_too)
+{
+    struct http_call *call = ((struct http_easy *)arg)->call;
+    size_t most = call ? largest_body(call) : 0;
+
+    (void)total;
+    (void)unused;
+    (void)unused_too;
+    if (!call || received <= 0 || (uint64_t)received <= most)
+        return 0;
+    fail(call, PL_ERR_RESPONSE_TOO_LARGE, "the answer is larger than %zu bytes", most);
+    return 1;
+}
+
+static const struct http_easy_hooks hooks = {.header = on_header,
+                                             .write = on_data,
+                                             .open_socket = on_open_socket,
+                                             .ready = on_connected,
+                                             .progress = on_progress};
 
 /* ---- life ---- */
 

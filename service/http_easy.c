@@ -33,6 +33,8 @@ static bool set_options(struct http_easy *easy, const struct http_easy_hooks *ho
     SET(OPENSOCKETDATA, easy);
     SET(CLOSESOCKETFUNCTION, http_multis_close_socket);
     SET(CLOSESOCKETDATA, multis);
+    SET(XFERINFOFUNCTION, hooks->progress);
+    SET(XFERINFODATA, easy);
     SET(PREREQFUNCTION, hooks->ready);
     SET(PREREQDATA, easy);
     /* 7.88's HTTP/2 tells cut answers as whole */
@@ -170,7 +172,8 @@ static bool set_decoding(struct http_easy *easy, bool decode)
 {
     if (easy->decodes == decode)
         return true;
-    if (curl_easy_setopt(easy->curl, CURLOPT_ACCEPT_ENCODING, decode ? "gzip, deflate" : NULL))
+    if (curl_easy_setopt(easy->curl, CURLOPT_ACCEPT_ENCODING, decode ? "gzip, deflate" : NULL) ||
+        curl_easy_setopt(easy->curl, CURLOPT_NOPROGRESS, (long)!decode))
         return false;
     easy->decodes = decode;
     return true;

@@ -17,6 +17,7 @@ struct http_easy_hooks {
     curl_write_callback header, write;
     curl_opensocket_callback open_socket;
     curl_prereq_callback ready;
+    curl_xferinfo_callback progress; /* not of streams */
 };
 
 /* One easy handle. CURLINFO_PRIVATE is this. */

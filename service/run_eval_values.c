@@ -22,7 +22,7 @@ static enum pl_code take(struct pl_buf *buf, size_t max, enum pl_code code, stru
 {
     if (code == PL_OK && buf->too_large)
         code = pl_err_set(&event->err, PL_ERR_TOO_LARGE, "it is over %zu bytes", max);
-    if (code == PL_OK && json_depth(pl_buf_view(buf)) > PL_LIMIT_VALUE_DEPTH)
+    if (code == PL_OK && json_is_deeper(pl_buf_view(buf), PL_LIMIT_VALUE_DEPTH))
         code = pl_err_set(&event->err, PL_ERR_TOO_LARGE, "it is nested over %d deep",
                           PL_LIMIT_VALUE_DEPTH);
     if (code == PL_OK) {

@@ -263,7 +263,7 @@ void run_node_succeed(struct run_core *core, struct run_node *node, struct pl_va
 {
     const char *refused = refused_around(node, output);
 
-    if (json_depth(pl_value_text(output)) > PL_LIMIT_VALUE_DEPTH) {
+    if (json_is_deeper(pl_value_text(output), PL_LIMIT_VALUE_DEPTH)) {
         pl_value_unref(&output);
         run_node_fail_with(core, node, PL_ERR_TOO_LARGE,
                            "its output is nested over 200 deep; a value that holds the one before "

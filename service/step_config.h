@@ -72,6 +72,14 @@ struct schema_use {
     struct pl_str name; /* of `schemas`, or empty */
 };
 
+enum { HEDGE_MAX = 4 };
+
+/* `hedge:`. A call that is late to begin its answer is sent again beside the first. */
+struct hedge_policy {
+    unsigned max; /* times at most, up to HEDGE_MAX; 0: never */
+    pl_ms after;  /* 0: when it is later than 95 % of the answers of its model */
+};
+
 /* llm: one model call. Templates render to text unless said. */
 struct llm_config {
     struct pl_str model; /* "provider/model", options of sim included; never empty after check */
@@ -87,6 +95,8 @@ struct llm_config {
     unsigned repair;           /* times the model is asked again when it does not; default 1 */
     struct pl_str *fallback;   /* models tried in turn when `model` has failed for good */
     size_t n_fallback;
+    pl_ms cache_ttl; /* how long an answer may be used again; 0: never */
+    struct hedge_policy hedge;
 };
 
 struct http_header_template {
@@ -111,6 +121,9 @@ struct http_config {
     struct template *body;
     struct http_status_range *expect; /* default 200..299 */
     size_t n_expect;
+    struct pl_str auth_secret; /* name of a secret that goes along; empty: none */
+    struct pl_str auth_header; /* which carries it as it is; empty: `Authorization: Bearer` */
+    const struct doc_node *auth_node;
 };
 
 enum reduce_with {

@@ -54,6 +54,8 @@ struct workflow_env {
     bool (*model_ok)(void *arg, struct pl_str model, struct pl_err *err);
     /* True when it is known what `provider/model` costs: asked where `cost_usd` is to be kept. */
     bool (*priced)(void *arg, struct pl_str model);
+    /* True when there is a secret of this name; else writes what to do. */
+    bool (*secret_ok)(void *arg, struct pl_str name, struct pl_err *err);
     /* The text of the stored workflow `name` ("name" or "name@version"; in `arena`), and its
      * format. False when there is none: then writes what to do. NULL: there are no stored
      * workflows. Not asked for a child whose text the document already carries (pinned definitions

@@ -113,6 +113,22 @@ static void check_models(struct checker *c)
     }
 }
 
+/* ---- secrets ---- */
+
+static void check_secrets(struct checker *c)
+{
+    const struct workflow_env *env = c->p->env;
+
+    for (size_t i = 0; env && env->secret_ok && i < c->p->n_steps; i++) {
+        const struct step_def *step = c->p->steps[i].def;
+        const struct http_config *http = step->kind == STEP_HTTP ? step->config.http : NULL;
+        struct pl_err err = {0};
+
+        if (http && http->auth_secret.len && !env->secret_ok(env->arg, http->auth_secret, &err))
+            wf_problem(&c->ctx, http->auth_node, "%s", err.message);
+    }
+}
+
 /* ---- the whole ---- */
 
 static bool prepare(struct checker *c)
@@ -191,6 +207,7 @@ void wf_check(struct wf_parser *p)
     copy_bodies(p);
     check_models(&c);
     wf_check_budgets(p);
+    check_secrets(&c);
     for (size_t i = 0; i < p->n_steps; i++)
         check_hidden(&c, &p->steps[i]);
     wf_resolve_refs(p);

@@ -176,6 +176,7 @@ static int open_engine(struct session *session)
         .retry_writes_for = 5000,
         .providers = session->config->providers,
         .policy = session->config->policy,
+        .secrets = session->config->secrets,
         .max_step_output = session->config->step_output_bytes,
         .max_branches = session->config->branches,
         .adopt = db || cli_get(session->args, "thread"),

@@ -103,6 +103,7 @@ static int open_engine(struct service *service)
         .loops = service->loops,
         .providers = service->config->providers,
         .policy = service->config->policy,
+        .secrets = service->config->secrets,
         .max_step_output = service->config->step_output_bytes,
         .max_branches = service->config->branches,
         .max_runs = (unsigned)service->config->runs,

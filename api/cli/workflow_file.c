@@ -4,6 +4,7 @@
 #include "api/cli/command.h"
 #include "base/limits.h"
 #include "service/llm/provider.h"
+#include "service/secrets.h"
 
 #include <unistd.h>
 
@@ -44,6 +45,7 @@ struct config *workflow_file_config(const char *path)
 /* What the check of a file sees of the world. */
 struct world {
     struct providers *providers; /* of the configuration, else the simulated one alone */
+    const struct secrets *secrets;
     bool configured;
     const char *path; /* of the file: those it calls by name stand beside it */
 };
@@ -63,6 +65,14 @@ static bool priced(void *arg, struct pl_str model)
     const struct world *world = arg;
 
     return !world->configured || providers_priced(world->providers, model);
+}
+
+/* Without a configuration there is nothing to look in. */
+static bool secret_ok(void *arg, struct pl_str name, struct pl_err *err)
+{
+    const struct world *world = arg;
+
+    return !world->configured || secrets_has(world->secrets, name, err);
 }
 
 static enum pl_code check_jq(void *arg, struct expr *const *exprs, size_t n_exprs,
@@ -109,6 +119,7 @@ static enum pl_code compile_text(const char *path, struct pl_str text, const str
     struct providers *sim = config ? NULL : providers_create();
     struct world world = {
         .providers = config ? config->providers : sim,
+        .secrets = config ? config->secrets : NULL,
         .configured = config != NULL,
         .path = path,
     };
@@ -116,6 +127,7 @@ static enum pl_code compile_text(const char *path, struct pl_str text, const str
         .arg = &world,
         .model_ok = model_ok,
         .priced = priced,
+        .secret_ok = secret_ok,
         .find_workflow = find_workflow,
         .check_jq = check_jq,
         .model = model ? pl_str(model) : (struct pl_str){0},

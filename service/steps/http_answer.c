@@ -3,6 +3,7 @@
 #include "base/json.h"
 #include "base/limits.h"
 #include "base/utf8.h"
+#include "service/secrets.h"
 #include "service/steps/http_step.h"
 
 #include <strings.h>
@@ -125,7 +126,7 @@ void http_step_write_output(int status, struct pl_str lines, struct pl_str conte
     json_object_end(out);
 }
 
-static bool is_expected(const struct http_config *config, int status)
+bool http_step_expects(const struct http_config *config, int status)
 {
     for (size_t i = 0; i < config->n_expect; i++) {
         if ((unsigned)status >= config->expect[i].low && (unsigned)status <= config->expect[i].high)
@@ -153,14 +154,12 @@ static void unexpected(const struct http_step *step, struct step_result *result)
 {
     const struct pl_str body = pl_buf_view(&step->body);
     const enum pl_code code = code_of_status(step->status);
-    const char *more =
-        step->status >= 300 && step->status < 400 ? " (redirects are not followed)" : "";
     size_t shown = body.len < SHOWN ? body.len : SHOWN, kept;
 
     shown = pl_utf8_cut(body.ptr, shown);
     kept = body.len < UPSTREAM_MAX ? body.len : pl_utf8_cut(body.ptr, UPSTREAM_MAX);
-    pl_err_set(&result->err, code, "the server answered %d%s, which 'expect' does not list%s%.*s",
-               step->status, more, shown ? ": " : "", (int)shown, body.len ? body.ptr : "");
+    pl_err_set(&result->err, code, "the server answered %d, which 'expect' does not list%s%.*s",
+               step->status, shown ? ": " : "", (int)shown, body.len ? body.ptr : "");
     result->no_retry = code == PL_ERR_UNEXPECTED_STATUS;
     if (kept)
         result->upstream = pl_value_string(pl_str_n(body.ptr, kept));
@@ -169,17 +168,30 @@ static void unexpected(const struct http_step *step, struct step_result *result)
 void http_step_answer(struct http_step *step, const struct http_call *http_call,
                       struct step_result *result)
 {
+    const struct secrets *secrets = step->call->env->secrets;
+    struct pl_str lines = http_call_header_lines(http_call);
+    struct pl_str type = http_call_header(http_call, "content-type");
     struct pl_buf out;
 
-    if (!is_expected(step->call->def->config.http, step->status)) {
+    /* a server may repeat what it was sent, this one or another */
+    if (secrets && step->body.len) {
+        step->body.len = secrets_hide(secrets, step->body.data, step->body.len);
+        step->body.data[step->body.len] = '\0';
+    }
+    if (secrets && lines.len) {
+        struct pl_str copy = pl_arena_str(step->call->arena, lines);
+
+        lines = pl_str_n(
+            copy.ptr, copy.ptr ? secrets_hide(secrets, (char *)(uintptr_t)copy.ptr, copy.len) : 0);
+    }
+
+    if (!http_step_expects(step->call->def->config.http, step->status)) {
         unexpected(step, result);
         return;
     }
     pl_buf_init(&out, step->max_output);
-    http_step_write_output(step->status, http_call_header_lines(http_call),
-                           http_call_header(http_call, "content-type"), pl_buf_view(&step->body),
-                           &out);
-    result->output = pl_value_take(&out);
+    http_step_write_output(step->status, lines, type, pl_buf_view(&step->body), &out);
+    result->output = pl_arena_failed(step->call->arena) ? NULL : pl_value_take(&out);
     if (!result->output && out.too_large)
         pl_err_set(&result->err, PL_ERR_RESPONSE_TOO_LARGE,
                    "the answer is larger than %zu bytes as a step's output", step->max_output);

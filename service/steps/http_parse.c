@@ -3,6 +3,7 @@
 #include "service/workflow_parse.h"
 
 #include "base/limits.h"
+#include "service/http_call.h"
 
 #include <stdlib.h>
 #include <strings.h>
@@ -210,6 +211,56 @@ static void http_expect(struct wf_ctx *ctx, const struct doc_node *node, void *t
     http->n_expect = node->count;
 }
 
+/* ---- auth ---- */
+
+static void auth_secret(struct wf_ctx *ctx, const struct doc_node *node, void *target)
+{
+    struct http_config *http = target;
+
+    /* literal: what a model wrote must never choose a secret */
+    if (!wf_literal(ctx, node))
+        return;
+    if (node->text.len == 0)
+        wf_problem(ctx, node, "this is empty; write the name of a secret");
+    http->auth_secret = node->text;
+    http->auth_node = node;
+}
+
+static void auth_header(struct wf_ctx *ctx, const struct doc_node *node, void *target)
+{
+    struct http_config *http = target;
+
+    if (!wf_literal(ctx, node))
+        return;
+    if (!http_header_ok(node->text, PL_STR("x")))
+        wf_problem(ctx, node, "'%s' is no header that may be set; write a name such as X-Api-Key",
+                   wf_show(ctx, node->text));
+    http->auth_header = node->text;
+}
+
+static const struct wf_field auth_fields[] = {
+    {.key = "header", .types = WF_STRING, .help = "a header's name", .parse = auth_header},
+    {.key = "secret", .types = WF_STRING, .help = "a secret's name", .parse = auth_secret},
+};
+
+static const struct wf_object auth_object = {
+    .what = "auth",
+    .fields = auth_fields,
+    .n_fields = PL_ARRAY_LEN(auth_fields),
+};
+
+static void http_auth(struct wf_ctx *ctx, const struct doc_node *node, void *target)
+{
+    if (node->type == DOC_STRING) {
+        auth_secret(ctx, node, target);
+        return;
+    }
+    wf_object(ctx, node, &auth_object, target);
+    if (!doc_get(node, "header") || !doc_get(node, "secret"))
+        wf_problem(ctx, node,
+                   "'auth' is a secret's name (sent as Authorization: Bearer) or {header, secret}");
+}
+
 static const struct wf_field http_fields[] = {
     {.key = "method", .types = WF_STRING, .help = "an HTTP method", .parse = http_method},
     {.key = "url", .types = WF_STRING, .help = "a text", .parse = http_url},
@@ -230,7 +281,10 @@ static const struct wf_field http_fields[] = {
      .types = WF_LIST,
      .help = "a list of statuses such as [2xx, 404]",
      .parse = http_expect},
-    {.key = "auth"},
+    {.key = "auth",
+     .types = WF_STRING | WF_OBJECT,
+     .help = "the name of a secret, or {header, secret}",
+     .parse = http_auth},
 };
 
 static const char *http_elsewhere(struct pl_str key)
@@ -248,6 +302,19 @@ static const struct wf_object http_object = {
 bool wf_is_http_key(struct pl_str key)
 {
     return wf_has_field(&http_object, key);
+}
+
+/* The header that a secret goes in belongs to it alone. */
+static void check_auth(struct wf_ctx *ctx, const struct http_config *http)
+{
+    const struct pl_str name = http->auth_header.len ? http->auth_header : PL_STR("Authorization");
+
+    for (size_t i = 0; http->auth_secret.len && i < http->n_headers; i++)
+        if (http->headers[i].name.len == name.len &&
+            strncasecmp(http->headers[i].name.ptr, name.ptr, name.len) == 0)
+            wf_problem(ctx, http->auth_node,
+                       "'headers' sets %s too; remove it there, the secret goes in it",
+                       wf_show(ctx, name));
 }
 
 static void fill_defaults(struct wf_ctx *ctx, struct http_config *http, bool has_body)
@@ -279,5 +346,6 @@ void wf_parse_http(struct wf_ctx *ctx, const struct doc_node *node)
         wf_problem_key(ctx, node, "an http step needs 'url'");
     if (body && json)
         wf_problem_key(ctx, body, "'body' stands beside 'json'; keep one of them");
+    check_auth(ctx, http);
     fill_defaults(ctx, http, body || json);
 }

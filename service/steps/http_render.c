@@ -2,11 +2,12 @@
  * came from expressions is checked like what a stranger sent. Not the sending. Called by http.c. */
 #include "base/json.h"
 #include "base/limits.h"
+#include "service/secrets.h"
 #include "service/steps/http_step.h"
 
 #include <strings.h>
 
-enum { URL_MAX = 64 << 10, HEADER_MAX = 16 << 10, OWN_HEADERS = 2 };
+enum { URL_MAX = 64 << 10, HEADER_MAX = 16 << 10, OWN_HEADERS = 3 };
 
 /* The value of a template as text. *ret_null: it gave null, which leaves a member out. */
 static enum pl_code write_scalar(const struct template *template, const struct expr_scope *scope,
@@ -210,8 +211,35 @@ static enum pl_code render_headers(struct http_step *step, const struct http_con
             return code;
         n += !is_null;
     }
-    step->http.headers = headers;
+    step->http.headers = step->headers = headers;
     step->http.n_headers = add_own_headers(step, config, headers, n);
+    return PL_OK;
+}
+
+/* The secret, in the last header: what follows a redirect finds it there to drop it. It is bound to
+ * where the URL leads, so a URL that came from an expression cannot take it elsewhere. */
+static enum pl_code add_secret(struct http_step *step, const struct http_config *config,
+                               struct pl_err *err)
+{
+    const struct step_call *call = step->call;
+    struct http_header *header = &step->headers[step->http.n_headers];
+    struct pl_str value = {0};
+    enum pl_code code;
+
+    if (!config->auth_secret.len)
+        return PL_OK;
+    code = secrets_take(call->env->secrets, config->auth_secret, step->http.url, call->arena,
+                        &value, err);
+    if (code != PL_OK)
+        return code;
+    if (config->auth_header.len)
+        *header = (struct http_header){config->auth_header, value};
+    else
+        *header = (struct http_header){
+            PL_STR("Authorization"),
+            pl_str(pl_arena_printf(call->arena, "Bearer %.*s", PL_STR_ARG(value)))};
+    step->secret = true;
+    step->http.n_headers++;
     return PL_OK;
 }
 
@@ -258,6 +286,8 @@ enum pl_code http_step_render(struct http_step *step, const struct expr_scope *s
         code = render_body(step, config, scope, err);
     if (code == PL_OK)
         code = render_headers(step, config, scope, err);
+    if (code == PL_OK)
+        code = add_secret(step, config, err);
     if (code == PL_OK && (!step->http.policy || pl_arena_failed(call->arena)))
         code = pl_err_set(err, PL_ERR_NO_MEMORY, "out of memory");
     return code;

@@ -14,6 +14,10 @@ struct http_step {
     struct http_call *http_call; /* while it runs */
     bool aborted;
     int status;
+    struct http_header *headers; /* those of http, to be changed */
+    bool secret;                 /* the last of them is one */
+    unsigned redirects;          /* followed so far */
+    pl_ms deadline;              /* of all hops together */
     size_t max_output;
     struct pl_buf body; /* of the answer */
 };
@@ -22,6 +26,15 @@ struct http_step {
  */
 enum pl_code http_step_render(struct http_step *step, const struct expr_scope *scope,
                               struct pl_err *err) PL_MUST_CHECK;
+
+/* Is the answer a redirect that this step follows? Then makes the next request of step->http, to be
+ * sent at `now`: true. When it is one that may not be followed: false, with `err` set; else false
+ * and `err` untouched. In http_redirect.c. */
+bool http_step_redirect(struct http_step *step, const struct http_call *http_call, pl_ms now,
+                        struct pl_err *err);
+
+/* Does `expect` list the status? */
+bool http_step_expects(const struct http_config *config, int status);
 
 /* The whole answer is there: fills the result with the output, or the error of a status that was
  * not expected. */

@@ -69,7 +69,7 @@ struct budget llm_estimate_one(int64_t input, int64_t output, const struct price
     return (struct budget){input + output, price ? price_at_most(price, input, output) : 0};
 }
 
-struct budget llm_estimate_all(int64_t input, int64_t output, unsigned repairs,
+struct budget llm_estimate_all(int64_t input, int64_t output, unsigned repairs, unsigned hedges,
                                const struct price *price)
 {
     int64_t inputs = 0, more = input;
@@ -77,7 +77,7 @@ struct budget llm_estimate_all(int64_t input, int64_t output, unsigned repairs,
     /* each repair has the answers before it in its conversation, and what was wrong with them */
     for (unsigned i = 0; i <= repairs; i++, more += output + LLM_BYTES_PER_TOKEN * 16)
         inputs += more;
-    return llm_estimate_one(inputs, output * (repairs + 1), price);
+    return llm_estimate_one(inputs * (hedges + 1), output * (repairs + 1) * (hedges + 1), price);
 }
 
 void llm_estimate_call(const struct llm_request *request, const struct llm_config *config,
@@ -97,7 +97,8 @@ void llm_estimate_call(const struct llm_request *request, const struct llm_confi
         input += llm_text_tokens(request->extra.len);
     *ret_estimate = (struct call_estimate){
         .one = llm_estimate_one(input, output, price),
-        .all = llm_estimate_all(input, output, judged ? config->repair : 0, price),
+        .all =
+            llm_estimate_all(input, output, judged ? config->repair : 0, config->hedge.max, price),
         .unpriced = price == NULL,
     };
 }

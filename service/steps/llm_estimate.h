@@ -25,12 +25,12 @@ int64_t llm_messages_tokens(struct pl_str messages);
 int64_t llm_output_tokens(int64_t max_tokens);
 
 /* Of one call and of all that an attempt may make: each repair is a call with the conversation so
- * far. `price` NULL: unpriced. */
+ * far, and each may be sent again as often as `hedge` says. `price` NULL: unpriced. */
 void llm_estimate_call(const struct llm_request *request, const struct llm_config *config,
                        const struct price *price, struct call_estimate *ret_estimate);
-/* The same from figures: of one call, and of it and `repairs` more. */
+/* The same from figures: of one call, and of it and `repairs` more, each with as many hedges. */
 struct budget llm_estimate_one(int64_t input, int64_t output, const struct price *price);
-struct budget llm_estimate_all(int64_t input, int64_t output, unsigned repairs,
+struct budget llm_estimate_all(int64_t input, int64_t output, unsigned repairs, unsigned hedges,
                                const struct price *price);
 
 #endif

@@ -16,11 +16,27 @@ enum {
 #define EIGHT(values) \
     values "," values "," values "," values "," values "," values "," values "," values
 #define INSERT_STEPS                                                                             \
-    "INSERT OR REPLACE INTO steps (tenant, run, place, path, kind, status, phase, attempts,"     \
+    "INSERT INTO steps (tenant, run, place, path, kind, status, phase, attempts,"                \
     " tries, handled, counted, model, output, error, reason, join_state, calls, input_tokens,"   \
     " cached_input_tokens, cache_write_input_tokens, output_tokens, reasoning_tokens, cost_usd," \
     " call, created_at, started_at, ended_at, wake_at, sent_at) VALUES "
 #define STEP_VALUES "(?1,?2,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)"
+/* In place: a row that is replaced leaves the index of its key and comes back to it. */
+#define UPDATE_STEP                                                                    \
+    " ON CONFLICT (tenant, run, place) DO UPDATE SET "                                 \
+    "kind = excluded.kind, status = excluded.status, phase = excluded.phase, "         \
+    "attempts = excluded.attempts, tries = excluded.tries, "                           \
+    "handled = excluded.handled, counted = excluded.counted, model = excluded.model, " \
+    "output = excluded.output, error = excluded.error, reason = excluded.reason, "     \
+    "join_state = excluded.join_state, calls = excluded.calls, "                       \
+    "input_tokens = excluded.input_tokens, "                                           \
+    "cached_input_tokens = excluded.cached_input_tokens, "                             \
+    "cache_write_input_tokens = excluded.cache_write_input_tokens, "                   \
+    "output_tokens = excluded.output_tokens, "                                         \
+    "reasoning_tokens = excluded.reasoning_tokens, cost_usd = excluded.cost_usd, "     \
+    "call = excluded.call, created_at = excluded.created_at, "                         \
+    "started_at = excluded.started_at, ended_at = excluded.ended_at, "                 \
+    "wake_at = excluded.wake_at, sent_at = excluded.sent_at"
 #define INSERT_EVENTS \
     "INSERT OR REPLACE INTO events (tenant, run, seq, at, type, path, attempt, data) VALUES "
 #define EVENT_VALUES "(?1,?2,?,?,?,?,?,?)"
@@ -48,8 +64,8 @@ static const char *const sql[SQLITE_WRITE__COUNT] = {
         " options, created_at, started_at, ended_at, calls, input_tokens, cached_input_tokens,"
         " cache_write_input_tokens, output_tokens, reasoning_tokens, cost_usd, last_seq)"
         " VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
-    [SQLITE_WRITE_STEP] = INSERT_STEPS STEP_VALUES,
-    [SQLITE_WRITE_STEPS] = INSERT_STEPS EIGHT(STEP_VALUES),
+    [SQLITE_WRITE_STEP] = INSERT_STEPS STEP_VALUES UPDATE_STEP,
+    [SQLITE_WRITE_STEPS] = INSERT_STEPS EIGHT(STEP_VALUES) UPDATE_STEP,
     [SQLITE_WRITE_NOTES] =
         "INSERT INTO step_notes (tenant, run, place, memo, writes) VALUES (?,?,?,?,?)"
         " ON CONFLICT DO UPDATE SET memo = coalesce(excluded.memo, memo),"
@@ -67,6 +83,7 @@ static const char *const sql[SQLITE_WRITE__COUNT] = {
 #undef EIGHT
 #undef INSERT_STEPS
 #undef STEP_VALUES
+#undef UPDATE_STEP
 #undef INSERT_EVENTS
 #undef EVENT_VALUES
 

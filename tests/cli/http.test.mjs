@@ -65,7 +65,7 @@ test('network.allow_private opens an endpoint, and only that one', limit, async 
     assert.equal(shut.connections, 0);
 });
 
-test('a redirect into a private network is not followed', limit, async (t) => {
+test('a redirect that expect lists is the answer, not followed', limit, async (t) => {
     const canary = await startServer(t);
     const server = await startServer(t, (request, response) => json(response, 302, {}, { location: `${canary.url}/secret` }));
     const got = await call(t, server, { a: { http: { url: server.url, expect: [302] } } });

@@ -17,6 +17,7 @@ service/event_stream.h to read the events of a run, stored and live
 service/schema.h       to check an input before it is sent
 service/jq_pool.h      main is also the main of its workers
 service/llm/provider.h to ask whether a model can be called, for check and run
+service/secrets.h to ask whether a secret is there, for check and run
 '
 # Libraries that belong to one layer, and who else may name them.
 owners='

@@ -90,6 +90,10 @@ END_TEST
 
 START_TEST(depth_counts_brackets_outside_of_strings)
 {
+    ck_assert(!json_is_deeper(PL_STR("[[1]]"), 2));
+    ck_assert(json_is_deeper(PL_STR("[[1]]"), 1));
+    ck_assert(json_is_deeper(PL_STR("[]"), 0));
+    ck_assert(!json_is_deeper(PL_STR("\"[[[[[[\""), 1));
     ck_assert_uint_eq(json_depth(PL_STR("1")), 0);
     ck_assert_uint_eq(json_depth(PL_STR("\"[[[\\\"[\"")), 0);
     ck_assert_uint_eq(json_depth(PL_STR("[]")), 1);

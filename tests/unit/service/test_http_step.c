@@ -234,7 +234,8 @@ static const struct {
     pl_ms retry_after;
 } statuses[] = {
     {"get", "404 Not Found", "", "!unexpected_status", true, -1},
-    {"get", "302 Found", "Location: http://127.0.0.1:1/\r\n", "!unexpected_status", true, -1},
+    {"get", "302 Found", "", "!unexpected_status", true, -1},
+    {"get", "300 Choices", "Location: /x\r\n", "!unexpected_status", true, -1},
     {"get", "500 Oops", "", "!provider_error", false, -1},
     {"get", "503 Busy", "Retry-After: 3\r\n", "!overloaded", false, 3000},
     {"get", "429 Slow", "Retry-After: 2\r\n", "!rate_limited", false, 2000},
