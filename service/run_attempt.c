@@ -225,6 +225,7 @@ bool run_attempt_result(struct run_core *core, struct run_node *node, struct ste
     pl_value_unref(&node->call);
     node->call = step_result_take_facts(result);
     run_budget_release(core, node);
+    run_budget_leave(core, node);
     run_attempt_add_usage(core, node, &result->usage);
     store_usage_add(&core->usage, &result->usage);
     core->dirty = true;
@@ -245,6 +246,19 @@ bool run_attempt_result(struct run_core *core, struct run_node *node, struct ste
 }
 
 /* ---- waiting for a lane ---- */
+
+pl_ms run_attempt_patience(const struct run_node *node)
+{
+    return node->sent_at ? wait_limit(node, true) : 0;
+}
+
+/* It was to be held until told, and is not: whoever keeps its place must know. */
+static void give_up_place(struct run_core *core, struct run_node *node, pl_ms until,
+                          const char *reason)
+{
+    if (!until && !run_budget_is_reason(reason)) /* whose queue is the core's own */
+        run_core_effect(core, RUN_FX_LEAVE, node, 0);
+}
 
 /* Fails with what the last attempt said. */
 static void fail_waiting(struct run_core *core, struct run_node *node)
@@ -267,22 +281,36 @@ bool run_attempt_deferred(struct run_core *core, struct run_node *node, pl_ms un
     if (node->attempts == 0)
         set_sent(node, 0);
     if (node->state == NODE_STOPPING) {
+        give_up_place(core, node, until, reason);
         stopped(core, node, NULL);
         return true;
     }
     if (until && until <= core->now)
         until = core->now + 1;
-    limit = node->sent_at ? wait_limit(node, true) : 0;
-    if (limit && until >= limit) {
+    limit = run_attempt_patience(node);
+    if (limit && (until ? until : core->now) >= limit) {
+        give_up_place(core, node, until, reason);
         fail_waiting(core, node);
         return true;
     }
     node->wake_at = until;
     node->held_reason = reason ? reason : "paused";
     run_node_move(core, node, NODE_HELD);
-    if (strcmp(node->held_reason, RUN_BUDGET_REASON) == 0)
+    if (run_budget_is_reason(reason))
         run_budget_wait(core, node);
     return true;
+}
+
+void run_attempt_admitted(struct run_core *core, struct run_node *node)
+{
+    const pl_ms limit = run_attempt_patience(node);
+
+    if (!run_node_is_held_until_told(node))
+        return; /* it was cancelled, or gave up, while the word was on its way */
+    if (limit && limit <= core->now)
+        fail_waiting(core, node);
+    else
+        run_attempt_begin(core, node);
 }
 
 /* ---- timers and crashes ---- */
@@ -312,7 +340,8 @@ void run_attempt_timer(struct run_core *core, struct run_node *node)
 {
     if (node->state == NODE_CALLING)
         abort_at_deadline(core, node);
-    else if (node->deadline_at && node->deadline_at <= core->now)
+    else if ((node->deadline_at && node->deadline_at <= core->now) ||
+             run_node_is_held_until_told(node)) /* which has no other timer */
         fail_waiting(core, node);
     else
         run_attempt_begin(core, node);

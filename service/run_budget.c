@@ -266,21 +266,27 @@ enum run_grant run_budget_ask(struct run_core *core, struct run_node *node,
         return purse->granted; /* it waited, and it was set aside when its turn came */
     run_budget_release(core, node);
     purse->asked = *estimate;
-    if (!was_granted && others_wait(core, node))
-        return RUN_GRANT_NONE;
-    return take(core, node, &by) == FITS ? purse->granted : RUN_GRANT_NONE;
+    if ((was_granted || !others_wait(core, node)) && take(core, node, &by) == FITS)
+        return purse->granted;
+    run_budget_wait(core, node); /* its place is kept from now on */
+    return RUN_GRANT_NONE;
 }
 
 /* ---- waiting ---- */
 
+bool run_budget_is_reason(const char *held_reason)
+{
+    return held_reason && strcmp(held_reason, RUN_BUDGET_REASON) == 0;
+}
+
 void run_budget_wait(struct run_core *core, struct run_node *node)
 {
+    core->budget_moved = true; /* what it waits for may have come free in the meantime */
     if (!node->purse || pl_list_linked(&node->purse->waits))
         return;
     pl_list_append(&core->budget_queue, &node->purse->waits);
     for (struct run_purse *at = node->purse; at; at = next_purse(core, at))
         at->waiting++;
-    core->budget_moved = true; /* what it waits for may have come free in the meantime */
 }
 
 void run_budget_leave(struct run_core *core, struct run_node *node)
@@ -341,8 +347,8 @@ static void serve(struct run_core *core)
         enum fit how;
 
         next = link->next;
-        if (is_blocked(core, node))
-            continue;
+        if (node->state != NODE_HELD || is_blocked(core, node))
+            continue; /* that it waits is not told yet: then it is its turn */
         how = take(core, node, &by);
         if (how == FITS_LATER) {
             by->blocked = core->budget_scan;
@@ -403,8 +409,10 @@ const char *run_budget_check(const struct run_core *core, const struct run_node 
     if (purse->granted != RUN_GRANT_NONE && node->state != NODE_CALLING &&
         node->state != NODE_STOPPING)
         return "something is set aside for a call that it does not make";
-    if (pl_list_linked(&purse->waits) != (node->state == NODE_HELD && node->held_reason &&
-                                          strcmp(node->held_reason, RUN_BUDGET_REASON) == 0))
+    if (pl_list_linked(&purse->waits)
+            ? node->state != NODE_CALLING && node->state != NODE_STOPPING &&
+                  !run_budget_is_reason(node->held_reason)
+            : run_budget_is_reason(node->held_reason))
         return "it stands in the queue of budgets and does not wait, or the reverse";
     if (purse->held.tokens < 0 || (purse->calls == 0) != (purse->held.tokens == 0))
         return "what is set aside does not fit the calls it is for";

@@ -280,7 +280,7 @@ void run_calls_go_on(struct run_exec *exec, struct exec_call *call)
 {
     struct run_event event;
 
-    if (!call_deferred(call, &event)) {
+    if (!call_unaffordable(call, &event) && !call_deferred(call, &event)) {
         pl_list_append(&exec->to_start, &call->link);
         return;
     }

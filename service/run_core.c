@@ -219,6 +219,8 @@ static void recover_node(struct run_core *core, struct run_node *node)
 {
     if (node->state == NODE_CALLING || node->state == NODE_STOPPING)
         run_attempt_recover(core, node);
+    else if (node->state == NODE_HELD)
+        run_attempt_begin(core, node);
     else if (node->state == NODE_DECIDING)
         run_core_effect(core, RUN_FX_EVAL, node, RUN_EVAL_WHEN);
     else if (node->state == NODE_ACCEPTING)
@@ -233,11 +235,14 @@ static void recover_node(struct run_core *core, struct run_node *node)
         run_kind_of(node->def->kind)->recover(core, node);
 }
 
-static bool waits_for_answer(enum node_state state)
+/* Of somebody who died with the process. */
+static bool waits_for_answer(const struct run_node *node)
 {
+    const enum node_state state = node->state;
+
     return state == NODE_CALLING || state == NODE_STOPPING || state == NODE_DECIDING ||
            state == NODE_ACCEPTING || state == NODE_DEFAULTING || state == NODE_PREPARING ||
-           state == NODE_FINISHING;
+           state == NODE_FINISHING || run_node_is_held_until_told(node);
 }
 
 static void recover_lost(struct run_core *core, struct run_node *node)
@@ -247,8 +252,6 @@ static void recover_lost(struct run_core *core, struct run_node *node)
     node->lost = false;
     if (lost)
         recover_node(core, node);
-    else if (node->state == NODE_HELD && !node->wake_at) /* who was to tell it is gone */
-        run_attempt_begin(core, node);
 }
 
 /* What came due while nobody looked comes first: nothing is called again for which it is too late.
@@ -263,7 +266,7 @@ static void recover(struct run_core *core)
     }
     for (struct run_frame *frame = core->root; frame; frame = run_frame_next(core, frame))
         for (size_t i = 0; i < frame->n_nodes; i++)
-            frame->nodes[i].lost = waits_for_answer(frame->nodes[i].state);
+            frame->nodes[i].lost = waits_for_answer(&frame->nodes[i]);
     run_timers_fire(core);
     for (struct run_frame *frame = core->root; frame; frame = run_frame_next(core, frame))
         for (size_t i = 0; i < frame->n_nodes; i++)
@@ -324,6 +327,9 @@ static void take(struct run_core *core, struct run_event *event)
         break;
     case RUN_EV_DEFERRED:
         deferred(core, event);
+        break;
+    case RUN_EV_ADMITTED:
+        run_attempt_admitted(core, event->node);
         break;
     case RUN_EV_ANSWER:
         answered(core, event);

@@ -25,10 +25,12 @@
  *     (or the free results, after one), of which the share `jitter` is random: backoff * (1 -
  *     jitter * r), r in [0,1) a hash of (seed, step index, attempt); 1 ms at least. The hint
  *     counts with at most 10 % of it or 250 ms more, whichever is less.
- *  3. DEFERRED (lane paused, nothing sent): attempts -= 1 again, HELD until the time given, then
- *     CALL again. One that was sent before and would wait past its deadline (none: the hour of
- *     rule 2) fails with its last error. `step.started` is told with the first CALL, also when
- *     that is then deferred, and only once.
+ *  3. DEFERRED (nothing sent): attempts -= 1 again, HELD until the time given, then CALL again.
+ *     Without a time: HELD until ADMITTED says that its turn has come. Whoever said so keeps a
+ *     place for it, so effect LEAVE tells when it ends in any other way. One that was sent before
+ *     and would wait past its deadline (none: the hour of rule 2) fails with its last error, when
+ *     that is known; one that never was waits as long as it takes. `step.started` is told with the
+ *     first CALL, also when that is then deferred, and only once.
  *  4. `deadline` counts from sent_at (first CALL not deferred) for leaves, from the start for
  *     parallels; `timeout` of a parallel is enforced here (error timeout), of a leaf by the
  *     call. At the deadline a call in flight is aborted (STOPPING) and the step fails with
@@ -64,8 +66,9 @@
  *     what came due in between, as at a TICK; treats what is CALLING still as ambiguous:
  *     on_ambiguous retry: a new attempt (attempts + 1, tries unchanged; error ambiguous_attempt
  *     until it is over); fail: error ambiguous_attempt, no retry, on_error applies. STOPPING
- *     becomes CANCELLED (or FAILED by deadline). BACKOFF and HELD keep their time. Evaluations
- *     are asked for again. A QUEUED run starts.
+ *     becomes CANCELLED (or FAILED by deadline). BACKOFF and HELD keep their time; HELD until
+ *     told: CALL again, for places are not kept over a crash. Evaluations are asked for again. A
+ *     QUEUED run starts.
  *
  * 11. A run of which steps are ASKING and nothing else goes on (no call, timer, evaluation) waits
  *     for people: its status is "waiting", its timeout stands still, "run.waiting" is told.

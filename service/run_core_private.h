@@ -180,6 +180,14 @@ void run_attempt_add_usage(struct run_core *core, struct run_node *node,
 bool run_attempt_result(struct run_core *core, struct run_node *node, struct step_result *result);
 bool run_attempt_deferred(struct run_core *core, struct run_node *node, pl_ms until,
                           const char *reason);
+/* Its turn has come; nothing to one that is not held until told. */
+void run_attempt_admitted(struct run_core *core, struct run_node *node);
+/* When a step that is held until told gives up: its deadline, or the hour of rule 2. 0: never. */
+pl_ms run_attempt_patience(const struct run_node *node);
+static inline bool run_node_is_held_until_told(const struct run_node *node)
+{
+    return node->state == NODE_HELD && node->wake_at == 0;
+}
 /* The timer of a leaf: its wait is over, or its deadline has come. */
 void run_attempt_timer(struct run_core *core, struct run_node *node);
 /* Tells the call in flight to stop. */
@@ -232,6 +240,8 @@ void run_timers_fire(struct run_core *core);
 /* ---- run_budget.c ---- */
 /* Its call is over, or was not sent: what was set aside comes free. */
 void run_budget_release(struct run_core *core, struct run_node *node);
+/* Does it wait for a budget? NULL: it does not. */
+bool run_budget_is_reason(const char *held_reason);
 /* It is HELD for want of money: into the queue, or out of it (any other move). */
 void run_budget_wait(struct run_core *core, struct run_node *node);
 void run_budget_leave(struct run_core *core, struct run_node *node);

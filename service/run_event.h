@@ -20,7 +20,8 @@ enum run_event_type {
     RUN_EV_TICK,      /* time has come to run_core_next_wake, or later */
     RUN_EV_EVALUATED, /* answers RUN_FX_EVAL */
     RUN_EV_RESULT,    /* answers RUN_FX_CALL (also after RUN_FX_ABORT), once each */
-    RUN_EV_DEFERRED,  /* answers RUN_FX_CALL: not sent, lane paused until `until` */
+    RUN_EV_DEFERRED,  /* answers RUN_FX_CALL: not sent, held until `until`; 0: until ADMITTED */
+    RUN_EV_ADMITTED,  /* a step that is held until told may go on; one that is not: nothing */
     RUN_EV_ANSWER,    /* a person answers a step that is ASKING: value, or err REJECTED */
     RUN_EV_CANCEL,    /* the user cancels the run */
     RUN_EV_CANCEL_STEP,
@@ -43,15 +44,16 @@ enum run_eval_what {
 struct run_event {
     enum run_event_type type;
     pl_ms now;
-    struct run_node *node;   /* EVALUATED (NULL for OUTPUT), RESULT, DEFERRED, CANCEL_STEP */
+    struct run_node
+        *node; /* EVALUATED (NULL for OUTPUT), RESULT, DEFERRED, ADMITTED, CANCEL_STEP */
     enum run_eval_what what; /* EVALUATED */
     bool truth;              /* EVALUATED: WHEN, ACCEPT */
     struct pl_value *value;  /* EVALUATED: DEFAULT, OUTPUT; a reference the core takes */
     struct pl_value *state; /* EVALUATED: BODY, OUTPUT of a body with state: the same, by channel */
     struct pl_err err;      /* EVALUATED: code not OK means it failed */
     struct step_result *result; /* RESULT: the core takes its references out of it */
-    pl_ms until;                /* DEFERRED */
-    const char *reason;         /* DEFERRED: why, static text ("rate_limited", "unreachable") */
+    pl_ms until;                /* DEFERRED; 0: until told */
+    const char *reason;         /* DEFERRED: why, static text ("rate_limited", "concurrency") */
 };
 
 /* ---- what comes out ---- */
@@ -62,6 +64,7 @@ enum run_effect_type {
     /* stop the attempt in flight; its answer still comes (CANCELLED, or what it was). May follow
      * the CALL in one update. */
     RUN_FX_ABORT,
+    RUN_FX_LEAVE, /* a step that was held until told is not held any more, and was not admitted */
 };
 
 struct run_effect {

@@ -165,6 +165,8 @@ static void exec_effect(struct run_exec *exec, const struct run_effect *effect)
     case RUN_FX_ABORT:
         run_calls_abort(exec, effect->node);
         break;
+    case RUN_FX_LEAVE: /* no place is kept for it */
+        break;
     }
 }
 

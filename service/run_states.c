@@ -76,13 +76,13 @@ static const struct state_row run_rows[RUN__STATES] = {
     X(DECIDING, HANDLING, "`when` failed; on_error.step begins")                          \
     X(DECIDING, FAILED, "`when` failed")                                                  \
     X(DECIDING, CANCELLED, "it was cancelled before it began")                            \
-    X(HELD, CALLING, "the lane may be open again; the attempt begins")                    \
+    X(HELD, CALLING, "its turn has come; the attempt begins")                             \
     X(HELD, DEFAULTING, "its deadline passed; on_error.default is made")                  \
     X(HELD, HANDLING, "its deadline passed; on_error.step begins")                        \
     X(HELD, FAILED, "its deadline passed")                                                \
     X(HELD, CANCELLED, "it was cancelled while it waited for its lane")                   \
     X(CALLING, CALLING, "the process died; the attempt is made again")                    \
-    X(CALLING, HELD, "its lane is paused; nothing was sent")                              \
+    X(CALLING, HELD, "it is not its turn, or its lane is paused; nothing was sent")       \
     X(CALLING, BACKOFF, "the attempt failed and another one may help")                    \
     X(CALLING, ACCEPTING, "the attempt succeeded; the join's `accept` is asked")          \
     X(CALLING, DEFAULTING, "its last attempt failed; on_error.default is made")           \

@@ -11,12 +11,13 @@
  *                     +--> PREPARING --> JOINING | ASKING | SLEEPING
  *                     +--> JOINING <-> FINISHING; JOINING --> CLOSING --> (as after CALLING)
  *
- * Suspended, waiting for the world: HELD (lane timer), CALLING and STOPPING (a call), BACKOFF
- * (timer), SLEEPING (timer), ASKING (a person, perhaps a timer), DECIDING, PREPARING, ACCEPTING,
- * FINISHING and DEFAULTING (an evaluation). Waiting for other steps: WAITING, JOINING, CLOSING,
- * HANDLING. A step without `when` skips DECIDING, one that needs nothing made skips PREPARING; only
- * branches of a join with `accept` are in ACCEPTING. FINISHING with an output: its state writes, or
- * its key in a vote; without: the output of a sub-workflow or turn, or whether to go on. */
+ * Suspended, waiting for the world: HELD (its turn, or a timer), CALLING and STOPPING (a call),
+ * BACKOFF (timer), SLEEPING (timer), ASKING (a person, perhaps a timer), DECIDING, PREPARING,
+ * ACCEPTING, FINISHING and DEFAULTING (an evaluation). Waiting for other steps: WAITING, JOINING,
+ * CLOSING, HANDLING. A step without `when` skips DECIDING, one that needs nothing made skips
+ * PREPARING; only branches of a join with `accept` are in ACCEPTING. FINISHING with an output: its
+ * state writes, or its key in a vote; without: the output of a sub-workflow or turn, or whether to
+ * go on. */
 #ifndef PLAIT_SERVICE_RUN_STATES_H
 #define PLAIT_SERVICE_RUN_STATES_H
 
@@ -24,32 +25,32 @@
 #include "base/str.h"
 
 /* X(suffix, phase name (stored), public status, sentence true in the state) */
-#define NODE_STATE_TABLE(X)                                                                      \
-    X(WAITING, "waiting_for_steps", "pending", "a step it depends on is not over")               \
-    X(DECIDING, "deciding", "pending",                                                           \
-      "its dependencies are over and its `when` is being looked at")                             \
-    X(PREPARING, "preparing", "pending",                                                         \
-      "what it begins with (items, input, a question, a time) is being made")                    \
-    X(HELD, "held", "pending", "it could be sent, but its lane is paused; no call is in flight") \
-    X(CALLING, "calling", "running",                                                             \
-      "exactly one attempt is in flight and its intent is recorded")                             \
-    X(BACKOFF, "backoff", "retrying", "the last attempt failed and the next one has a time")     \
-    X(ACCEPTING, "accepting", "running",                                                         \
-      "its result is recorded and the join's `accept` is being looked at")                       \
-    X(ASKING, "asking", "waiting", "a person is asked and has not answered")                     \
-    X(SLEEPING, "sleeping", "running", "it waits for its time")                                  \
-    X(JOINING, "joining", "running", "what is inside it runs, and its join is not decided")      \
-    X(FINISHING, "finishing", "running",                                                         \
-      "what it gives is being made of what ran, or what follows from its output")                \
-    X(CLOSING, "closing", "running",                                                             \
-      "its join is decided or it was cancelled, and branches are being stopped")                 \
-    X(DEFAULTING, "defaulting", "running",                                                       \
-      "it failed and the value of on_error.default is being made")                               \
-    X(HANDLING, "handling", "running", "it failed and its on_error.step is not over")            \
-    X(STOPPING, "stopping", "running", "its call was aborted and has not come back yet")         \
-    X(SUCCEEDED, "succeeded", "succeeded", "it has an output, for good")                         \
-    X(FAILED, "failed", "failed", "it has an error, for good; handled or not")                   \
-    X(SKIPPED, "skipped", "skipped", "it never ran and never will; its output is null")          \
+#define NODE_STATE_TABLE(X)                                                                       \
+    X(WAITING, "waiting_for_steps", "pending", "a step it depends on is not over")                \
+    X(DECIDING, "deciding", "pending",                                                            \
+      "its dependencies are over and its `when` is being looked at")                              \
+    X(PREPARING, "preparing", "pending",                                                          \
+      "what it begins with (items, input, a question, a time) is being made")                     \
+    X(HELD, "held", "pending", "it could be sent, but it is not its turn, or its lane is paused") \
+    X(CALLING, "calling", "running",                                                              \
+      "exactly one attempt is in flight and its intent is recorded")                              \
+    X(BACKOFF, "backoff", "retrying", "the last attempt failed and the next one has a time")      \
+    X(ACCEPTING, "accepting", "running",                                                          \
+      "its result is recorded and the join's `accept` is being looked at")                        \
+    X(ASKING, "asking", "waiting", "a person is asked and has not answered")                      \
+    X(SLEEPING, "sleeping", "running", "it waits for its time")                                   \
+    X(JOINING, "joining", "running", "what is inside it runs, and its join is not decided")       \
+    X(FINISHING, "finishing", "running",                                                          \
+      "what it gives is being made of what ran, or what follows from its output")                 \
+    X(CLOSING, "closing", "running",                                                              \
+      "its join is decided or it was cancelled, and branches are being stopped")                  \
+    X(DEFAULTING, "defaulting", "running",                                                        \
+      "it failed and the value of on_error.default is being made")                                \
+    X(HANDLING, "handling", "running", "it failed and its on_error.step is not over")             \
+    X(STOPPING, "stopping", "running", "its call was aborted and has not come back yet")          \
+    X(SUCCEEDED, "succeeded", "succeeded", "it has an output, for good")                          \
+    X(FAILED, "failed", "failed", "it has an error, for good; handled or not")                    \
+    X(SKIPPED, "skipped", "skipped", "it never ran and never will; its output is null")           \
     X(CANCELLED, "cancelled", "cancelled", "it was stopped, and has a reason")
 
 enum node_state {

@@ -42,6 +42,8 @@ pl_ms run_timers_due(const struct run_node *node)
 
     if (node->state == NODE_CALLING)
         return node->deadline_at;
+    if (run_node_is_held_until_told(node))
+        return run_attempt_patience(node);
     if (node->state == NODE_BACKOFF || node->state == NODE_HELD || node->state == NODE_ASKING ||
         node->state == NODE_SLEEPING)
         return earlier(node->wake_at, node->deadline_at);

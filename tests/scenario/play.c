@@ -124,7 +124,7 @@ static void take_effects(struct play *play, const struct run_update *update)
             expect_answer(play, effect->node);
         else if (effect->type == RUN_FX_ABORT)
             expect_stop(play, effect->node);
-        else
+        else if (effect->type == RUN_FX_EVAL)
             expect_value(play, effect);
     }
 }
@@ -202,13 +202,18 @@ static bool fill(struct play *play, const struct coming *coming, struct run_even
     } else if (coming->type == RUN_EV_ANSWER) {
         answer_person(coming, event);
     } else if (coming->type == RUN_EV_DEFERRED) {
-        event->until = coming->line ? play->now + coming->line->after : 0;
-        event->reason = !coming->line                                  ? RUN_BUDGET_REASON
+        bool budget = !coming->line, told = budget || coming->line->until_told;
+
+        event->until = told ? 0 : play->now + coming->line->after;
+        event->reason = budget                                         ? RUN_BUDGET_REASON
                         : pl_str_is(coming->line->text, "unreachable") ? "unreachable"
+                        : pl_str_is(coming->line->text, "concurrency") ? "concurrency"
                                                                        : "rate_limited";
-    } else if (coming->type == RUN_EV_CANCEL_STEP && !event->node) {
-        pl_buf_printf(&play->out, "%lld CANCEL %.*s: there is none\n",
-                      (long long)(play->now - PLAY_START), PL_STR_ARG(coming->path));
+    } else if ((coming->type == RUN_EV_CANCEL_STEP || coming->type == RUN_EV_ADMITTED) &&
+               !event->node) {
+        pl_buf_printf(
+            &play->out, "%lld %s %.*s: there is none\n", (long long)(play->now - PLAY_START),
+            coming->type == RUN_EV_ADMITTED ? "ADMITTED" : "CANCEL", PL_STR_ARG(coming->path));
         return false;
     }
     return true;
@@ -298,6 +303,8 @@ static void take_action(struct play *play, const struct script_line *line)
 
     if (line->type == SCRIPT_ANSWER)
         coming.type = RUN_EV_ANSWER;
+    else if (line->type == SCRIPT_ADMIT)
+        coming.type = RUN_EV_ADMITTED;
     else
         coming.type = line->path.len ? RUN_EV_CANCEL_STEP : RUN_EV_CANCEL;
     coming.crash = line->type == SCRIPT_CRASH;
@@ -311,7 +318,7 @@ static void take_actions(struct play *play)
 {
     for (const struct script_line *line = play->scenario->lines; line; line = line->next)
         if (line->type == SCRIPT_CANCEL || line->type == SCRIPT_ANSWER ||
-            line->type == SCRIPT_CRASH)
+            line->type == SCRIPT_ADMIT || line->type == SCRIPT_CRASH)
             take_action(play, line);
 }
 

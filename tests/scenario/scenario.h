@@ -14,6 +14,7 @@
  *   a#2: 50ms ok {"x": 1}
  *   a: 50ms fail rate_limited free hint=1s status=429 no_retry : why
  *   a#1: defer 200ms rate_limited
+ *   a#1: defer until told concurrency
  *   a abort: 5ms ok "late"                what an aborted call comes to; else cancelled after 1 ms
  *   when a = false       accept p.a = 20ms true       default a = "x"       output = {"y": 2}
  *   begin m = [1, 2]     what a step begins with; else [], {} or, of a sleep, its duration
@@ -24,6 +25,7 @@
  *   when a = error why                    any evaluation may fail, or take time
  *   at 100ms cancel                       the run
  *   at 100ms cancel p.a                   a step
+ *   at 100ms admit a                      the turn of a step that is held until told
  *   at 100ms answer ask {"ok": true}      a person does; or `reject ask why`
  *   at 100ms crash 5s                     the process dies and is back after 5 s (default 0)
  *   before cancel                         before the run starts; a step's path may follow
@@ -45,6 +47,7 @@ enum script_type {
     SCRIPT_EVAL,
     SCRIPT_CANCEL,
     SCRIPT_ANSWER,
+    SCRIPT_ADMIT,
     SCRIPT_CRASH,
     SCRIPT_LATE,
     SCRIPT_STABLE,
@@ -60,7 +63,7 @@ struct script_line {
     unsigned call;           /* RESULT: which call of the step; 0: every */
     enum run_eval_what what; /* EVAL */
     bool before;             /* CANCEL: before START */
-    bool defer, fails, truth, free, no_retry;
+    bool defer, until_told, fails, truth, free, no_retry;
     pl_ms at, after, hint; /* after: how long it takes, or the process is down */
     int status;
     enum pl_code code;

@@ -102,7 +102,8 @@ static bool parse_outcome(struct scenario *scenario, struct script_line *line, s
     line->hint = -1;
     if (starts(&rest, "defer")) {
         line->defer = true;
-        line->after = take_time(&rest, 0);
+        line->until_told = starts(&rest, "until") && starts(&rest, "told");
+        line->after = line->until_told ? 0 : take_time(&rest, 0);
         line->text = rest;
         return true;
     }
@@ -161,6 +162,11 @@ static bool parse_action(struct script_line *line, struct pl_str rest)
         line->type = SCRIPT_CANCEL;
         line->path = rest;
         return true;
+    }
+    if (starts(&rest, "admit")) {
+        line->type = SCRIPT_ADMIT;
+        line->path = rest;
+        return rest.len > 0;
     }
     line->fails = starts(&rest, "reject");
     if (line->fails || starts(&rest, "answer")) {

@@ -37,6 +37,16 @@ static void show_person(struct play *play, const struct run_event *event,
         pl_buf_str(&play->out, pl_value_text(event->value));
 }
 
+static void show_deferred(struct pl_buf *out, const struct run_event *event,
+                          const struct coming *coming)
+{
+    pl_buf_printf(out, "DEFERRED %s#%u until ", path_of(event->node), coming->call);
+    if (event->until)
+        pl_buf_printf(out, "%lld", (long long)(event->until - PLAY_START));
+    else
+        pl_buf_text(out, "told");
+}
+
 void show_event(struct play *play, const struct run_event *event, const struct coming *coming)
 {
     static const char *const names[] = {
@@ -53,11 +63,10 @@ void show_event(struct play *play, const struct run_event *event, const struct c
     else if (event->type == RUN_EV_RESULT)
         pl_buf_printf(out, "RESULT %s#%u %s", path_of(event->node), coming->call,
                       pl_code_text(event->result->err.code));
-    else if (event->type == RUN_EV_DEFERRED && !event->until)
-        pl_buf_printf(out, "DEFERRED %s %s", path_of(event->node), event->reason);
     else if (event->type == RUN_EV_DEFERRED)
-        pl_buf_printf(out, "DEFERRED %s#%u until %lld", path_of(event->node), coming->call,
-                      (long long)(event->until - PLAY_START));
+        show_deferred(out, event, coming);
+    else if (event->type == RUN_EV_ADMITTED)
+        pl_buf_printf(out, "ADMITTED %s", path_of(event->node));
     else if (event->type == RUN_EV_ANSWER)
         show_person(play, event, coming);
     else if (event->type == RUN_EV_CANCEL_STEP)
@@ -113,6 +122,7 @@ static void show_effect(struct play *play, const struct run_effect *effect)
         [RUN_FX_EVAL] = "eval",
         [RUN_FX_CALL] = "call",
         [RUN_FX_ABORT] = "abort",
+        [RUN_FX_LEAVE] = "leave",
     };
     struct pl_buf *out = &play->out;
 

@@ -1,5 +1,6 @@
 /* look.c - everything of a run, looked at between two events: what waits is waited for, by the
  * state of each step. Not what one event changed (step.c). Called by world.c. */
+#include "base/limits.h"
 #include "tests/sim/sim.h"
 
 /* The earliest time at which something must happen to a step as it stands; 0: none. */
@@ -12,6 +13,8 @@ static pl_ms due_at(const struct run_node *node)
 
     if ((waits || node->state == NODE_CALLING) && node->sent_at && def->deadline)
         due[1] = node->sent_at + def->deadline;
+    if (node->state == NODE_HELD && node->wake_at == 0 && node->sent_at && !def->deadline)
+        due[1] = node->sent_at + PL_LIMIT_LANE_WAIT_MS;
     if ((node->state == NODE_ASKING || node->state == NODE_SLEEPING) && def->deadline)
         due[1] = node->started_at + def->deadline;
     if (node->state == NODE_JOINING) {
@@ -69,8 +72,8 @@ static void check_waits(struct sim_run *run, const struct run_node *node, unsign
     if (evals && !(step->evals & evals))
         sim_breach(run, "%s: is %s and asked for nothing", step->path.ptr,
                    node_state_phase(node->state));
-    if ((node->state == NODE_HELD || node->state == NODE_BACKOFF || node->state == NODE_SLEEPING) &&
-        node->wake_at == 0)
+    sim_lane_check(run, step, node);
+    if ((node->state == NODE_BACKOFF || node->state == NODE_SLEEPING) && node->wake_at == 0)
         sim_breach(run, "%s: is %s for ever", step->path.ptr, node_state_phase(node->state));
     if (node->state == NODE_ASKING && !step->person)
         sim_breach(run, "%s: asks and nobody was told", step->path.ptr);
@@ -132,6 +135,7 @@ void sim_check_all(struct sim_run *run)
                    run_core_in_flight(run->core));
     if (!run->broken)
         check_progress(run);
+    sim_lane_check_all(run);
     if (run_core_state(run->core) == RUN_RUNNING && sim_timeout_at(run) > 0 &&
         (run_core_next_wake(run->core) == 0 || run_core_next_wake(run->core) > sim_timeout_at(run)))
         sim_breach(run, "nothing wakes the run at its timeout");

@@ -70,6 +70,8 @@ struct sim_run {
 
     int64_t last_seq;
     unsigned expect_dropped;
+    unsigned lane_used;  /* tickets that are out */
+    uint64_t next_place; /* in its queue */
     uint64_t events, hash;
     unsigned crashes;
     bool final_seen;
@@ -124,6 +126,25 @@ void sim_take_effect(struct sim_run *run, const struct run_effect *effect);
 void sim_tell_person(struct sim_run *run, struct sim_step *step);
 /* Brings the answers given at once, then makes the batch of the activation. */
 void sim_finish_activation(struct sim_run *run);
+
+/* ---- lane.c ---- */
+/* A call begins: true when it has its ticket, or needs none; false: it is in the queue now. */
+bool sim_lane_enter(struct sim_run *run, struct sim_step *step);
+/* Its call is over, or was not sent after all. */
+void sim_lane_release(struct sim_run *run, struct sim_step *step);
+/* Somebody may have come to wait: those whose turn it is are sent word. */
+void sim_lane_pump(struct sim_run *run);
+/* The word arrives. */
+void sim_lane_admit(struct sim_run *run, struct sim_step *step, const struct sim_timer *timer);
+/* RUN_FX_LEAVE: whether it was due, and carrying it out. */
+void sim_lane_check_leave(struct sim_run *run, const struct sim_step *step);
+void sim_lane_leave(struct sim_run *run, struct sim_step *step);
+/* The process died: all places are gone. */
+void sim_lane_lose(struct sim_run *run);
+/* One step against its place; all places together; nobody has one any more. */
+void sim_lane_check(struct sim_run *run, const struct sim_step *step, const struct run_node *node);
+void sim_lane_check_all(struct sim_run *run);
+void sim_lane_check_empty(struct sim_run *run);
 
 /* ---- answers.c ---- */
 /* What an evaluation of a step (NULL: the run) says; the same however often it is asked. */

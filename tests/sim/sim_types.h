@@ -125,6 +125,14 @@ struct sim_entry {
 
 /* ---- a scenario ---- */
 
+/* Where a step stands in the one lane of the run: its place, by the simulator's own book. */
+enum sim_lane_state {
+    SIM_LANE_NONE,
+    SIM_LANE_WAITS,    /* it is held until told, and in the queue */
+    SIM_LANE_ADMITTED, /* a ticket is set aside, the word is on its way */
+    SIM_LANE_TICKET,   /* its call has it */
+};
+
 enum sim_call_state { SIM_CALL_NONE, SIM_CALL_WAITS_FOR_COMMIT, SIM_CALL_OUT };
 
 /* The simulator's side of a step of the run, by its concrete path. It stays when the frame of the
@@ -140,6 +148,8 @@ struct sim_step {
     struct sim_step *next;  /* with the same hash */
 
     enum sim_call_state call;
+    enum sim_lane_state lane;
+    uint64_t lane_place; /* WAITS: its place in the queue; ADMITTED: serial of the word */
     bool aborted;
     bool deferring;  /* the answer on its way is DEFERRED */
     bool unsent;     /* nothing of this call went out: deferred, or aborted before its intent was
@@ -165,6 +175,7 @@ enum sim_timer_type {
     SIM_AT_CANCEL,
     SIM_AT_CANCEL_STEP, /* one that is there then */
     SIM_AT_ANSWER,      /* of a person */
+    SIM_AT_ADMITTED,    /* the turn of a step that is held until told */
 };
 
 /* Something that will happen, or an answer given within the activation. */
@@ -180,6 +191,7 @@ struct sim_timer {
 
 /* How unfriendly this scenario's world is; percentages unless said. */
 struct sim_mood {
+    unsigned lane; /* calls of llm steps that may be in flight at once; 0: any number */
     unsigned fail, free, defer, no_retry, hint, late_eval, eval_error, untruth, race, stale;
     unsigned commit_delay, store_fault;
     unsigned crash; /* per mille of the commits */

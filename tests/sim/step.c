@@ -7,7 +7,7 @@ static const char *const event_names[] = {
     [RUN_EV_TICK] = "TICK",     [RUN_EV_EVALUATED] = "EVALUATED",
     [RUN_EV_RESULT] = "RESULT", [RUN_EV_DEFERRED] = "DEFERRED",
     [RUN_EV_CANCEL] = "CANCEL", [RUN_EV_CANCEL_STEP] = "CANCEL_STEP",
-    [RUN_EV_ANSWER] = "ANSWER",
+    [RUN_EV_ANSWER] = "ANSWER", [RUN_EV_ADMITTED] = "ADMITTED",
 };
 static const char *const eval_names[] = {
     [RUN_EVAL_WHEN] = "when",     [RUN_EVAL_ACCEPT] = "accept", [RUN_EVAL_DEFAULT] = "default",
@@ -19,6 +19,7 @@ static const char *const effect_names[] = {
     [RUN_FX_EVAL] = "eval",
     [RUN_FX_CALL] = "call",
     [RUN_FX_ABORT] = "abort",
+    [RUN_FX_LEAVE] = "leave",
 };
 
 static const char *path_of(const struct run_node *node)
@@ -334,6 +335,8 @@ static void take_effect(struct sim_run *run, const struct run_effect *effect)
         if (step->call == SIM_CALL_NONE || step->aborted)
             sim_breach(run, "%s: is aborted with no call to abort", path_of(effect->node));
         step->mirror.aborted = true;
+    } else if (effect->type == RUN_FX_LEAVE) {
+        sim_lane_check_leave(run, step);
     } else if (!step) {
         if (run->output_asked)
             sim_breach(run, "the output is asked for twice");
@@ -390,6 +393,7 @@ static void check_run_state(struct sim_run *run)
                        run_state_phase(state), run->steps[i]->path.ptr);
     if (run_core_next_wake(run->core) != 0)
         sim_breach(run, "the run is %s and a timer runs", run_state_phase(state));
+    sim_lane_check_empty(run);
 }
 
 /* What the event says, kept with the step. */

@@ -213,6 +213,7 @@ static void deliver_result(struct sim_run *run, struct sim_step *step)
         result.free = result.no_retry = false;
     }
     step->call = SIM_CALL_NONE;
+    sim_lane_release(run, step);
     event.result = &result;
     sim_step_core(run, &event);
     if (!run->broken && sim_chance(&run->rng, run->mood.stale) && step->call == SIM_CALL_NONE) {
@@ -228,9 +229,15 @@ static void deliver_deferred(struct sim_run *run, struct sim_step *step)
         .type = RUN_EV_DEFERRED, .now = run->now, .node = sim_node(run, step)};
 
     step->call = SIM_CALL_NONE;
-    event.until = run->now + sim_between(&run->rng, -5, 2000);
-    event.reason = sim_chance(&run->rng, 50) ? "rate_limited" : "unreachable";
+    if (step->lane == SIM_LANE_WAITS) {
+        event.reason = "concurrency";
+    } else {
+        sim_lane_release(run, step);
+        event.until = run->now + sim_between(&run->rng, -5, 2000);
+        event.reason = sim_chance(&run->rng, 50) ? "rate_limited" : "unreachable";
+    }
     sim_step_core(run, &event);
+    sim_lane_pump(run);
 }
 
 /* ---- people ---- */
@@ -304,7 +311,8 @@ static void begin_call(struct sim_run *run, struct sim_step *step)
 
     step->serial = item.serial = run->next_serial++;
     step->aborted = false;
-    step->unsent = step->deferring = sim_chance(&run->rng, run->mood.defer);
+    step->unsent = step->deferring =
+        !sim_lane_enter(run, step) || sim_chance(&run->rng, run->mood.defer);
     if (step->deferring) {
         step->call = SIM_CALL_OUT;
         item.type = SIM_AT_DEFERRED;
@@ -331,7 +339,7 @@ static void begin_abort(struct sim_run *run, struct sim_step *step)
     step->aborted = true;
     step->unsent |= step->call == SIM_CALL_WAITS_FOR_COMMIT;
     /* A deferral that is on its way may still be all the answer there is. */
-    if (step->deferring && sim_chance(&run->rng, 50))
+    if (step->deferring && (step->lane == SIM_LANE_WAITS || sim_chance(&run->rng, 50)))
         return;
     step->deferring = false;
     /* A new serial makes whatever was on its way void; an outcome that was there all the same keeps
@@ -354,6 +362,8 @@ static void deliver(struct sim_run *run, const struct sim_timer *item)
         deliver_evaluation(run, step, item);
     else if (item->type == SIM_AT_ANSWER)
         person_answers(run, item);
+    else if (item->type == SIM_AT_ADMITTED)
+        sim_lane_admit(run, step, item);
     else if (step->call == SIM_CALL_OUT && step->serial == item->serial) {
         if (item->type == SIM_AT_DEFERRED)
             deliver_deferred(run, step);
@@ -405,6 +415,8 @@ void sim_take_effect(struct sim_run *run, const struct run_effect *effect)
         begin_call(run, step);
     else if (effect->type == RUN_FX_ABORT)
         begin_abort(run, step);
+    else if (effect->type == RUN_FX_LEAVE)
+        sim_lane_leave(run, step);
     else
         begin_evaluation(run, effect, step ? (int32_t)step->id : -1);
 }
@@ -512,6 +524,7 @@ static void choose_mood(struct sim_run *run)
     mood->fail = calm ? 2 : sim_below(rng, 60);
     mood->free = sim_chance(rng, 40) ? sim_below(rng, 35) : 0;
     mood->defer = sim_chance(rng, 40) ? sim_below(rng, 30) : 0;
+    mood->lane = sim_chance(rng, 35) ? 1 + sim_below(rng, 4) : 0;
     mood->no_retry = sim_below(rng, 20);
     mood->hint = sim_below(rng, 40);
     mood->longest_hint = sim_chance(rng, 4) ? 4000000 : 3000;
