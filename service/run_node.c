@@ -106,6 +106,8 @@ void run_node_move(struct run_core *core, struct run_node *node, enum node_state
         node->wake_at = 0;
         node->held_reason = NULL;
     }
+    if (from == NODE_HELD)
+        node->lost = false; /* it waits for nobody who died with the process any more */
     if (from == NODE_HELD || node_state_is_final(to))
         run_budget_leave(core, node);
     run_node_touch(core, node);

@@ -316,14 +316,28 @@ static void judge_report_counts(struct sim_run *run, const struct opinion *o, st
                    failed, cancelled, PL_STR_ARG(report));
 }
 
+/* Is a budget at the bottom of it? */
+static bool is_for_budget(struct pl_str error)
+{
+    struct pl_str cause;
+
+    if (json_get(error, PL_STR("after"), &cause)) /* its handler failed; this is its own */
+        error = cause;
+    while (json_get(error, PL_STR("cause"), &cause))
+        error = cause;
+    return sim_error_code(error) == PL_ERR_BUDGET_EXCEEDED;
+}
+
 static enum cancel_reason loser_reason(const struct opinion *o)
 {
+    struct pl_str error = sim_error(o->step);
+
     if (o->fixed)
         return CANCEL_OUTCOME_FIXED;
     if (!o->decided || o->by_deadline) /* its own time ran out, or its join's */
         return CANCEL_DEADLINE;
     if (!o->satisfied)
-        return CANCEL_SIBLING_FAILED;
+        return is_for_budget(error) ? CANCEL_BUDGET : CANCEL_SIBLING_FAILED;
     return o->def->join.kind == JOIN_ANY ? CANCEL_LOST_RACE : CANCEL_QUORUM_MET;
 }
 
