@@ -73,6 +73,9 @@ struct engine_end {
     struct pl_err store_err; /* not OK: its end could not be recorded */
 };
 
+/* The models it calls and their prices; borrowed. Any thread. */
+const struct providers *engine_providers(const struct engine *engine);
+
 struct engine_run_request {
     struct pl_str tenant;
     struct workflow *workflow;   /* referenced */

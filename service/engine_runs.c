@@ -150,3 +150,8 @@ enum pl_code engine_start_run(struct engine *engine, const struct engine_run_req
     pl_arena_destroy(&arena);
     return code;
 }
+
+const struct providers *engine_providers(const struct engine *engine)
+{
+    return engine->env.steps.providers;
+}
