@@ -154,8 +154,8 @@ static struct range prompt_tokens(struct estimator *est, const struct estimate_p
 
         if (parts[i] == NULL)
             continue;
-        bytes.expected += part.expected + 28; /* {"role":"user","content":""} */
-        bytes.most += part.most + 28;
+        bytes.expected += part.expected + 32; /* [{"role":"user","content":""}] */
+        bytes.most += part.most + 32;
     }
     if (llm->messages)
         estimate_assume(est, "images, audio and files in messages count as text");

@@ -297,7 +297,9 @@ static bool was_entered(const struct run_core *core, const struct run_node *node
         return parent->started_at > 0;
     if (parent->state == NODE_HANDLING)
         return true;
-    return node->recorded && (parent->state == NODE_CLOSING || run_node_is_final(parent));
+    /* one that a user cancelled before it was needed has a row too */
+    return node->recorded && ((parent->state == NODE_CLOSING && parent->reason != CANCEL_NONE) ||
+                              run_node_is_final(parent));
 }
 
 /* A step without a row inside one that is over, or in a run that never began, ended with it. */

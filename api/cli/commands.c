@@ -9,6 +9,8 @@ static const struct cli_option run_options[] = {
     {0, "answer", "PATH=VALUE",
      "what the human step at PATH is answered; without it, it is asked for at standard input",
      true},
+    {0, "budget", "tokens=N,cost_usd=X",
+     "what all calls together may use, either or both, beside the workflow's own budget", false},
     {0, "thread", "ID", "the conversation this run belongs to", false},
     {0, "model", "MODEL", "call this model in every llm step instead of the one the file names",
      false},
