@@ -211,6 +211,17 @@ const struct api_route api_routes[] = {
         .statuses = "200 400 413 415",
     },
     {
+        .method = "POST",
+        .pattern = "/v1/estimate",
+        .handler = handle_estimate,
+        .scope = API_SCOPE_READ,
+        .body = API_BODY_JSON,
+        .summary = "Say what a run would use, before its first call",
+        .request_schema = "RunRequest",
+        .response_schema = "Estimate",
+        .statuses = "200 400 404 413 415 422",
+    },
+    {
         .method = "GET",
         .pattern = "/healthz",
         .handler = handle_healthz,

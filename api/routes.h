@@ -60,6 +60,7 @@ void handle_workflows_list(struct api_request *request);
 void handle_workflow_graph(struct api_request *request);
 void handle_workflow_run(struct api_request *request);
 void handle_validate(struct api_request *request);
+void handle_estimate(struct api_request *request);
 void handle_healthz(struct api_request *request);
 void handle_readyz(struct api_request *request);
 void handle_metrics(struct api_request *request);

@@ -93,6 +93,7 @@ enum pl_retry_class {
     X(REJECTED, "rejected", "A person said no", 500, NEVER)                                        \
     X(JOIN_DEADLINE, "join_deadline", "The join was not met in time", 504, NEVER)                  \
     X(DEADLINE, "deadline_exceeded", "The step's deadline passed", 504, NEVER)                     \
+    X(BUDGET_EXCEEDED, "budget_exceeded", "A call could pass the budget", 402, NEVER)              \
     X(RUN_TIMEOUT, "run_timeout", "The run's timeout passed", 504, NEVER)                          \
     X(CANCELLED, "cancelled", "Cancelled", 499, NEVER)                                             \
     X(INVALID_OUTPUT, "invalid_output", "The output does not fit its schema", 500, SCHEMA)

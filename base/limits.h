@@ -14,6 +14,7 @@ enum {
     PL_LIMIT_BRANCHES = 1000000,       /* items of all maps of one run; too_large */
     PL_LIMIT_LIVE_STEPS = 50000,       /* steps of a run in memory, past which no map begins a
                                           second item at once: items of maps in maps multiply */
+    PL_DEFAULT_OUTPUT_TOKENS = 4096,   /* what a call is taken to answer that sets no max_tokens */
     PL_LIMIT_STEP_DEPTH = 16,          /* steps inside steps; invalid_workflow */
     PL_LIMIT_NAME = 64,                /* bytes of an id or name */
     PL_LIMIT_CHILDREN = 1000,       /* workflows one calls by name, and these; invalid_workflow */

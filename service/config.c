@@ -3,6 +3,7 @@
 
 #include "base/limits.h"
 #include "service/config_limits.h"
+#include "service/config_models.h"
 #include "service/llm/provider.h"
 #include "service/net_policy.h"
 #include "service/secrets.h"
@@ -31,6 +32,13 @@ const struct config_key config_keys[] = {
      "which of the servers that speak like OpenAI it is"},
     {"providers.*.api_version", "text", "none",
      "of Azure, where base_url does not end in /openai/v1"},
+    {"models.*.input_usd_per_mtok", "number", "none",
+     "the price of a million input tokens of provider/model in US dollars"},
+    {"models.*.cached_input_usd_per_mtok", "number", "that of input",
+     "the same, of those the provider had in its cache"},
+    {"models.*.cache_write_usd_per_mtok", "number", "that of input",
+     "the same, of those it wrote to its cache"},
+    {"models.*.output_usd_per_mtok", "number", "none", "the same, of output tokens"},
     {"secrets.*.value", "text", "none",
      "what http steps send that name it; write \"${NAME}\" to take it from the environment"},
     {"secrets.*.value_file", "path", "none", "a file that holds it, instead of value"},
@@ -330,20 +338,24 @@ static void read_limits(struct config_reader *reader, const struct doc_node *nod
     read_limit(reader, node, "branches_per_run", "items", 1, 100000000, &config->branches);
 }
 
+static void read_models(struct config_reader *reader, const struct doc_node *node)
+{
+    config_read_models(reader->config, node, reader->problems);
+}
+
 static const struct {
     const char *key;
     void (*read)(struct config_reader *reader, const struct doc_node *node);
 } sections[] = {
-    {"providers", read_providers},
-    {"secrets", config_read_secrets},
-    {"network", read_network},
-    {"limits", read_limits},
+    {"providers", read_providers}, {"models", read_models}, {"secrets", config_read_secrets},
+    {"network", read_network},     {"limits", read_limits},
 };
 
 static void read_document(struct config_reader *reader, const struct doc_node *root)
 {
-    static const char *const known[] = {"providers", "secrets", "network", "limits", NULL};
-    static const char *const later[] = {"models", "cors", "retention", NULL};
+    static const char *const known[] = {"providers", "models", "secrets",
+                                        "network",   "limits", NULL};
+    static const char *const later[] = {"cors", "retention", NULL};
 
     if (root->type == DOC_NULL || !config_check_keys(reader, root, known, later))
         return;

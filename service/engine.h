@@ -73,6 +73,9 @@ struct engine_end {
     struct pl_err store_err; /* not OK: its end could not be recorded */
 };
 
+/* The models it calls and their prices; borrowed. Any thread. */
+const struct providers *engine_providers(const struct engine *engine);
+
 struct engine_run_request {
     struct pl_str tenant;
     struct workflow *workflow;   /* referenced */
@@ -83,6 +86,7 @@ struct engine_run_request {
     struct pl_str workflow_name; /* what it is stored under; empty: the name in the document */
     int64_t workflow_version;    /* of a stored workflow; 0: none */
     pl_ms timeout;               /* running time, in place of the workflow's own; 0: none given */
+    struct budget budget;        /* beside the workflow's own; zeroes: none given */
     bool deltas;                 /* somebody may read text as it arrives: ask models for streams */
     /* Idempotency-Key of a route, with a hash of the body; empty: none. Only
      * engine_start_or_join_run looks at them. */
@@ -95,8 +99,9 @@ struct engine_run_request {
     void *arg;
 };
 
-/* Starts a run and copies its id (ret_id may be the memory of request->id). Errors: INVALID_JSON,
- * INVALID_INPUT (see problems), SHUTTING_DOWN, NO_MEMORY, NO_SPACE and what else store_health says.
+/* Starts a run and copies its id (ret_id may be the memory of request->id). Errors:
+ * INVALID_ARGUMENT (a budget of money, and a model without a price), INVALID_JSON, INVALID_INPUT
+ * (see problems), SHUTTING_DOWN, NO_MEMORY, NO_SPACE and what else store_health says.
  */
 enum pl_code engine_start_run(struct engine *engine, const struct engine_run_request *request,
                               char ret_id[PL_ID_TEXT], struct doc_problems *problems,

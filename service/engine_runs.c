@@ -4,7 +4,9 @@
 #include "base/limits.h"
 #include "base/map.h"
 #include "service/engine_private.h"
+#include "service/llm/provider.h"
 #include "service/pool.h"
+#include "service/run_budget.h"
 #include "storage/store.h"
 
 #include <stdio.h>
@@ -38,6 +40,48 @@ static enum pl_code start_input(const struct engine_run_request *request, struct
     return *ret_input ? PL_OK : pl_err_set(err, PL_ERR_NO_MEMORY, "out of memory");
 }
 
+/* What was asked for beside the workflow, as the row keeps it; empty: nothing. Where memory is out
+ * the arena has failed, or the text is missing. */
+static struct pl_str start_options(const struct engine_run_request *request, struct pl_arena *arena)
+{
+    bool budget = request->budget.tokens > 0 || request->budget.cost_usd > 0;
+    struct pl_str options = {0};
+    struct pl_buf out;
+
+    if (request->timeout <= 0 && !budget)
+        return options;
+    pl_buf_init(&out, 1024);
+    json_object_begin(&out);
+    if (request->timeout > 0)
+        json_add_int(&out, "timeout_ms", request->timeout);
+    if (budget) {
+        json_key(&out, "budget");
+        run_budget_write(&request->budget, &out);
+    }
+    json_object_end(&out);
+    if (!pl_buf_failed(&out))
+        options = pl_arena_str(arena, pl_buf_view(&out));
+    pl_buf_finish(&out);
+    return options;
+}
+
+/* Can a budget of money be kept? That of the workflow was looked at when it was compiled. */
+static enum pl_code check_budget(struct engine *engine, const struct engine_run_request *request,
+                                 struct pl_err *err)
+{
+    struct providers *providers = engine->env.steps.providers;
+    struct pl_str model = {0};
+
+    if (providers && request->budget.cost_usd > 0)
+        model = workflow_unpriced(request->workflow, providers_priced, providers);
+    if (!model.len)
+        return PL_OK;
+    return pl_err_set(err, PL_ERR_INVALID_ARGUMENT,
+                      "a budget of cost_usd cannot be kept: the price of '%.*s' is not known; add "
+                      "it to 'models' of the configuration, or limit tokens",
+                      PL_STR_ARG(model));
+}
+
 static enum pl_code start_launch(struct engine *engine, const struct engine_run_request *request,
                                  const struct store_run *row, struct pl_err *err)
 {
@@ -59,6 +103,8 @@ static enum pl_code start_launch(struct engine *engine, const struct engine_run_
     options.core = run_core_create(request->workflow, engine_seed(row->id), row->created_at);
     if (options.core && request->timeout > 0)
         run_core_set_timeout(options.core, request->timeout);
+    if (options.core)
+        run_core_set_budget(options.core, &request->budget);
     if (options.core)
         run_core_set_limits(options.core, engine->max_branches, 0);
     exec = options.core ? run_exec_create(&options) : NULL;
@@ -92,10 +138,10 @@ enum pl_code engine_start_run(struct engine *engine, const struct engine_run_req
     else if (!request->id)
         pl_id_new("run", now, ret_id);
     row.id = pl_str(ret_id);
-    if (request->timeout > 0)
-        row.options =
-            pl_str(pl_arena_printf(arena, "{\"timeout_ms\":%lld}", (long long)request->timeout));
-    code = store_health(engine->store, err);
+    row.options = start_options(request, arena);
+    code = check_budget(engine, request, err);
+    if (code == PL_OK)
+        code = store_health(engine->store, err);
     if (code == PL_OK)
         code = start_input(request, arena, &row.input, problems, err);
     if (code == PL_OK)
@@ -103,4 +149,9 @@ enum pl_code engine_start_run(struct engine *engine, const struct engine_run_req
     pl_value_unref(&row.input);
     pl_arena_destroy(&arena);
     return code;
+}
+
+const struct providers *engine_providers(const struct engine *engine)
+{
+    return engine->env.steps.providers;
 }

@@ -224,6 +224,8 @@ bool run_attempt_result(struct run_core *core, struct run_node *node, struct ste
         return false;
     pl_value_unref(&node->call);
     node->call = step_result_take_facts(result);
+    run_budget_release(core, node);
+    run_budget_leave(core, node);
     run_attempt_add_usage(core, node, &result->usage);
     store_usage_add(&core->usage, &result->usage);
     core->dirty = true;
@@ -251,9 +253,10 @@ pl_ms run_attempt_patience(const struct run_node *node)
 }
 
 /* It was to be held until told, and is not: whoever keeps its place must know. */
-static void give_up_place(struct run_core *core, struct run_node *node, pl_ms until)
+static void give_up_place(struct run_core *core, struct run_node *node, pl_ms until,
+                          const char *reason)
 {
-    if (!until)
+    if (!until && !run_budget_is_reason(reason)) /* whose queue is the core's own */
         run_core_effect(core, RUN_FX_LEAVE, node, 0);
 }
 
@@ -273,11 +276,12 @@ bool run_attempt_deferred(struct run_core *core, struct run_node *node, pl_ms un
 
     if (node->state != NODE_CALLING && node->state != NODE_STOPPING)
         return false;
+    run_budget_release(core, node);
     node->attempts--; /* nothing was sent */
     if (node->attempts == 0)
         set_sent(node, 0);
     if (node->state == NODE_STOPPING) {
-        give_up_place(core, node, until);
+        give_up_place(core, node, until, reason);
         stopped(core, node, NULL);
         return true;
     }
@@ -285,13 +289,15 @@ bool run_attempt_deferred(struct run_core *core, struct run_node *node, pl_ms un
         until = core->now + 1;
     limit = run_attempt_patience(node);
     if (limit && (until ? until : core->now) >= limit) {
-        give_up_place(core, node, until);
+        give_up_place(core, node, until, reason);
         fail_waiting(core, node);
         return true;
     }
     node->wake_at = until;
     node->held_reason = reason ? reason : "paused";
     run_node_move(core, node, NODE_HELD);
+    if (run_budget_is_reason(reason))
+        run_budget_wait(core, node);
     return true;
 }
 

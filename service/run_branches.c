@@ -86,7 +86,8 @@ void run_branches_decided(struct run_core *core, struct run_node *node,
     }
     if (run_node_is_open_inside(node))
         run_node_move(core, node, NODE_CLOSING);
-    run_kind_of(node->def->kind)->stop(core, node, run_join_reason(node));
+    run_kind_of(node->def->kind)
+        ->stop(core, node, run_budget_reason(node->error, run_join_reason(node)));
     if (!run_node_is_open_inside(node) && !run_node_is_final(node))
         run_kind_of(node->def->kind)->closed(core, node);
     else if (node->state == NODE_JOINING) /* what it wants of its branches began just now */
@@ -166,7 +167,7 @@ void run_inside_fail(struct run_core *core, struct run_node *node, struct pl_val
         run_node_touch(core, node);
         run_timers_update(core, node);
     }
-    run_node_cancel_inside(core, node, reason);
+    run_node_cancel_inside(core, node, run_budget_reason(error, reason));
 }
 
 void run_inside_timer(struct run_core *core, struct run_node *node)

@@ -10,6 +10,7 @@
 #include "service/bus.h"
 #include "service/pool.h"
 #include "service/run_agent.h"
+#include "service/run_budget.h"
 #include "service/run_eval.h"
 
 #include "base/limits.h"
@@ -250,6 +251,25 @@ static struct exec_call *call_create(struct run_exec *exec, struct run_node *nod
     return call;
 }
 
+/* Does no budget have room for it, or not yet? The core knows which, and what follows. */
+static bool call_unaffordable(struct exec_call *call, struct run_event *ret_event)
+{
+    struct run_core *core = call->exec->core;
+    struct call_estimate estimate = {0};
+    enum run_grant grant;
+
+    if (!run_budget_matters(core) || !call->call.ops->estimate)
+        return false;
+    call->call.ops->estimate(&call->call, &estimate);
+    grant = run_budget_ask(core, call->node, &estimate);
+    call->call.one_call = grant == RUN_GRANT_ONE;
+    *ret_event = (struct run_event){.type = RUN_EV_DEFERRED,
+                                    .now = loop_now(call->exec->home),
+                                    .node = call->node,
+                                    .reason = RUN_BUDGET_REASON};
+    return grant == RUN_GRANT_NONE;
+}
+
 /* Which sample of a vote it is part of; -1: of none. */
 static int sample_of(const struct run_node *node)
 {
@@ -296,6 +316,12 @@ void run_calls_go_on(struct run_exec *exec, struct exec_call *call)
 {
     struct run_event event;
 
+    if (call_unaffordable(call, &event)) {
+        run_calls_discard(call);
+        if (!run_exec_feed(exec, &event))
+            run_exec_no_memory(exec);
+        return;
+    }
     switch (run_admit_call(call, &event)) {
     case RUN_ADMIT_GO:
         pl_list_append(&exec->to_start, &call->link);

@@ -306,6 +306,7 @@ static const char *check_node(const struct run_core *core, const struct run_node
 
     wrong = wrong ? wrong : check_attempts(node);
     wrong = wrong ? wrong : check_ending(node);
+    CHECK(wrong || !run_budget_check(core, node), run_budget_check(core, node));
     wrong = wrong ? wrong : check_waiting_error(node);
     wrong = wrong ? wrong : check_dependencies(core, node);
     wrong = wrong ? wrong : check_entered(core, node);

@@ -21,6 +21,9 @@ struct run_core *run_core_new(struct workflow *workflow, uint64_t seed)
         return NULL;
     core->workflow = workflow_ref(workflow);
     pl_list_init(&core->over_frames);
+    pl_list_init(&core->budget_queue);
+    core->purse.limit = workflow->budget;
+    core->budgeted = workflow->budgeted;
     core->root = run_frame_create(core, workflow->root, NULL, 0, 0, NULL);
     if (!core->root) {
         run_core_destroy(&core);
@@ -370,6 +373,7 @@ enum pl_code run_core_step(struct run_core *core, struct run_event *event,
         run_frames_reap(core, event->node);
         take(core, event);
         run_core_settle(core);
+        run_budget_settle(core);
         run_warm_update(core);
         run_core_settle(core);
         run_waiting_update(core);

@@ -89,7 +89,7 @@ void run_end_top_step(struct run_core *core, const struct run_node *node)
 {
     if (core->state == RUN_RUNNING && !core->workflow->root->settled && fails_run(node)) {
         set_error(core, error_of_step(node), node);
-        end_run(core, CANCEL_RUN_FAILED);
+        end_run(core, run_budget_reason(core->error, CANCEL_RUN_FAILED));
     }
 }
 

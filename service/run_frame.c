@@ -229,6 +229,7 @@ static void node_free(struct run_node *node)
         run_left_free(&node->inner->left);
     free(node->inner);
     free(node->join);
+    free(node->purse);
 }
 
 static void frame_free(struct run_core *core, struct run_frame *frame)

@@ -311,7 +311,9 @@ static bool was_entered(const struct run_core *core, const struct run_node *node
         return parent->started_at > 0;
     if (parent->state == NODE_HANDLING)
         return true;
-    return node->recorded && (parent->state == NODE_CLOSING || run_node_is_final(parent));
+    /* one that a user cancelled before it was needed has a row too */
+    return node->recorded && ((parent->state == NODE_CLOSING && parent->reason != CANCEL_NONE) ||
+                              run_node_is_final(parent));
 }
 
 /* A step without a row inside one that is over, or in a run that never began, ended with it. */
@@ -398,7 +400,8 @@ static enum pl_code load_run(struct loader *load, const struct store_run *run)
 {
     struct run_core *core = load->core;
     struct pl_err text = {0};
-    struct pl_str timeout;
+    struct pl_str timeout, budget_json;
+    struct budget budget;
     int64_t ms;
 
     if (!run_state_from_phase(run->phase, &core->state))
@@ -417,6 +420,10 @@ static enum pl_code load_run(struct loader *load, const struct store_run *run)
     if (run->options.len && json_get(run->options, PL_STR("timeout_ms"), &timeout) &&
         json_int(timeout, &ms) && ms > 0)
         core->timeout = ms;
+    if (run->options.len && json_get(run->options, PL_STR("budget"), &budget_json)) {
+        budget = run_budget_read(budget_json);
+        run_core_set_budget(core, &budget);
+    }
     if (core->state == RUN_RUNNING && core->timeout > 0)
         core->timeout_at = core->started_at + core->timeout;
     return PL_OK;

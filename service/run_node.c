@@ -93,7 +93,8 @@ void run_node_move(struct run_core *core, struct run_node *node, enum node_state
     enum node_state from = node->state;
 
     assert(node_state_allows(from, to));
-    if (run_node_is_held_until_told(node) && to != NODE_CALLING && !node->lost)
+    if (run_node_is_held_until_told(node) && to != NODE_CALLING && !node->lost &&
+        !run_budget_is_reason(node->held_reason))
         run_core_effect(core, RUN_FX_LEAVE, node, 0);
     if (core->trace)
         core->trace(core->trace_arg, node, node_state_phase(from), node_state_phase(to));
@@ -108,6 +109,10 @@ void run_node_move(struct run_core *core, struct run_node *node, enum node_state
         node->wake_at = 0;
         node->held_reason = NULL;
     }
+    if (from == NODE_HELD)
+        node->lost = false; /* it waits for nobody who died with the process any more */
+    if (from == NODE_HELD || node_state_is_final(to))
+        run_budget_leave(core, node);
     run_node_touch(core, node);
     run_timers_update(core, node);
     if (run_node_is_final(node))

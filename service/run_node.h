@@ -16,6 +16,7 @@
 
 struct run_frame;
 struct run_inner;
+struct run_purse;
 
 /* How the join of a parallel, map or vote stands. Counts are of its branches. */
 struct node_join {
@@ -53,9 +54,10 @@ struct run_node {
     unsigned open_children;               /* branches not final */
     struct node_join *join;               /* of a kind that joins, once it started */
     struct run_inner *inner;              /* kinds with bodies, once they started */
-    struct pl_value *memo;                /* what it found out and must not find out again */
-    struct pl_value *writes;              /* what it wrote to the state: object by channel */
-    struct pl_value *output;              /* final output, or the result an ACCEPTING looks at */
+    struct run_purse *purse; /* private: what is set aside for calls, where a budget counts */
+    struct pl_value *memo;   /* what it found out and must not find out again */
+    struct pl_value *writes; /* what it wrote to the state: object by channel */
+    struct pl_value *output; /* final output, or the result an ACCEPTING looks at */
     struct pl_value *error; /* problem object. FAILED: for good. BACKOFF, HELD, CALLING: of the last
                                attempt, if any. HANDLING, DEFAULTING, STOPPING by deadline, CLOSING:
                                the one that waits (what `.error` of its handler is) */

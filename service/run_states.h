@@ -87,6 +87,7 @@ enum run_state {
     X(SIBLING_FAILED, "sibling_failed") \
     X(RUN_FAILED, "run_failed")         \
     X(DEADLINE, "deadline")             \
+    X(BUDGET, "budget")                 \
     X(USER, "user")
 
 enum cancel_reason {

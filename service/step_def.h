@@ -108,6 +108,7 @@ struct step_def {
 
     struct expr *when;         /* NULL: always */
     pl_ms timeout, deadline;   /* 0: none */
+    struct budget budget;      /* of all calls inside it; zeroes: none */
     struct retry_policy retry; /* leaf kinds only */
     enum on_error_kind on_error;
     struct template *on_error_default; /* ON_ERROR_DEFAULT */

@@ -31,6 +31,8 @@ struct workflow {
     char source_hash[65];            /* SHA-256 of source, hex */
     struct schema *input_schema;     /* NULL: anything */
     pl_ms timeout;                   /* running time of a run; 0: none */
+    struct budget budget;            /* of all calls of a run; zeroes: none */
+    bool budgeted;                   /* it has one, or a step in it, or a workflow it calls */
     struct step_def **steps;         /* all, by index */
     size_t n_steps;
     struct step_body *root;
@@ -52,6 +54,8 @@ struct workflow_env {
     bool (*model_ok)(void *arg, struct pl_str model, struct pl_err *err);
     /* True when that model takes the parameter of an llm step ("seed"); else writes why not. */
     bool (*takes)(void *arg, struct pl_str model, const char *parameter, struct pl_err *err);
+    /* True when it is known what `provider/model` costs: asked where `cost_usd` is to be kept. */
+    bool (*priced)(void *arg, struct pl_str model);
     /* True when there is a secret of this name; else writes what to do. */
     bool (*secret_ok)(void *arg, struct pl_str name, struct pl_err *err);
     /* The text of the stored workflow `name` ("name" or "name@version"; in `arena`), and its
@@ -78,6 +82,11 @@ enum pl_code workflow_check_jq(struct jq_pool *pool, struct expr *const *exprs, 
 enum pl_code workflow_compile(struct pl_str text, enum doc_format format,
                               const struct workflow_env *env, struct workflow **ret_workflow,
                               struct doc_problems *problems) PL_MUST_CHECK;
+
+/* The first model that the workflow, or one it calls, may call and that has no price; empty: none.
+ */
+struct pl_str workflow_unpriced(const struct workflow *workflow,
+                                bool (*priced)(void *arg, struct pl_str model), void *arg);
 
 struct workflow *workflow_ref(struct workflow *workflow);
 void workflow_unref(struct workflow **workflow); /* nulls; accepts NULL */

@@ -234,6 +234,7 @@ void wf_check(struct wf_parser *p)
     copy_steps(p);
     copy_bodies(p);
     check_models(&c);
+    wf_check_budgets(p);
     check_secrets(&c);
     for (size_t i = 0; i < p->n_steps; i++)
         check_hidden(&c, &p->steps[i]);

@@ -77,4 +77,9 @@ bool wf_check_cycles(struct wf_parser *p, bool through_state);
 /* Numbers the jq programs and asks whether they are sound. */
 void wf_collect_jq(struct wf_parser *p);
 
+/* ---- budgets (workflow_budget.c) ---- */
+
+/* Reports models without a price under a budget of money. */
+void wf_check_budgets(struct wf_parser *p);
+
 #endif

@@ -134,6 +134,11 @@ static void top_timeout(struct wf_ctx *ctx, const struct doc_node *node, void *t
     (void)wf_duration(ctx, node, false, &((struct workflow *)target)->timeout);
 }
 
+static void top_budget(struct wf_ctx *ctx, const struct doc_node *node, void *target)
+{
+    wf_parse_budget(ctx, node, &((struct workflow *)target)->budget);
+}
+
 static const struct wf_field top_fields[] = {
     {.key = "name", .types = WF_TEXT, .help = "a name such as travel-plan", .parse = top_name},
     {.key = "description", .types = WF_TEXT, .help = "a text", .parse = top_description},
@@ -164,7 +169,10 @@ static const struct wf_field top_fields[] = {
      .types = WF_OBJECT,
      .help = "an object of channels such as {notes: {reducer: append}}",
      .parse = top_state},
-    {.key = "budget"},
+    {.key = "budget",
+     .types = WF_OBJECT,
+     .help = "an object such as {tokens: 20000, cost_usd: 0.50}",
+     .parse = top_budget},
 };
 
 static const char *top_elsewhere(struct pl_str key)

@@ -154,6 +154,8 @@ bool wf_duration(struct wf_ctx *ctx, const struct doc_node *node, bool zero_ok, 
 bool wf_count(struct wf_ctx *ctx, const struct doc_node *node, int64_t min, int64_t max,
               int64_t *ret_count);
 bool wf_number(struct wf_ctx *ctx, const struct doc_node *node, double *ret_number);
+/* `budget` of a workflow or step; `target` is a struct budget. (workflow_budget.c) */
+void wf_parse_budget(struct wf_ctx *ctx, const struct doc_node *node, void *target);
 /* The position of the word in `words` (NULL-terminated), a problem that lists them when it is none.
  */
 bool wf_word(struct wf_ctx *ctx, const struct doc_node *node, const char *const *words,

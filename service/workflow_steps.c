@@ -111,6 +111,11 @@ static void step_on_ambiguous(struct wf_ctx *ctx, const struct doc_node *node, v
             index == 0 ? ON_AMBIGUOUS_RETRY : ON_AMBIGUOUS_FAIL;
 }
 
+static void step_budget(struct wf_ctx *ctx, const struct doc_node *node, void *target)
+{
+    wf_parse_budget(ctx, node, &((struct step_def *)target)->budget);
+}
+
 static const struct wf_field step_fields[] = {
     {.key = "description", .types = WF_TEXT, .help = "a text", .parse = step_description},
     {.key = "needs",
@@ -143,7 +148,10 @@ static const struct wf_field step_fields[] = {
      .types = WF_OBJECT,
      .help = "an object of channels and values such as {notes: \"${ .output }\"}",
      .parse = wf_parse_writes},
-    {.key = "budget"},
+    {.key = "budget",
+     .types = WF_OBJECT,
+     .help = "an object such as {tokens: 20000, cost_usd: 0.50}",
+     .parse = step_budget},
 };
 
 static const char *step_elsewhere(struct pl_str key)

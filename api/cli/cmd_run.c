@@ -330,6 +330,7 @@ static int start(struct session *session)
         .arg = session,
     };
     const char *thread = cli_get(session->args, "thread");
+    const char *budget = cli_get(session->args, "budget");
     struct doc_problems problems;
     struct pl_err err = {0};
 
@@ -339,6 +340,10 @@ static int start(struct session *session)
         return EXIT_USAGE;
     request.thread = thread ? pl_str(thread) : (struct pl_str){0};
     request.input = session->input;
+    if (budget && !run_input_budget(budget, &request.budget))
+        return cli_usage_error("run: --budget %s: write tokens=20000, cost_usd=0.5, or both with a "
+                               "comma between",
+                               budget);
     doc_problems_init(&problems, session->arena);
     if (engine_start_run(session->engine, &request, session->id, &problems, &err) == PL_OK)
         return EXIT_OK;
@@ -553,6 +558,17 @@ static int report_interrupted(const struct session *session)
     return session->interrupts ? EXIT_INTERRUPTED : EXIT_USAGE;
 }
 
+static void report_usage(struct session *session)
+{
+    struct pl_err err = {0};
+    struct pl_buf run;
+
+    pl_buf_init(&run, SIZE_MAX / 2);
+    if (engine_write_run(session->engine, TENANT, pl_str(session->id), false, &run, &err) == PL_OK)
+        run_report_usage(pl_buf_view(&run));
+    pl_buf_finish(&run);
+}
+
 static int report(struct session *session)
 {
     bool succeeded = strcmp(session->status, "succeeded") == 0, written = true;
@@ -572,6 +588,8 @@ static int report(struct session *session)
         run_report_error(pl_value_text(session->error),
                          json ? (struct pl_str){0} : pl_buf_view(&run));
     pl_buf_finish(&run);
+    if (session->mode != PROGRESS_QUIET)
+        report_usage(session);
     return succeeded && written ? EXIT_OK : EXIT_RUN_FAILED;
 }
 

@@ -62,6 +62,7 @@ int cli_usage_error(const char *fmt, ...) PL_PRINTF(1, 2);
 
 int cmd_run(const struct cli_args *args);
 int cmd_check(const struct cli_args *args);
+int cmd_estimate(const struct cli_args *args);
 int cmd_graph(const struct cli_args *args);
 int cmd_serve(const struct cli_args *args);
 int cmd_version(const struct cli_args *args);

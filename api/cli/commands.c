@@ -9,6 +9,8 @@ static const struct cli_option run_options[] = {
     {0, "answer", "PATH=VALUE",
      "what the human step at PATH is answered; without it, it is asked for at standard input",
      true},
+    {0, "budget", "tokens=N,cost_usd=X",
+     "what all calls together may use, either or both, beside the workflow's own budget", false},
     {0, "thread", "ID", "the conversation this run belongs to", false},
     {0, "model", "MODEL", "call this model in every llm step instead of the one the file names",
      false},
@@ -30,6 +32,15 @@ static const struct cli_option check_options[] = {
 
 static const struct cli_option graph_options[] = {
     {0, "format", "mermaid|dot|json", "what to write (default mermaid)", false},
+};
+
+static const struct cli_option estimate_options[] = {
+    {'i', "set", "KEY=VALUE",
+     "one member of the input, by the type the schema gives it; KEY=@FILE reads a file", true},
+    {0, "input", "JSON|@FILE|-", "the whole input: JSON, a file, or standard input", false},
+    {0, "model", "MODEL", "count every model call as one of this model", false},
+    {0, "config", "FILE", "providers and the prices of models (YAML or JSON)", false},
+    {0, "json", NULL, "print the whole estimate as JSON, by step and model", false},
 };
 
 static const struct cli_option serve_options[] = {
@@ -92,6 +103,18 @@ const struct cli_command cli_commands[] = {
         .min_operands = 1,
         .max_operands = 1,
         .main = cmd_graph,
+    },
+    {
+        .name = "estimate",
+        .operands = "FILE",
+        .summary = "say what a run would use, expected and at most, before its first call",
+        .example = "plait estimate examples/travel-plan.yaml -i destination=Lisbon --config "
+                   "plait-config.yaml",
+        .options = estimate_options,
+        .n_options = PL_ARRAY_LEN(estimate_options),
+        .min_operands = 1,
+        .max_operands = 1,
+        .main = cmd_estimate,
     },
     {
         .name = "version",

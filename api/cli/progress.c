@@ -42,6 +42,7 @@ struct row {
     enum row_state state;
     pl_ms started, ended;
     int64_t attempts, tokens;
+    double cost;
     size_t delta_bytes; /* of the attempt going on: an estimate until usage comes */
     char note[96];      /* error code or cancel reason */
     bool is_handler;
@@ -176,9 +177,12 @@ static void note_tokens(struct row *row, struct pl_str data)
     struct pl_str usage, tokens;
     int64_t count;
 
-    if (data.len && json_get(data, PL_STR("usage"), &usage) &&
-        json_get(usage, PL_STR("output_tokens"), &tokens) && json_int(tokens, &count))
+    if (!data.len || !json_get(data, PL_STR("usage"), &usage))
+        return;
+    if (json_get(usage, PL_STR("output_tokens"), &tokens) && json_int(tokens, &count))
         row->tokens = count;
+    if (json_get(usage, PL_STR("cost_usd"), &tokens) && json_type(tokens) == JSON_NUMBER)
+        row->cost = json_number(tokens);
 }
 
 /* A map of many is drawn as one bar. */
@@ -268,7 +272,7 @@ static void row_event(struct row *row, const struct bus_event *event)
 
 static void write_row(char *out, size_t size, const struct row *row, pl_ms now)
 {
-    char elapsed[24] = "", tokens[32] = "", tries[32] = "";
+    char elapsed[24] = "", tokens[32] = "", cost[32] = "", tries[32] = "";
 
     if (row->started)
         pl_duration_format((row->ended ? row->ended : now) - row->started, elapsed);
@@ -276,10 +280,12 @@ static void write_row(char *out, size_t size, const struct row *row, pl_ms now)
         snprintf(tokens, sizeof tokens, "  %lld tokens", (long long)row->tokens);
     else if (row->delta_bytes)
         snprintf(tokens, sizeof tokens, "  ~%zu tokens", row->delta_bytes / 4 + 1);
+    if (row->cost > 0)
+        snprintf(cost, sizeof cost, "  $%.6f", row->cost);
     if (row->attempts > 1)
         snprintf(tries, sizeof tries, "  attempt %lld", (long long)row->attempts);
-    snprintf(out, size, "%s %-*.*s %-9s %8s%s%s%s%s", row_marks[row->state], NAME_WIDTH,
-             (int)row->path.len, row->path.ptr, row_words[row->state], elapsed, tokens, tries,
+    snprintf(out, size, "%s %-*.*s %-9s %8s%s%s%s%s%s", row_marks[row->state], NAME_WIDTH,
+             (int)row->path.len, row->path.ptr, row_words[row->state], elapsed, tokens, cost, tries,
              row->note[0] ? "  " : "", row->note);
 }
 

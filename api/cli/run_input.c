@@ -6,6 +6,8 @@
 #include "base/utf8.h"
 #include "service/config.h"
 
+#include <stdlib.h>
+
 static bool ends_with(const char *text, const char *end)
 {
     size_t n = strlen(text), k = strlen(end);
@@ -216,4 +218,40 @@ enum pl_code run_input_read(const struct cli_args *args, const struct workflow *
     }
     pl_buf_finish(&buf);
     return code;
+}
+
+/* ---- the budget ---- */
+
+static bool read_amount(const char *text, bool tokens, struct budget *budget, char **ret_end)
+{
+    if (tokens) {
+        long long count = strtoll(text, ret_end, 10);
+
+        budget->tokens = count;
+        return *ret_end != text && count > 0;
+    }
+    budget->cost_usd = strtod(text, ret_end);
+    return *ret_end != text && budget->cost_usd > 0 && budget->cost_usd < 1e12;
+}
+
+bool run_input_budget(const char *text, struct budget *ret_budget)
+{
+    struct budget budget = {0};
+
+    for (;;) {
+        bool cost = strncmp(text, "cost_usd=", 9) == 0;
+        char *end;
+
+        if (strncmp(text, "tokens=", 7) == 0)
+            text += 7;
+        else if (cost)
+            text += 9;
+        if (!read_amount(text, !cost, &budget, &end) || (*end && *end != ','))
+            return false;
+        if (!*end)
+            break;
+        text = end + 1;
+    }
+    *ret_budget = budget;
+    return true;
 }

@@ -14,4 +14,7 @@ enum pl_code run_input_read(const struct cli_args *args, const struct workflow *
                             struct pl_arena *arena, struct pl_str *ret_json,
                             struct pl_err *err) PL_MUST_CHECK;
 
+/* "tokens=20000,cost_usd=0.5", either of them alone, or a number of tokens. False: it is none. */
+bool run_input_budget(const char *text, struct budget *ret_budget);
+
 #endif

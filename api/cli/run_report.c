@@ -96,3 +96,31 @@ void run_report_error(struct pl_str error, struct pl_str run)
     }
     pl_arena_destroy(&arena);
 }
+
+static long long count_of(struct pl_str usage, const char *key)
+{
+    struct pl_str token;
+    int64_t count = 0;
+
+    return json_get(usage, pl_str(key), &token) && json_int(token, &count) ? count : 0;
+}
+
+void run_report_usage(struct pl_str run)
+{
+    char cost[48] = "", cached[48] = "";
+    struct pl_str usage, token;
+    long long calls;
+
+    if (!json_get(run, PL_STR("usage"), &usage))
+        return;
+    calls = count_of(usage, "calls");
+    if (calls == 0)
+        return;
+    if (json_get(usage, PL_STR("cost_usd"), &token) && json_type(token) == JSON_NUMBER)
+        snprintf(cost, sizeof cost, ", $%.6f", json_number(token));
+    if (count_of(usage, "cached_input_tokens"))
+        snprintf(cached, sizeof cached, " (%lld cached)", count_of(usage, "cached_input_tokens"));
+    fprintf(stderr, "used %lld call%s, %lld input tokens%s, %lld output tokens%s\n", calls,
+            calls == 1 ? "" : "s", count_of(usage, "input_tokens"), cached,
+            count_of(usage, "output_tokens"), cost);
+}

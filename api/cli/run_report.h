@@ -16,4 +16,7 @@ bool run_report_json(struct pl_str json);
  * steps, empty: none are told. */
 void run_report_error(struct pl_str error, struct pl_str run);
 
+/* One line on stderr: what the run has used; `run` is the run object. */
+void run_report_usage(struct pl_str run);
+
 #endif

@@ -67,6 +67,13 @@ static bool takes(void *arg, struct pl_str model, const char *parameter, struct 
     return !world->providers || providers_takes(world->providers, model, parameter, err);
 }
 
+static bool priced(void *arg, struct pl_str model)
+{
+    const struct world *world = arg;
+
+    return !world->configured || providers_priced(world->providers, model);
+}
+
 /* Without a configuration there is nothing to look in. */
 static bool secret_ok(void *arg, struct pl_str name, struct pl_err *err)
 {
@@ -127,6 +134,7 @@ static enum pl_code compile_text(const char *path, struct pl_str text, const str
         .arg = &world,
         .model_ok = model_ok,
         .takes = takes,
+        .priced = priced,
         .secret_ok = secret_ok,
         .find_workflow = find_workflow,
         .check_jq = check_jq,

@@ -262,6 +262,29 @@ static void read_timeout(struct reader *reader, const struct member *member)
         reader->body->timeout = timeout;
 }
 
+static void read_budget(struct reader *reader, const struct member *member)
+{
+    struct budget *budget = &reader->body->budget;
+    struct json_iter it;
+    bool ok = json_type(member->value) == JSON_OBJECT && json_count(member->value) > 0;
+
+    if (json_type(member->value) == JSON_NULL)
+        return;
+    for (json_iter_init(&it, member->value); ok && json_iter_next(&it);) {
+        bool tokens = pl_str_is(it.key, "\"tokens\""), cost = pl_str_is(it.key, "\"cost_usd\"");
+
+        ok = json_type(it.value) == JSON_NUMBER && (tokens || cost);
+        if (ok && tokens)
+            ok = json_int(it.value, &budget->tokens) && budget->tokens > 0;
+        else if (ok)
+            ok = (budget->cost_usd = json_number(it.value)) > 0;
+    }
+    if (!ok)
+        problem(reader, member,
+                "budget is an object with tokens (a whole number), cost_usd, or both, each over "
+                "zero, such as {\"tokens\": 20000}");
+}
+
 static void read_on_disconnect(struct reader *reader, const struct member *member)
 {
     struct pl_str word;
@@ -285,7 +308,7 @@ static const struct {
     {"stream", read_stream, false},    {"background", read_background, false},
     {"thread", read_thread, true},     {"metadata", read_metadata, true},
     {"timeout", read_timeout, true},   {"on_disconnect", read_on_disconnect, true},
-    {"webhook", NULL, true},           {"budget", NULL, true},
+    {"webhook", NULL, true},           {"budget", read_budget, true},
 };
 
 static void unknown_key(struct reader *reader, const struct member *member)
@@ -306,7 +329,7 @@ static void unknown_key(struct reader *reader, const struct member *member)
     else
         message = pl_arena_printf(reader->arena,
                                   "no key '%s' here; the keys are workflow, input, stream, "
-                                  "background, thread, metadata, timeout, on_disconnect",
+                                  "background, thread, metadata, timeout, budget, on_disconnect",
                                   shown);
     problem(reader, member, message ? message : "unknown key");
 }

@@ -9,6 +9,7 @@
 #include "base/err.h"
 #include "base/str.h"
 #include "service/doc.h"
+#include "service/step_config.h"
 
 enum {
     RUN_BODY_THREAD_MAX = 256,       /* bytes of a thread's id */
@@ -24,6 +25,7 @@ struct run_body {
     struct pl_str thread;    /* or empty */
     struct pl_str metadata;  /* a JSON object or empty */
     pl_ms timeout;           /* 0: none given */
+    struct budget budget;    /* zeroes: none given */
     bool stream, background;
     bool cancel_on_disconnect;
 };

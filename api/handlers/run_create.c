@@ -294,6 +294,7 @@ static enum pl_code create_start(struct api_request *request, struct create *cre
     start->thread = create->body.thread;
     start->metadata = create->body.metadata;
     start->timeout = create->body.timeout;
+    start->budget = create->body.budget;
     start->deltas = create->way != WAY_WAIT || create->limited;
     run_wait_begin(create->wait, start);
     doc_problems_init(&part, request->arena);

@@ -12,6 +12,7 @@
 #include "base/err.h"
 #include "service/http_call.h"
 #include "service/limits.h"
+#include "service/llm/prices.h"
 #include "service/step_result.h"
 
 struct llm_call;
@@ -153,5 +154,15 @@ bool providers_model_ok(void *providers, struct pl_str model, struct pl_err *err
  * there takes it: that is said elsewhere. */
 bool providers_takes(void *providers, struct pl_str model, const char *parameter,
                      struct pl_err *err);
+
+/* Says what "provider/model" costs; the name must outlive the set. Before threads. Errors:
+ * NO_MEMORY.
+ */
+enum pl_code providers_set_price(struct providers *providers, struct pl_str model,
+                                 const struct price *price, struct pl_err *err) PL_MUST_CHECK;
+/* NULL: nobody said what it costs. `providers` may be NULL. */
+const struct price *providers_price(const struct providers *providers, struct pl_str model);
+/* For workflow_env. */
+bool providers_priced(void *providers, struct pl_str model);
 
 #endif

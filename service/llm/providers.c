@@ -27,6 +27,7 @@ struct providers {
     struct pl_arena *arena;
     struct provider **items;
     size_t count, capacity;
+    struct price_list prices;
 };
 
 /* ---- the set ---- */
@@ -228,6 +229,7 @@ void providers_destroy(struct providers **providers)
         llm_latency_destroy(&p->items[i]->latency);
     }
     free(p->items);
+    prices_finish(&p->prices);
     pl_arena_destroy(&p->arena);
     free(p);
     *providers = NULL;
@@ -344,4 +346,22 @@ bool providers_takes(void *providers, struct pl_str model, const char *parameter
         return false;
     }
     return true;
+}
+
+/* ---- prices ---- */
+
+enum pl_code providers_set_price(struct providers *providers, struct pl_str model,
+                                 const struct price *price, struct pl_err *err)
+{
+    return prices_add(&providers->prices, model, price, err);
+}
+
+const struct price *providers_price(const struct providers *providers, struct pl_str model)
+{
+    return providers ? prices_find(&providers->prices, model) : NULL;
+}
+
+bool providers_priced(void *providers, struct pl_str model)
+{
+    return providers_price(providers, model) != NULL;
 }

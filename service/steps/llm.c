@@ -9,6 +9,7 @@
 #include "service/llm/llm_digest.h"
 #include "service/llm/llm_hedge.h"
 #include "service/steps/llm_answer.h"
+#include "service/steps/llm_estimate.h"
 #include "service/steps/llm_messages.h"
 
 /* One attempt: a call and, where its answer is not what was asked for, the calls that repair it.
@@ -156,6 +157,12 @@ static enum pl_code render(struct step_call *step, const struct expr_scope *scop
 
 /* ---- the call ---- */
 
+/* "provider/model" */
+static struct pl_str model_of(const struct step_call *step)
+{
+    return step->model.len ? step->model : step->def->config.llm->model;
+}
+
 static void on_delta(void *arg, struct pl_str text)
 {
     struct llm_attempt *attempt = arg;
@@ -168,6 +175,16 @@ static void on_delta(void *arg, struct pl_str text)
         return;
     attempt->told = true;
     step->delta(step, text);
+}
+
+/* All calls of an attempt are of one model, so their sum has a price. What a provider says itself
+ * counts where the configuration says nothing. */
+static void add_cost(struct step_call *step)
+{
+    const struct price *price = providers_price(step->env->providers, model_of(step));
+
+    if (price)
+        step->result.usage.cost_usd = price_of_usage(price, &step->result.usage);
 }
 
 /* The text told so far is void. */
@@ -183,6 +200,7 @@ static void end(struct llm_attempt *attempt)
     struct step_result *result = &attempt->step->result;
 
     store_usage_add(&result->usage, &attempt->spent);
+    add_cost(attempt->step);
     if (attempt->hedges)
         step_result_fact_int(result, "hedges", attempt->hedges);
     step_call_complete(attempt->step);
@@ -282,7 +300,8 @@ static void on_complete(struct llm_hedge *asking)
     attempt->hedges += asking->sent;
     if (result->err.code == PL_OK && (terms.schema || terms.agent)) {
         code = llm_answer_take(&terms, step->arena, &result->output, again, &result->err);
-        if (code == PL_ERR_INVALID_OUTPUT && attempt->asked <= step->def->config.llm->repair &&
+        if (code == PL_ERR_INVALID_OUTPUT && !step->one_call &&
+            attempt->asked <= step->def->config.llm->repair &&
             (code = add_messages(attempt, again, &result->err)) == PL_OK) {
             ask_again(attempt);
             return;
@@ -296,14 +315,14 @@ static void on_complete(struct llm_hedge *asking)
 static enum pl_code llm_prepare(struct step_call *step, const struct expr_scope *scope,
                                 struct pl_err *err)
 {
-    const struct pl_str model = step->model.len ? step->model : step->def->config.llm->model;
     struct llm_attempt *attempt = pl_arena_alloc(step->arena, sizeof(*attempt));
     struct llm_call *call = attempt ? &attempt->asking.first.call : NULL;
     enum pl_code code;
 
     if (!attempt)
         return pl_err_set(err, PL_ERR_NO_MEMORY, "out of memory");
-    code = providers_find(step->env->providers, model, &call->provider, &call->request.model, err);
+    code = providers_find(step->env->providers, model_of(step), &call->provider,
+                          &call->request.model, err);
     if (code == PL_OK)
         code = render(step, scope, &call->request, err);
     if (code != PL_OK)
@@ -345,10 +364,22 @@ static struct lane *llm_lane(const struct step_call *step, struct lane_ask *ret_
     return call->provider->lane;
 }
 
+static void llm_estimate(const struct step_call *step, struct call_estimate *ret_estimate)
+{
+    const struct llm_attempt *attempt = step->request;
+
+    llm_estimate_call(&attempt->asking.first.call.request, step->def->config.llm,
+                      providers_price(step->env->providers, model_of(step)), ret_estimate);
+}
+
 static void llm_start(struct step_call *step)
 {
     struct llm_attempt *attempt = step->request;
 
+    static const struct hedge_policy none = {0};
+
+    if (step->one_call)
+        attempt->asking.policy = &none;
     attempt->asking.first.call.loop = step->loop;
     attempt->began = loop_now(step->loop);
     attempt->asked = 1;
@@ -378,6 +409,7 @@ const struct step_kind_ops step_llm_ops = {
     .prepare = llm_prepare,
     .reusable = llm_reusable,
     .lane = llm_lane,
+    .estimate = llm_estimate,
     .start = llm_start,
     .abort = llm_abort,
     .cleanup = llm_cleanup,

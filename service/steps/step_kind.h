@@ -49,7 +49,9 @@ struct step_call {
     /* For llm steps, set by the run before prepare; borrowed until the call is home. Zeroes mean
      * none, but for `sample`. */
     struct pl_str model; /* instead of the configured one, with provider: a fallback */
-    int sample;          /* of a vote, from 0: enters the seed; -1: it is no sample */
+    bool one_call; /* the budget has room for one call: an answer that does not fit is not repaired
+                    */
+    int sample;    /* of a vote, from 0: enters the seed; -1: it is no sample */
     /* The model's turn of this agent: its tools are offered, and the output is {"content": text,
      * JSON value (where the agent has a schema) or null, "tool_calls": [{"id", "name", "arguments",
      * "arguments_error"}]}. No tool_calls: content is the agent's answer. `arguments` is an object
@@ -98,6 +100,10 @@ struct step_kind_ops {
     /* Optional (NULL: it needs no admission). Home loop, after prepare. The lane it goes by, and
      * what it asks of it (tenant, run and again are the caller's). */
     struct lane *(*lane)(const struct step_call *call, struct lane_ask *ret_ask);
+
+    /* Optional (NULL: it uses nothing that a budget counts). Home loop, after prepare. What the
+     * call may use. */
+    void (*estimate)(const struct step_call *call, struct call_estimate *ret_estimate);
 
     /* Mandatory. On call->loop. Begins the attempt; may complete before it returns. Cannot fail:
      * failure is a result. */

@@ -1,8 +1,11 @@
 /* answer.c - what the world answers in a played run: what the script says, else what is usual. Not
  * when (play.c). Called by play.c, and by show.c and disk.c for the state a step sees. */
 #include "base/json.h"
+#include "service/run_budget.h"
 #include "service/run_state.h"
 #include "tests/scenario/scenario.h"
+
+#include <stdlib.h>
 
 /* ---- lines of the script ---- */
 
@@ -88,6 +91,42 @@ void answer_call(const struct coming *coming, const struct run_node *node,
     } else {
         result->output = value_of(line ? line->text : pl_str_n(NULL, 0), node->path);
     }
+}
+
+/* ---- money ---- */
+
+enum { TOKENS_PER_USD = 1000 };
+
+static struct budget amount(long long tokens)
+{
+    return (struct budget){tokens, (double)tokens / TOKENS_PER_USD};
+}
+
+bool answer_cost(const struct play *play, struct run_node *node)
+{
+    const struct script_line *line = answer_find_line(play, SCRIPT_COST, node->path, 0, 0);
+    struct call_estimate estimate = {.one = amount(100), .all = amount(100)};
+    char *end = NULL;
+
+    if (!run_budget_matters(play->core) || node->def->kind != STEP_LLM)
+        return true;
+    if (line) {
+        estimate.all = estimate.one = amount(strtoll(line->text.ptr, &end, 10));
+        if (*end == ' ')
+            estimate.one = amount(strtoll(end, NULL, 10));
+    }
+    return run_budget_ask(play->core, node, &estimate) != RUN_GRANT_NONE;
+}
+
+void answer_used(const struct play *play, const struct coming *coming, struct step_result *result)
+{
+    const struct script_line *line =
+        answer_find_line(play, SCRIPT_USED, coming->path, 0, coming->call);
+
+    if (!line)
+        return;
+    result->usage.output_tokens = strtoll(line->text.ptr, NULL, 10);
+    result->usage.cost_usd = (double)result->usage.output_tokens / TOKENS_PER_USD;
 }
 
 /* ---- state ---- */

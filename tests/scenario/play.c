@@ -3,6 +3,7 @@
  *
  * What comes at one time comes in the order it was set: first what the script does (it was set
  * before the start), then answers in the order of their calls, then the tick. */
+#include "service/run_budget.h"
 #include "tests/scenario/scenario.h"
 
 #include <stdarg.h>
@@ -55,7 +56,7 @@ static void forget_answers(struct play *play, struct pl_str path)
     }
 }
 
-static void expect_answer(struct play *play, const struct run_node *node)
+static void expect_answer(struct play *play, struct run_node *node)
 {
     struct track *track = disk_track(play, node);
     struct coming coming = {.type = RUN_EV_RESULT};
@@ -69,6 +70,11 @@ static void expect_answer(struct play *play, const struct run_node *node)
     if (coming.line && coming.line->defer) {
         coming.type = RUN_EV_DEFERRED;
         coming.at = play->now;
+    } else if (!answer_cost(play, node)) {
+        coming.type = RUN_EV_DEFERRED;
+        coming.line = NULL;
+        coming.at = play->now;
+        track->calls--; /* nothing is sent */
     } else if (coming.line && coming.line->begins) {
         struct coming begins = coming;
 
@@ -196,14 +202,18 @@ static bool fill(struct play *play, const struct coming *coming, struct run_even
     }
     if (coming->type == RUN_EV_RESULT) {
         answer_call(coming, event->node, result);
+        answer_used(play, coming, result);
         event->result = result;
     } else if (coming->type == RUN_EV_EVALUATED) {
         answer_evaluation(play, coming, event);
     } else if (coming->type == RUN_EV_ANSWER) {
         answer_person(coming, event);
     } else if (coming->type == RUN_EV_DEFERRED) {
-        event->until = coming->line->until_told ? 0 : play->now + coming->line->after;
-        event->reason = pl_str_is(coming->line->text, "unreachable")   ? "unreachable"
+        bool budget = !coming->line, told = budget || coming->line->until_told;
+
+        event->until = told ? 0 : play->now + coming->line->after;
+        event->reason = budget                                         ? RUN_BUDGET_REASON
+                        : pl_str_is(coming->line->text, "unreachable") ? "unreachable"
                         : pl_str_is(coming->line->text, "concurrency") ? "concurrency"
                                                                        : "rate_limited";
     } else if ((coming->type == RUN_EV_CANCEL_STEP || coming->type == RUN_EV_ADMITTED) &&

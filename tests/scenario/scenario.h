@@ -30,6 +30,8 @@
  *   at 100ms answer ask {"ok": true}      a person does; or `reject ask why`
  *   at 100ms crash 5s                     the process dies and is back after 5 s (default 0)
  *   before cancel                         before the run starts; a step's path may follow
+ *   cost a = 200 50      an attempt may use 200 tokens, one call of it 50 (else 100, 100), where
+ * the workflow has a budget; a thousand cost 1 USD used a#1 = 30        it used so many; else none
  *   late 30ms                             every tick comes that late
  *   stable                                a crash anywhere changes no status, output or error */
 #ifndef PLAIT_TESTS_SCENARIO_SCENARIO_H
@@ -50,6 +52,8 @@ enum script_type {
     SCRIPT_CRASH,
     SCRIPT_LATE,
     SCRIPT_STABLE,
+    SCRIPT_COST,
+    SCRIPT_USED,
 };
 
 /* One line of a script. */
@@ -143,6 +147,10 @@ const struct script_line *answer_find_line(const struct play *play, enum script_
 /* The result of a call; `node` is the step called. */
 void answer_call(const struct coming *coming, const struct run_node *node,
                  struct step_result *result);
+/* Asks the budgets for it, as the executor does; false: it must wait. */
+bool answer_cost(const struct play *play, struct run_node *node);
+/* What it used, as the script says. */
+void answer_used(const struct play *play, const struct coming *coming, struct step_result *result);
 /* What an evaluation comes to, in `event`, whose node is set. */
 void answer_evaluation(struct play *play, const struct coming *coming, struct run_event *event);
 /* What a person says. */

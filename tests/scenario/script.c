@@ -184,11 +184,29 @@ static bool parse_action(struct script_line *line, struct pl_str rest)
     return rest.len == 0;
 }
 
+static bool parse_tokens(struct script_line *line, struct pl_str whole, struct pl_str rest)
+{
+    struct pl_str path;
+
+    line->type = pl_str_starts(whole, PL_STR("cost")) ? SCRIPT_COST : SCRIPT_USED;
+    if (!cut(&rest, "=", &line->path))
+        return false;
+    path = line->path;
+    if (cut(&path, "#", &line->path))
+        line->call = (unsigned)strtoul(path.ptr, NULL, 10);
+    line->text = rest;
+    return rest.len > 0;
+}
+
 static bool parse_line(struct scenario *scenario, struct script_line *line, struct pl_str rest)
 {
+    const struct pl_str text = rest;
+
     for (unsigned i = 0; i < PL_ARRAY_LEN(eval_names); i++)
         if (starts(&rest, eval_names[i]))
             return parse_eval(line, (enum run_eval_what)i, rest);
+    if (starts(&rest, "cost") || starts(&rest, "used"))
+        return parse_tokens(line, text, rest);
     if (starts(&rest, "late")) {
         line->type = SCRIPT_LATE;
         line->after = take_time(&rest, 0);

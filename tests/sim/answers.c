@@ -323,6 +323,8 @@ void sim_make_result(struct sim_run *run, const struct sim_step *step, const str
         result->output = pl_value_take(&out);
         pl_buf_finish(&out);
         result->usage.output_tokens = (int64_t)sim_below(&rng, 90);
+        result->usage.cost_usd =
+            sim_money_cost(result->usage.input_tokens + result->usage.output_tokens);
         return;
     }
     result->upstream_status = (int)sim_between(&rng, 400, 599);

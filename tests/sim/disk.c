@@ -592,6 +592,7 @@ void sim_crash(struct sim_run *run)
     for (size_t i = 0; i < run->n; i++)
         lose_step(run, run->steps[i]);
     sim_lane_lose(run);
+    sim_money_lose(run);
     if (run->broken || !load(run))
         return;
     sim_compare_disk(run);

@@ -223,6 +223,20 @@ static void gen_writes(struct gen *g)
     json_object_end(g->out);
 }
 
+/* A call has about a hundred tokens. */
+static void gen_budget(struct gen *g)
+{
+    int64_t tokens = sim_between(g->rng, 50, sim_chance(g->rng, 60) ? 600 : 4000);
+
+    json_key(g->out, "budget");
+    json_object_begin(g->out);
+    if (sim_chance(g->rng, 60))
+        json_add_int(g->out, "tokens", tokens);
+    else
+        json_add_double(g->out, "cost_usd", sim_money_cost(tokens));
+    json_object_end(g->out);
+}
+
 /* What it is. Gives how often such a step has a timeout, in percent. */
 static unsigned gen_what(struct gen *g, unsigned depth, enum gen_wants wants)
 {
@@ -260,6 +274,8 @@ void gen_step(struct gen *g, unsigned depth, bool may_handle, enum gen_wants wan
         gen_add_ms(g, "timeout", 20, 4000);
     if (sim_chance(g->rng, 15))
         gen_add_ms(g, "deadline", 50, 6000);
+    if (sim_chance(g->rng, 8))
+        gen_budget(g);
     if (may_handle && g->budget > 0 && sim_chance(g->rng, 35))
         gen_on_error(g, depth);
     if (g->n_channels > 0 && sim_chance(g->rng, 35))
@@ -310,6 +326,8 @@ void sim_generate(struct sim_rng *rng, int child, struct pl_buf *out)
         json_add_string(out, "join", PL_STR("settled"));
     if (sim_chance(rng, 10))
         gen_add_ms(&g, "timeout", 100, 8000);
+    if (sim_chance(rng, 10))
+        gen_budget(&g);
     gen_state(&g);
     json_key(out, "steps");
     json_object_begin(out);

@@ -116,6 +116,10 @@ void sim_lane_check(struct sim_run *run, const struct sim_step *step, const stru
     bool in_queue = step->lane == SIM_LANE_WAITS || step->lane == SIM_LANE_ADMITTED;
     bool calling = node->state == NODE_CALLING || node->state == NODE_STOPPING;
 
+    if (held && strcmp(node->held_reason, RUN_BUDGET_REASON) == 0) {
+        sim_money_check_waiting(run, step);
+        held = false;
+    }
     if (held && !in_queue)
         sim_breach(run, "%s: is held and nobody will tell it", step->path.ptr);
     if (in_queue && !held && !(calling && step->deferring))

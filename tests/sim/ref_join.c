@@ -316,15 +316,39 @@ static void judge_report_counts(struct sim_run *run, const struct opinion *o, st
                    failed, cancelled, PL_STR_ARG(report));
 }
 
+/* Is a budget at the bottom of it? */
+static bool is_for_budget(struct pl_str error)
+{
+    struct pl_str cause;
+
+    if (json_get(error, PL_STR("after"), &cause)) /* its handler failed; this is its own */
+        error = cause;
+    while (json_get(error, PL_STR("cause"), &cause))
+        error = cause;
+    return sim_error_code(error) == PL_ERR_BUDGET_EXCEEDED;
+}
+
 static enum cancel_reason loser_reason(const struct opinion *o)
 {
+    struct pl_str error = sim_error(o->step);
+
     if (o->fixed)
         return CANCEL_OUTCOME_FIXED;
     if (!o->decided || o->by_deadline) /* its own time ran out, or its join's */
         return CANCEL_DEADLINE;
     if (!o->satisfied)
-        return CANCEL_SIBLING_FAILED;
+        return is_for_budget(error) ? CANCEL_BUDGET : CANCEL_SIBLING_FAILED;
     return o->def->join.kind == JOIN_ANY ? CANCEL_LOST_RACE : CANCEL_QUORUM_MET;
+}
+
+/* Where a handler failed as well, its error stands in front of the join's own. */
+static bool is_loser_reason(const struct opinion *o, enum cancel_reason reason)
+{
+    struct pl_str after;
+
+    return reason == loser_reason(o) ||
+           (loser_reason(o) == CANCEL_SIBLING_FAILED && reason == CANCEL_BUDGET &&
+            json_get(sim_error(o->step), PL_STR("after"), &after));
 }
 
 static void judge_branches(struct sim_run *run, const struct opinion *o)
@@ -341,7 +365,7 @@ static void judge_branches(struct sim_run *run, const struct opinion *o)
             sim_breach(run, "%s: counted is %d, should be %d", branch->path.ptr,
                        sim_counted(branch), o->counted[i]);
         if (state == NODE_CANCELLED && o->late[i] && !o->def->join.drain && o->decided &&
-            branch->mirror.reason != loser_reason(o) && !sim_user_cancelled(run, branch, false))
+            !is_loser_reason(o, branch->mirror.reason) && !sim_user_cancelled(run, branch, false))
             sim_breach(run, "%s: was cancelled as %s, should be %s", branch->path.ptr,
                        cancel_reason_text(branch->mirror.reason),
                        cancel_reason_text(loser_reason(o)));

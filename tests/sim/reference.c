@@ -121,6 +121,8 @@ static void judge_failed_attempt(struct sim_run *run, const struct sim_before *b
         else if (waits < floor(wait.low) || waits > ceil(wait.high))
             sim_breach(run, "%s: waits %.0f ms, should be %.0f to %.0f", node->path.ptr, waits,
                        wait.low, wait.high);
+    } else if (run_budget_matters(run->core) && sim_of(run, node)->retry_noted == run->events) {
+        return; /* what it used took from another step, whose failure stopped it */
     } else if (must) {
         sim_breach(run, "%s: is %s after %s and has a try left (%u failures before)",
                    node->path.ptr, node_state_phase(node->state), pl_code_text(before->code),
@@ -285,6 +287,7 @@ static bool may_stop(const struct sim_step *above, enum cancel_reason reason)
     case CANCEL_OUTCOME_FIXED:
         return def->kind == STEP_VOTE && def->config.vote->stop_early;
     case CANCEL_SIBLING_FAILED:
+    case CANCEL_BUDGET:
         return true;
     case CANCEL_RUN_FAILED:
     case CANCEL_USER:
@@ -303,6 +306,8 @@ static bool may_be_reason(const struct sim_run *run, const struct sim_step *step
 
     if (reason == CANCEL_USER)
         return sim_user_cancelled(run, step, true);
+    if (reason == CANCEL_BUDGET && end == RUN_FAILED && run_code != PL_ERR_RUN_TIMEOUT)
+        return run_budget_matters(run->core);
     if (reason == CANCEL_RUN_FAILED)
         return end == RUN_FAILED && run_code != PL_ERR_RUN_TIMEOUT;
     if (reason == CANCEL_DEADLINE && end == RUN_FAILED && run_code == PL_ERR_RUN_TIMEOUT)
@@ -415,6 +420,8 @@ static bool may_be_code(const struct sim_run *run, const struct sim_step *step, 
     if (code == PL_ERR_DEADLINE)
         return def->deadline > 0 &&
                (from == 0 || row->ended_at >= from + def->deadline || def->kind == STEP_SLEEP);
+    if (code == PL_ERR_BUDGET_EXCEEDED)
+        return (def->kind == STEP_LLM || def->kind == STEP_AGENT) && sim_money_limits(run, step);
     if (code == PL_ERR_AMBIGUOUS)
         return run->crashes > 0 && leaf;
     if (code == PL_ERR_NOT_ACCEPTED)
@@ -568,4 +575,6 @@ void sim_judge_run(struct sim_run *run)
         sim_judge_outcome(run, &row);
     if (!run->broken)
         sim_judge_usage(run, &row);
+    if (!run->broken)
+        sim_money_judge(run);
 }

@@ -72,6 +72,7 @@ struct sim_run {
     int64_t last_seq;
     unsigned expect_dropped;
     unsigned lane_used;  /* tickets that are out */
+    int64_t overshoot;   /* tokens that calls used beyond what was set aside for them */
     uint64_t next_place; /* in its queue */
     uint64_t events, hash;
     unsigned crashes;
@@ -127,6 +128,21 @@ void sim_take_effect(struct sim_run *run, const struct run_effect *effect);
 void sim_tell_person(struct sim_run *run, struct sim_step *step);
 /* Brings the answers given at once, then makes the batch of the activation. */
 void sim_finish_activation(struct sim_run *run);
+
+/* ---- money.c ---- */
+/* May its call be sent? Looks whether that is right. */
+bool sim_money_ask(struct sim_run *run, struct sim_step *step);
+/* Its call is over, and used so much. */
+void sim_money_over(struct sim_run *run, struct sim_step *step, const struct store_usage *usage);
+/* The process dies. */
+void sim_money_lose(struct sim_run *run);
+/* Is there a budget over the step? */
+bool sim_money_limits(const struct sim_run *run, const struct sim_step *step);
+/* It waits for one: may it? */
+void sim_money_check_waiting(struct sim_run *run, const struct sim_step *step);
+/* At the end. */
+void sim_money_judge(struct sim_run *run);
+double sim_money_cost(int64_t tokens);
 
 /* ---- lane.c ---- */
 /* A call begins: true when it has its ticket, or needs none; false: it is in the queue now. */

@@ -152,6 +152,9 @@ struct sim_step {
     struct sim_step *next;  /* with the same hash */
 
     enum sim_call_state call;
+    uint64_t deferred;  /* the event that said so, the last time */
+    bool poor;          /* its call was not let through by a budget */
+    struct budget held; /* what was set aside for its call, by the simulator's own book */
     enum sim_lane_state lane;
     uint64_t lane_place; /* WAITS: its place in the queue; ADMITTED: serial of the word */
     bool aborted;

@@ -200,7 +200,7 @@ static void check_noted(struct sim_run *run, const struct sim_step *step,
                         const struct run_node *node, enum node_state was)
 {
     bool again = was == NODE_CALLING && node->state == NODE_CALLING &&
-                 node->attempts == step->mirror.attempts + 1;
+                 node->attempts == step->mirror.attempts + 1 && step->deferred != run->events;
 
     if (node_state_is_final(node->state) && !step->mirror.final_noted && !node->silent)
         sim_breach(run, "%s: is %s and nobody was told", path_of(node),
@@ -408,8 +408,10 @@ static void record_answer(struct sim_run *run, struct sim_step *step,
 {
     struct sim_mirror *mirror = &step->mirror;
 
-    if (event->type == RUN_EV_DEFERRED)
+    if (event->type == RUN_EV_DEFERRED) {
         mirror->attempts--;
+        step->deferred = run->events; /* and it may go on at once */
+    }
     if (!before->is_result)
         return;
     mirror->answered = run->next_serial;

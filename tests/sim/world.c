@@ -214,6 +214,7 @@ static void deliver_result(struct sim_run *run, struct sim_step *step)
     }
     step->call = SIM_CALL_NONE;
     sim_lane_release(run, step);
+    sim_money_over(run, step, &result.usage);
     event.result = &result;
     sim_step_core(run, &event);
     if (!run->broken && sim_chance(&run->rng, run->mood.stale) && step->call == SIM_CALL_NONE) {
@@ -229,7 +230,12 @@ static void deliver_deferred(struct sim_run *run, struct sim_step *step)
         .type = RUN_EV_DEFERRED, .now = run->now, .node = sim_node(run, step)};
 
     step->call = SIM_CALL_NONE;
-    if (step->lane == SIM_LANE_WAITS) {
+    step->held = (struct budget){0};
+    if (step->poor) {
+        sim_lane_release(run, step);
+        event.reason = RUN_BUDGET_REASON;
+        step->poor = false;
+    } else if (step->lane == SIM_LANE_WAITS) {
         event.reason = "concurrency";
     } else {
         sim_lane_release(run, step);
@@ -326,8 +332,8 @@ static void begin_call(struct sim_run *run, struct sim_step *step)
 
     step->serial = item.serial = run->next_serial++;
     step->aborted = false;
-    step->unsent = step->deferring =
-        !sim_lane_enter(run, step) || sim_chance(&run->rng, run->mood.defer);
+    step->unsent = step->deferring = !sim_money_ask(run, step) || !sim_lane_enter(run, step) ||
+                                     sim_chance(&run->rng, run->mood.defer);
     if (step->deferring) {
         step->call = SIM_CALL_OUT;
         item.type = SIM_AT_DEFERRED;
@@ -354,7 +360,8 @@ static void begin_abort(struct sim_run *run, struct sim_step *step)
     step->aborted = true;
     step->unsent |= step->call == SIM_CALL_WAITS_FOR_COMMIT;
     /* A deferral that is on its way may still be all the answer there is. */
-    if (step->deferring && (step->lane == SIM_LANE_WAITS || sim_chance(&run->rng, 50)))
+    if (step->deferring &&
+        (step->poor || step->lane == SIM_LANE_WAITS || sim_chance(&run->rng, 50)))
         return;
     step->deferring = false;
     /* A new serial makes whatever was on its way void; an outcome that was there all the same keeps

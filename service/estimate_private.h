@@ -1,0 +1,86 @@
+/* estimate_private.h - what the two halves of an estimate share: estimate.c (how often each step
+ * runs, what that comes to) and estimate_size.c (how long texts get). Nobody else includes it. */
+#ifndef PLAIT_SERVICE_ESTIMATE_PRIVATE_H
+#define PLAIT_SERVICE_ESTIMATE_PRIVATE_H
+
+#include "base/arena.h"
+#include "service/estimate.h"
+
+/* Expected, and at the most. */
+struct range {
+    double expected, most;
+};
+
+/* What is assumed of what only a run knows. */
+enum {
+    ESTIMATE_ANSWER_TOKENS = 500, /* of an answer, where max_tokens is not lower */
+    ESTIMATE_ITEMS = 10,          /* of a list */
+    ESTIMATE_TURNS = 3,           /* of an agent, where max_turns is not lower */
+    ESTIMATE_BYTES = 2000,        /* of anything else: an HTTP answer, what a person says */
+};
+
+/* What is known of the values a workflow's expressions see. One for the run, one for each workflow
+ * inside that has an input of its own. */
+struct estimate_scope {
+    struct pl_str input; /* JSON; ptr NULL: unknown */
+};
+
+/* The map items around a step; ptr NULL: unknown. */
+struct estimate_item {
+    const struct step_def *map;
+    struct pl_str value;
+    size_t index;
+    const struct estimate_item *outer;
+};
+
+/* Where a step stands. */
+struct estimate_place {
+    const struct estimate_scope *scope;
+    const struct estimate_item *item;
+    struct range times;   /* how often it runs */
+    struct pl_str prefix; /* of its path: that of the step that calls the workflow it is in */
+};
+
+struct estimate_row;
+struct estimate_sizes; /* what steps give, found once each */
+
+struct estimator {
+    struct pl_arena *arena;
+    const struct providers *providers;
+    struct estimate_row *rows, **last_row;
+    struct estimate_sizes *sizes;
+    const char *assumptions[32], *unbounded[32], *unpriced[32];
+    size_t n_assumptions, n_unbounded, n_unpriced;
+    bool calls_unbounded, tokens_unbounded;
+    bool no_memory;
+    size_t visits; /* of steps: many items are sampled */
+};
+
+/* Notes something, once each; what is too many is dropped. */
+void estimate_assume(struct estimator *est, const char *fmt, ...) PL_PRINTF(2, 3);
+/* `calls`: how many there are has no bound; else how long they are. */
+void estimate_no_bound(struct estimator *est, bool calls, const char *fmt, ...) PL_PRINTF(3, 4);
+
+/* Bytes of a template's text. NULL: 0. */
+struct range estimate_template(struct estimator *est, const struct estimate_place *place,
+                               const struct template *template);
+/* Bytes of what a step gives. */
+struct range estimate_output(struct estimator *est, const struct estimate_place *place,
+                             const struct step_def *step);
+/* Its value, where it says nothing that only a run knows: JSON in the arena. False: it does. */
+bool estimate_value(struct estimator *est, const struct estimate_place *place,
+                    const struct template *template, struct pl_str *ret_json);
+/* The same of a condition. */
+bool estimate_truth(struct estimator *est, const struct estimate_place *place,
+                    const struct expr *expr, bool *ret_truth);
+/* How many items a map has; `items` is the list where it is known, else ptr NULL. */
+struct range estimate_items(struct estimator *est, const struct estimate_place *place,
+                            const struct step_def *map, struct pl_str *ret_items);
+/* Tokens an answer has. */
+struct range estimate_answer(struct estimator *est, const struct step_def *step,
+                             const struct llm_config *llm);
+struct step_body;
+struct range estimate_body_output(struct estimator *est, const struct estimate_place *place,
+                                  const struct step_body *body);
+
+#endif
