@@ -74,6 +74,23 @@ void sim_lane_release(struct sim_run *run, struct sim_step *step)
     sim_lane_pump(run);
 }
 
+void sim_lane_defer(struct sim_run *run, struct sim_step *step)
+{
+    struct run_event event = {
+        .type = RUN_EV_DEFERRED, .now = run->now, .node = sim_node(run, step)};
+
+    step->call = SIM_CALL_NONE;
+    if (step->lane == SIM_LANE_WAITS) {
+        event.reason = "concurrency";
+    } else {
+        sim_lane_release(run, step);
+        event.until = run->now + sim_between(&run->rng, -5, 2000);
+        event.reason = sim_chance(&run->rng, 50) ? "rate_limited" : "unreachable";
+    }
+    sim_step_core(run, &event);
+    sim_lane_pump(run);
+}
+
 void sim_lane_admit(struct sim_run *run, struct sim_step *step, const struct sim_timer *timer)
 {
     struct run_event event = {
