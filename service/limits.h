@@ -9,7 +9,8 @@
  * and lets that grow again; a server out of reach, or one that fails time after time, is asked by
  * one call at a time until it answers. docs/models.md has the whole for people, ADR 13 the reasons.
  *
- * While nothing is configured and nothing is wrong a ticket is an atomic addition. */
+ * While nothing is configured and nothing is wrong a ticket is an atomic addition. The queue has no
+ * maximum of its own: who waits is a step of a run, and those are limited. */
 #ifndef PLAIT_SERVICE_LIMITS_H
 #define PLAIT_SERVICE_LIMITS_H
 

@@ -79,6 +79,7 @@ static void on_head(void *arg, struct http_call *http_call, int status)
     const struct provider_ops *ops = call->provider->ops;
 
     state->status = status;
+    llm_lane_hears(call, status);
     if (!is_success(status))
         return;
     state->parser = pl_arena_alloc(call->arena, ops->parser_size);

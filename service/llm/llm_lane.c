@@ -83,6 +83,14 @@ static enum lane_event event_of(const struct http_outcome *outcome,
     return LANE_ANSWERED;
 }
 
+void llm_lane_hears(const struct llm_call *call, int status)
+{
+    const struct lane_news news = {.what = LANE_ANSWERED, .hint = -1};
+
+    if (call->ticket && call->ticket->probe && status < 400)
+        (void)lane_tell(call->provider->lane, call->ticket, loop_now(call->loop), &news);
+}
+
 void llm_lane_tell(struct llm_call *call, const struct http_call *http_call,
                    const struct http_outcome *outcome, struct step_result *result)
 {

@@ -8,6 +8,9 @@
 struct http_call;
 struct http_outcome;
 
+/* The head of an answer is there: whoever waits to hear whether the server is back need not wait
+ * for all of it. On the loop of the call. */
+void llm_lane_hears(const struct llm_call *call, int status);
 /* The call is over and its result made; sets result->free. On the loop of the call. */
 void llm_lane_tell(struct llm_call *call, const struct http_call *http_call,
                    const struct http_outcome *outcome, struct step_result *result);

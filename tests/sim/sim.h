@@ -5,6 +5,7 @@
  *   gen.c, gen_kinds.c    a random workflow as text
  *   people.c              who is who: the simulator's side of a step, by its concrete path
  *   world.c               the world around one run: calls, timers, users; the main loop
+ *   lane.c                how many calls at once, and whose turn it is
  *   answers.c             what evaluations, calls and people say
  *   step.c, look.c        one event into the core, and what is looked at after every event
  *   disk.c                commits in order, crashes, loading, comparing the loaded state
@@ -151,6 +152,8 @@ bool sim_lane_enter(struct sim_run *run, struct sim_step *step);
 void sim_lane_release(struct sim_run *run, struct sim_step *step);
 /* Somebody may have come to wait: those whose turn it is are sent word. */
 void sim_lane_pump(struct sim_run *run);
+/* The call is told that it must wait: for its turn, or until a time. */
+void sim_lane_defer(struct sim_run *run, struct sim_step *step);
 /* The word arrives. */
 void sim_lane_admit(struct sim_run *run, struct sim_step *step, const struct sim_timer *timer);
 /* RUN_FX_LEAVE: whether it was due, and carrying it out. */

@@ -199,7 +199,7 @@ static const struct {
     {"providers: {a: {kind: openai, base_url: 'http://x', api_key: 'a${B'}}\n",
      "1:62 /providers/a/api_key: '${' has no '}'; write ${NAME}\n"},
     {"providers: {sim: {limits: 5}}\n",
-     "1:26 /providers/sim/limits: this is a number; it must be a mapping such as {concurrency: 50, "
+     "1:27 /providers/sim/limits: this is a number; it must be a mapping such as {concurrency: 50, "
      "rpm: 600}\n"},
     {"providers: {sim: {limits: {rpn: 5}}}\n",
      "1:28 /providers/sim/limits/rpn: unknown key 'rpn'; did you mean 'rpm'?\n"},
