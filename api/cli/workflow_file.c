@@ -67,6 +67,13 @@ static bool priced(void *arg, struct pl_str model)
     return !world->configured || providers_priced(world->providers, model);
 }
 
+static bool takes(void *arg, struct pl_str model, const char *parameter, struct pl_err *err)
+{
+    const struct world *world = arg;
+
+    return !world->providers || providers_takes(world->providers, model, parameter, err);
+}
+
 /* Without a configuration there is nothing to look in. */
 static bool secret_ok(void *arg, struct pl_str name, struct pl_err *err)
 {
@@ -127,6 +134,7 @@ static enum pl_code compile_text(const char *path, struct pl_str text, const str
         .arg = &world,
         .model_ok = model_ok,
         .priced = priced,
+        .takes = takes,
         .secret_ok = secret_ok,
         .find_workflow = find_workflow,
         .check_jq = check_jq,

@@ -32,14 +32,17 @@ struct llm_http {
 enum pl_code llm_http_prepare(struct llm_call *call, struct pl_err *err)
 {
     struct llm_http *state = pl_arena_alloc(call->arena, sizeof(*state));
+    enum pl_code code;
 
     if (!state)
         return pl_err_set(err, PL_ERR_NO_MEMORY, "out of memory");
     state->call = call;
     pl_buf_init(&state->error_body, ERROR_BODY_MAX);
     call->state = state;
-    return call->provider->ops->build(call->provider, &call->request, call->arena, &state->http,
-                                      err);
+    code =
+        call->provider->ops->build(call->provider, &call->request, call->arena, &state->http, err);
+    state->http.ca_file = call->provider->ca_file;
+    return code;
 }
 
 void llm_http_finish(struct llm_call *call)
@@ -238,7 +241,7 @@ static bool is_id(struct pl_str text, struct pl_str key)
     for (size_t i = 0; i < text.len; i++)
         if (text.ptr[i] <= ' ' || text.ptr[i] > '~')
             return false;
-    return text.len <= REQUEST_ID_MAX &&
+    return text.len && text.len <= REQUEST_ID_MAX &&
            !(key.len >= KEY_MIN && memmem(text.ptr, text.len, key.ptr, key.len));
 }
 

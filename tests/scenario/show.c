@@ -67,6 +67,8 @@ void show_event(struct play *play, const struct run_event *event, const struct c
         show_deferred(out, event, coming);
     else if (event->type == RUN_EV_ADMITTED)
         pl_buf_printf(out, "ADMITTED %s", path_of(event->node));
+    else if (event->type == RUN_EV_ANSWERING)
+        pl_buf_printf(out, "ANSWERING %s#%u", path_of(event->node), coming->call);
     else if (event->type == RUN_EV_ANSWER)
         show_person(play, event, coming);
     else if (event->type == RUN_EV_CANCEL_STEP)
