@@ -396,6 +396,7 @@ static void add_kind(struct estimator *est, const struct estimate_place *place,
         add_repeat(est, place, step);
         break;
     case STEP_HTTP:
+    case STEP_MCP:
     case STEP_REDUCE:
     case STEP_HUMAN:
     case STEP_SLEEP:

@@ -376,6 +376,7 @@ enum pl_code run_core_step(struct run_core *core, struct run_event *event,
         run_budget_settle(core);
         run_warm_update(core);
         run_core_settle(core);
+        run_budget_settle(core);
         run_waiting_update(core);
     }
     if (core->out_of_memory)

@@ -9,27 +9,13 @@
 #ifndef PLAIT_SERVICE_RUN_CORE_PRIVATE_H
 #define PLAIT_SERVICE_RUN_CORE_PRIVATE_H
 
-#include "service/run_budget.h"
 #include "service/run_frame.h"
 #include "service/run_kind.h"
+#include "service/run_purse.h"
 
 struct run_timer {
     pl_ms at;
     struct run_node *node;
-};
-
-/* What limits the calls of a step, or of the run, and of those inside; and of a step that makes
- * calls, what it asked for. See run_budget.h. */
-struct run_purse {
-    struct run_node *node; /* NULL: the run's */
-    struct budget limit;
-    struct budget held; /* set aside for calls in flight */
-    unsigned calls;     /* how many */
-    unsigned waiting;   /* calls that wait */
-    uint64_t blocked;   /* the round in which there was not enough for one that waits */
-    struct call_estimate asked;
-    enum run_grant granted;
-    struct pl_list waits; /* in core->budget_queue */
 };
 
 struct run_core {
@@ -237,22 +223,6 @@ pl_ms run_timers_due(const struct run_node *node);
 void run_timers_update(struct run_core *core, struct run_node *node);
 /* Fires everything due at core->now, consequences included. */
 void run_timers_fire(struct run_core *core);
-
-/* ---- run_budget.c ---- */
-/* Its call is over, or was not sent: what was set aside comes free. */
-void run_budget_release(struct run_core *core, struct run_node *node);
-/* Does it wait for a budget? NULL: it does not. */
-bool run_budget_is_reason(const char *held_reason);
-/* It is HELD for want of money: into the queue, or out of it (any other move). */
-void run_budget_wait(struct run_core *core, struct run_node *node);
-void run_budget_leave(struct run_core *core, struct run_node *node);
-/* After each event: those that wait go on or fail, where something has changed. */
-void run_budget_settle(struct run_core *core);
-/* Why others are stopped: that something failed, or that the budget does not reach. NULL: nothing
- * failed. */
-enum cancel_reason run_budget_reason(const struct pl_value *error, enum cancel_reason reason);
-/* The first breach of what must hold of its purse, NULL: none. */
-const char *run_budget_check(const struct run_core *core, const struct run_node *node);
 
 /* ---- run_waiting.c ---- */
 /* A step has moved, or was loaded (from WAITING). */

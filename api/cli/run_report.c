@@ -120,7 +120,6 @@ void run_report_usage(struct pl_str run)
         snprintf(cost, sizeof cost, ", $%.6f", json_number(token));
     if (count_of(usage, "cached_input_tokens"))
         snprintf(cached, sizeof cached, " (%lld cached)", count_of(usage, "cached_input_tokens"));
-    fprintf(stderr, "used %lld call%s, %lld input tokens%s, %lld output tokens%s\n", calls,
-            calls == 1 ? "" : "s", count_of(usage, "input_tokens"), cached,
-            count_of(usage, "output_tokens"), cost);
+    fprintf(stderr, "%lld call%s, %lld tokens in%s, %lld out%s\n", calls, calls == 1 ? "" : "s",
+            count_of(usage, "input_tokens"), cached, count_of(usage, "output_tokens"), cost);
 }

@@ -165,7 +165,7 @@ test('--budget counts beside that of the workflow, and the summary says what was
     const wrong = await run(t, home, ['run', file, '--config', config, '--budget', 'a lot']);
 
     assert.equal(ok.code, 0, ok.err);
-    assert.match(ok.err, /^used 1 call, \d+ input tokens, 4 output tokens, \$0\.0000\d+$/m);
+    assert.match(ok.err, /^1 call, \d+ tokens in, 4 out, \$0\.0000\d+$/m);
     assert.equal(short.code, 1);
     assert.match(short.err, /budget_exceeded: this call may use \d+ tokens; the run's budget is 40, of which 0 are used/);
     assert.equal(wrong.code, 2);

@@ -52,7 +52,7 @@ test('each step has one line with its state, its time, its tokens and its attemp
         assert.equal(found.length, 1, `one line for ${word}in\n${lines.join('\n')}`);
         assert.match(found[0], pattern);
     }
-    assert.equal(lines.length, 10, `a line for the run, one a step, the total:\n${lines.join('\n')}`);
+    assert.equal(lines.length, 11, `a line for the run, one a step, the total, what was used:\n${lines.join('\n')}`);
     assert.match(lines[0], /^run run_\w+$/);
 });
 
@@ -107,7 +107,7 @@ test('more steps than lines: the block stays on the screen and nothing is left o
     const lines = shown(result, 12, 80);
     assert.equal(lines.filter((line) => /\brunning\b/.test(line)).length, 0, lines.join('\n'));
     for (let i = 0; i < 10; i++) assert.ok(linesWith(lines, `step${i} `).length <= 1, `step${i}:\n${lines.join('\n')}`);
-    assert.ok(lines.length <= 12, lines.join('\n'));
+    assert.ok(lines.length <= 13, lines.join('\n')); // what was used comes behind the block
 });
 
 test('many branches are one bar that fills', limit, async (t) => {
@@ -133,7 +133,8 @@ test('a narrow terminal cuts lines, it does not wrap them', limit, async (t) => 
     const lines = shown(result, 24, 40);
     assert.equal(linesWith(lines, 'first').length, 1, lines.join('\n'));
     assert.equal(linesWith(lines, 'second').length, 1, lines.join('\n'));
-    assert.equal(lines.length, 4, lines.join('\n'));
+    assert.equal(lines.length, 5, lines.join('\n'));
+    assert.match(lines.at(-1), /^3 calls, \d+ tokens in, \d+ out$/);
 });
 
 test('a terminal that changes its size does no harm', limit, async (t) => {
@@ -196,6 +197,6 @@ test('where stderr is no terminal there is one plain line when something ends', 
     const home = place(t);
     const result = await run(t, home, ['run', path.join(top, 'examples/travel-plan.yaml'), '-i', 'destination=Lisbon', '--model', 'sim/echo?latency=50ms']);
     assert.doesNotMatch(result.err, /[\u001b\r]/);
-    assert.equal(result.err.trimEnd().split('\n').length, 5, result.err);
+    assert.equal(result.err.trimEnd().split('\n').length, 6, result.err);
     for (const id of ['attractions', 'hotels', 'transport', 'plan']) assert.match(result.err, new RegExp(`\\b${id}\\b.*\\bdone\\b`));
 });

@@ -79,6 +79,30 @@ START_TEST(null_is_as_good_as_absent_but_for_the_input)
 }
 END_TEST
 
+START_TEST(a_budget_has_tokens_money_or_both)
+{
+    struct reading r = reading_of("{\"workflow\": \"a\", \"budget\": {\"tokens\": 20000, "
+                                  "\"cost_usd\": 0.25}}",
+                                  true);
+    static const char *const wrong[] = {"{\"tokens\": 0}", "{\"tokens\": 1.5}", "{\"cost\": 1}",
+                                        "{\"cost_usd\": -1}", "5"};
+
+    ck_assert_int_eq(r.code, PL_OK);
+    ck_assert_int_eq(r.body.budget.tokens, 20000);
+    ck_assert_double_eq(r.body.budget.cost_usd, 0.25);
+    pl_arena_destroy(&r.arena);
+    for (size_t i = 0; i < PL_ARRAY_LEN(wrong); i++) {
+        char text[96];
+
+        snprintf(text, sizeof text, "{\"workflow\": \"a\", \"budget\": %s}", wrong[i]);
+        r = reading_of(text, true);
+        ck_assert_int_eq(r.code, PL_ERR_INVALID_ARGUMENT);
+        ck_assert(says(&r, "/budget", "each over zero"));
+        pl_arena_destroy(&r.arena);
+    }
+}
+END_TEST
+
 START_TEST(all_problems_come_at_once_with_their_pointers)
 {
     struct reading r = reading_of(
@@ -98,7 +122,7 @@ START_TEST(all_problems_come_at_once_with_their_pointers)
     ck_assert(says(&r, "/timeout", "a duration"));
     ck_assert(says(&r, "/on_disconnect", "\"continue\" or \"cancel\""));
     ck_assert(says(&r, "/webhook", "not supported by this version"));
-    ck_assert(says(&r, "/budget", "not supported by this version"));
+    ck_assert(says(&r, "/budget", "tokens (a whole number)"));
     ck_assert(says(&r, "/zzzzzzzzz", "the keys are"));
     ck_assert_uint_eq(r.problems.count, 12);
     pl_arena_destroy(&r.arena);
@@ -275,6 +299,7 @@ int main(void)
     tcase_add_test(tcase, every_key_is_read);
     tcase_add_test(tcase, a_workflow_object_keeps_its_place);
     tcase_add_test(tcase, null_is_as_good_as_absent_but_for_the_input);
+    tcase_add_test(tcase, a_budget_has_tokens_money_or_both);
     tcase_add_test(tcase, all_problems_come_at_once_with_their_pointers);
     tcase_add_test(tcase, a_body_needs_a_workflow_unless_the_path_names_it);
     tcase_add_test(tcase, what_is_not_json_is_refused_with_its_place);

@@ -181,12 +181,47 @@ START_TEST(limits_are_those_of_a_provider_and_of_its_models)
 }
 END_TEST
 
+START_TEST(prices_are_found_by_model_and_sim_without_its_options)
+{
+    const struct store_usage usage = {.input_tokens = 1000000,
+                                      .cached_input_tokens = 400000,
+                                      .cache_write_input_tokens = 100000,
+                                      .output_tokens = 500000};
+    const struct price *price;
+
+    ck_assert_int_eq(load("models:\n"
+                          "  openai/m: {input_usd_per_mtok: 2, cached_input_usd_per_mtok: 0.5, "
+                          "cache_write_usd_per_mtok: 3, output_usd_per_mtok: 8}\n"
+                          "  sim/echo: {input_usd_per_mtok: 1, output_usd_per_mtok: 0}\n"),
+                     PL_OK);
+    price = providers_price(config->providers, PL_STR("openai/m"));
+    ck_assert_ptr_nonnull(price);
+    ck_assert_double_eq_tol(price_of_usage(price, &usage), 0.5 * 2 + 0.4 * 0.5 + 0.1 * 3 + 4, 1e-9);
+    ck_assert_double_eq_tol(price_at_most(price, 1000000, 500000), 3 + 4, 1e-9);
+    price = providers_price(config->providers, PL_STR("sim/echo?latency=1s"));
+    ck_assert_ptr_nonnull(price);
+    ck_assert_double_eq_tol(price_of_usage(price, &usage), 1, 1e-9);
+    ck_assert_ptr_null(providers_price(config->providers, PL_STR("openai/m?x=1")));
+    ck_assert_ptr_null(providers_price(config->providers, PL_STR("openai/other")));
+}
+END_TEST
+
 static const struct {
     const char *text, *problems;
 } wrong[] = {
     {"provider: {}\n", "1:1 /provider: unknown key 'provider'; did you mean 'providers'?\n"},
     {"xyzzy: 1\n", "1:1 /xyzzy: unknown key 'xyzzy'; remove it\n"},
-    {"models: {}\n", "1:1 /models: 'models' is not supported by this version; remove it\n"},
+    {"models: 3\n", "1:9 /models: models is a number; it must be a mapping of models to prices\n"},
+    {"models: {gpt: {input_usd_per_mtok: 1, output_usd_per_mtok: 1}}\n",
+     "1:10 /models/gpt: 'gpt' is no model; write provider/model, such as openai/gpt-4o-mini\n"},
+    {"models: {a/b: {input_usd_per_mtok: 1}}\n",
+     "1:10 /models/a~1b: a price needs both input_usd_per_mtok and output_usd_per_mtok\n"},
+    {"models: {a/b: {input_usd_per_mtok: 1, output_usd_per_mtok: -1}}\n",
+     "1:60 /models/a~1b/output_usd_per_mtok: output_usd_per_mtok must be the price of a million "
+     "tokens in US dollars, such as 0.15\n"},
+    {"models: {a/b: {input_usd_per_mtok: 1, output_usd_per_mtok: 1, inptu_usd_per_mtok: 1}}\n",
+     "1:63 /models/a~1b/inptu_usd_per_mtok: unknown key 'inptu_usd_per_mtok'; did you mean "
+     "input_usd_per_mtok\n"},
     {"- 1\n", "1:1 : this is a list; it must be a mapping\n"},
     {"providers: 3\n",
      "1:12 /providers: providers is a number; it must be a mapping of names to providers\n"},
@@ -320,6 +355,7 @@ int main(void)
     tcase_add_test(tcase, every_key_of_the_file_is_read);
     tcase_add_test(tcase, other_apis_and_dialects_are_configured_like_the_rest);
     tcase_add_test(tcase, a_file_with_nothing_in_it_configures_nothing);
+    tcase_add_test(tcase, prices_are_found_by_model_and_sim_without_its_options);
     tcase_add_test(tcase, a_provider_of_the_file_replaces_that_of_the_environment);
     tcase_add_test(tcase, limits_are_those_of_a_provider_and_of_its_models);
     tcase_add_loop_test(tcase, every_mistake_is_told_with_its_place, 0, PL_ARRAY_LEN(wrong));
