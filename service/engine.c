@@ -11,6 +11,7 @@
 #include "service/engine_turns.h"
 #include "service/engine_watch.h"
 #include "service/pool.h"
+#include "service/tape.h"
 #include "service/workflow_cache.h"
 #include "storage/store.h"
 
@@ -274,6 +275,7 @@ static void engine_init_env(struct engine *engine, const struct engine_options *
         .bus = engine->bus,
         .jq = engine->jq,
         .clock = clock,
+        .tape = options->tape,
         .idle = engine_idle,
         .gone = engine_gone,
         .steps =
@@ -281,6 +283,7 @@ static void engine_init_env(struct engine *engine, const struct engine_options *
                 .providers = options->providers,
                 .policy = options->policy,
                 .secrets = options->secrets,
+                .offline = options->tape && !tape_records(options->tape),
                 .max_output = options->max_step_output ? options->max_step_output
                                                        : PL_LIMIT_STEP_OUTPUT_BYTES,
             },

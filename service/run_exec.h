@@ -17,6 +17,7 @@
 struct run_exec;
 struct store;
 struct pool;
+struct tape;
 
 /* What every run needs of the engine; set once, read by all loops. */
 struct run_env {
@@ -27,6 +28,7 @@ struct run_env {
     struct jq_pool *jq; /* NULL: expressions that need it fail */
     struct step_env steps;
     const struct pl_clock *clock;
+    struct tape *tape; /* NULL: nothing is recorded or played back */
     /* Any loop thread: the run waits for people or for its turn, and for nothing else; or does not
      * any more. */
     void (*idle)(struct engine *engine, bool idle);

@@ -20,17 +20,18 @@ struct exec_call {
     struct pl_list flying; /* on exec->flying, as long as it lives */
     struct loop_mail mail; /* carries it to its loop and home again */
     struct loop_mail abort_mail;
-    struct exec_eval *eval; /* what jq gave for its templates; NULL: nothing was asked */
-    bool resolving;         /* it waits for jq: on no list */
-    uint64_t batch;         /* set once before it starts: the batch that holds its intent */
-    bool finished;          /* the loop it runs on: complete has been called */
-    bool promised;          /* its loop was picked by load and counts it until it begins */
-    bool started;           /* it has been handed to its loop */
-    bool aborting;          /* an abort is on its way to the other loop and not back */
-    bool home;              /* its result has come back */
-    size_t told;            /* the loop it runs on: bytes of deltas so far */
-    struct pl_buf held;     /* the same: deltas before the batch is durable */
-    bool muted;             /* the same: memory was out for them */
+    struct tape_call *taped; /* the recorded call, where a tape runs; else NULL */
+    struct exec_eval *eval;  /* what jq gave for its templates; NULL: nothing was asked */
+    bool resolving;          /* it waits for jq: on no list */
+    uint64_t batch;          /* set once before it starts: the batch that holds its intent */
+    bool finished;           /* the loop it runs on: complete has been called */
+    bool promised;           /* its loop was picked by load and counts it until it begins */
+    bool started;            /* it has been handed to its loop */
+    bool aborting;           /* an abort is on its way to the other loop and not back */
+    bool home;               /* its result has come back */
+    size_t told;             /* the loop it runs on: bytes of deltas so far */
+    struct pl_buf held;      /* the same: deltas before the batch is durable */
+    bool muted;              /* the same: memory was out for them */
 };
 
 /* An event that waits for its batch to be durable before readers see it. */
@@ -87,6 +88,8 @@ struct run_exec {
     pl_ms progress_at; /* when run.progress was last taken */
 
     struct pl_list waiting;    /* exec_calls that wait for their intent */
+    struct pl_list taped;      /* exec_calls that wait for their turn to be answered by a tape */
+    unsigned answers_taken;    /* of people */
     uint64_t submitted;        /* batches so far */
     _Atomic uint64_t durable;  /* the number of the last batch that is, and is published */
     struct exec_commit commit; /* the batch on its way */
@@ -143,6 +146,23 @@ void run_calls_drop_all(struct run_exec *exec);
 /* Frees a call that is home and has no abort on its way; otherwise it is freed when that is back.
  */
 void run_calls_put(struct exec_call *call);
+
+/* Its result is there: feeds it. */
+void run_calls_answered(struct exec_call *call);
+
+/* ---- run_tape.c ---- */
+/* Is the prepared call answered by a tape? Then true, and its result comes when nothing else is
+ * left to do; else false, and it goes on (it is recorded, when a tape records). */
+bool run_tape_takes(struct run_exec *exec, struct exec_call *call);
+/* Its result is about to be fed. */
+void run_tape_ended(struct exec_call *call);
+/* It goes without a result having been fed. */
+void run_tape_left(struct exec_call *call);
+/* A person's answer is about to be fed. */
+void run_tape_answer(struct run_exec *exec, const struct run_event *answer);
+/* The activation is over: when nothing else goes on the next answer of the tape comes, or the time
+ * that the run waits for. */
+void run_tape_idle(struct run_exec *exec);
 
 /* ---- run_notes.c ---- */
 /* Adds a note to the batch as an event row, and as a notice when somebody watches. */

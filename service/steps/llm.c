@@ -7,6 +7,7 @@
 #include "base/json.h"
 #include "base/limits.h"
 #include "service/llm/llm_call.h"
+#include "service/llm/llm_describe.h"
 #include "service/steps/llm_answer.h"
 #include "service/steps/llm_messages.h"
 
@@ -275,7 +276,11 @@ static enum pl_code llm_prepare(struct step_call *step, const struct expr_scope 
 
     if (!attempt)
         return pl_err_set(err, PL_ERR_NO_MEMORY, "out of memory");
-    code = providers_find(step->env->providers, model, &call->provider, &call->request.model, err);
+    if (step->env->offline) /* described, and answered by what is recorded */
+        code = PL_OK;
+    else
+        code =
+            providers_find(step->env->providers, model, &call->provider, &call->request.model, err);
     if (code == PL_OK)
         code = render(step, scope, &call->request, err);
     if (code != PL_OK)
@@ -286,7 +291,15 @@ static enum pl_code llm_prepare(struct step_call *step, const struct expr_scope 
     call->result = &step->result;
     call->complete = on_complete;
     step->request = attempt;
-    return llm_call_prepare(call, err);
+    return step->env->offline ? PL_OK : llm_call_prepare(call, err);
+}
+
+static void llm_describe(const struct step_call *step, struct pl_buf *out)
+{
+    const struct llm_attempt *attempt = step->request;
+
+    llm_request_describe(&attempt->call.request,
+                         step->model.len ? step->model : step->def->config.llm->model, out);
 }
 
 /* The simulated provider has no lane to wait for: its 429s are the call's own. */
@@ -323,13 +336,14 @@ static void llm_cleanup(struct step_call *step)
 {
     struct llm_attempt *attempt = step->request;
 
-    if (attempt)
+    if (attempt && !step->env->offline)
         llm_call_finish(&attempt->call);
 }
 
 const struct step_kind_ops step_llm_ops = {
     .kind = STEP_LLM,
     .prepare = llm_prepare,
+    .describe = llm_describe,
     .deferred = llm_deferred,
     .start = llm_start,
     .abort = llm_abort,

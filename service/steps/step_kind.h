@@ -27,6 +27,9 @@ struct step_env {
     const struct net_policy *policy; /* of http steps */
     const struct secrets *secrets;   /* which they may name; NULL: none */
     size_t max_output;               /* bytes of one step's output */
+    /* Recorded answers are played back: nothing may be called, nor needs to be configured. Requests
+     * are only described. */
+    bool offline;
 };
 
 struct step_call {
@@ -74,6 +77,11 @@ struct step_kind_ops {
      * NO_MEMORY, INVALID_ARGUMENT, PROVIDER_UNKNOWN. */
     enum pl_code (*prepare)(struct step_call *call, const struct expr_scope *scope,
                             struct pl_err *err);
+
+    /* Optional (NULL: it is never recorded). Home loop, after prepare. Appends what is asked for as
+     * a JSON object: as the workflow means it, not as a provider gets it, without secrets. Called
+     * only where runs are recorded or played back. */
+    void (*describe)(const struct step_call *call, struct pl_buf *out);
 
     /* Optional (NULL: always open). Home loop, after prepare. When its lane is paused at `now`:
      * true with the time it opens and a static reason ("rate_limited", "unreachable"). */
