@@ -13,7 +13,7 @@
 #include <unistd.h>
 
 const struct config_key config_keys[] = {
-    {"providers.*.kind", "openai | sim", "the provider's name",
+    {"providers.*.kind", "openai | gemini | sim", "the provider's name",
      "which wire format the provider speaks"},
     {"providers.*.base_url", "URL", "the kind's own", "where its API is; may be a private address"},
     {"providers.*.api_key", "text", "none",

@@ -25,7 +25,8 @@ struct run_env {
     struct store *store;
     struct pool *pool;
     struct bus *bus;
-    struct jq_pool *jq; /* NULL: expressions that need it fail */
+    struct jq_pool *jq;  /* NULL: expressions that need it fail */
+    struct reuse *reuse; /* of answers; NULL: every call is made */
     struct step_env steps;
     const struct pl_clock *clock;
     struct tape *tape; /* NULL: nothing is recorded or played back */
