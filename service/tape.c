@@ -63,6 +63,7 @@ bool tape_set_run(struct tape *tape, const struct tape_run *run)
 {
     set_text(tape, &tape->run.workflow, run->workflow);
     set_text(tape, &tape->run.id, run->id);
+    set_text(tape, &tape->run.model, run->model);
     set_text(tape, &tape->run.input, run->input);
     set_text(tape, &tape->run.answers, run->answers);
     set_text(tape, &tape->run.status, run->status);

@@ -28,6 +28,7 @@ struct tape_run {
     struct pl_str workflow; /* its name, or empty */
     struct pl_str id;
     pl_ms started_at;
+    struct pl_str model;   /* that every llm step called instead of its own; empty: none */
     struct pl_str input;   /* JSON; empty: none */
     struct pl_str answers; /* JSON object: what people answered, by path: {"output": value} or
                               {"reject": why}; empty: nothing */

@@ -131,6 +131,8 @@ static void write_run(const struct tape_run *run, struct pl_buf *out)
     json_add_int(out, "plait_recording", VERSION);
     if (run->workflow.len)
         json_add_string(out, "workflow", run->workflow);
+    if (run->model.len)
+        json_add_string(out, "model", run->model);
     json_add_string(out, "run", run->id);
     json_add_string(out, "started_at", pl_str(pl_time_format(run->started_at, at)));
     add_raw(out, "input", run->input);
@@ -225,6 +227,14 @@ static struct pl_str get_raw(struct pl_arena *arena, struct pl_str object, const
     return value;
 }
 
+/* The same of an object; empty when it is another thing. */
+static struct pl_str get_object(struct pl_arena *arena, struct pl_str object, const char *key)
+{
+    struct pl_str value = get_raw(arena, object, key);
+
+    return value.len && json_type(value) == JSON_OBJECT ? value : (struct pl_str){0};
+}
+
 static int64_t get_int(struct pl_str object, const char *key, int64_t fallback)
 {
     struct pl_str token;
@@ -289,7 +299,7 @@ static enum pl_code read_call(struct tape *tape, struct pl_str object, struct pl
     call->order = (unsigned)get_int(object, "ended", 0);
     call->cancelled = get_bool(object, "cancelled");
     call->output = get_raw(tape->arena, object, "output");
-    call->facts = get_raw(tape->arena, object, "call");
+    call->facts = get_object(tape->arena, object, "call");
     read_usage(object, &call->usage);
     if (json_get(object, PL_STR("error"), &error) && json_type(error) == JSON_OBJECT)
         read_error(tape, error, call);
@@ -334,8 +344,9 @@ enum pl_code tape_read(struct tape *tape, struct pl_str text, struct pl_err *err
                    err);
     run.workflow = get_text(arena, text, "workflow");
     run.id = get_text(arena, text, "run");
+    run.model = get_text(arena, text, "model");
     run.input = get_raw(arena, text, "input");
-    run.answers = get_raw(arena, text, "answers");
+    run.answers = get_object(arena, text, "answers");
     run.status = get_text(arena, text, "status");
     run.output = get_raw(arena, text, "output");
     run.error = get_text(arena, text, "error");

@@ -123,6 +123,8 @@ static int read_files(struct session *session)
 {
     const char *resume = cli_get(session->args, "resume"), *model = cli_get(session->args, "model");
 
+    if (!model && session->special)
+        model = session->special->model;
     if (!session->special || !session->special->offline) {
         session->config = workflow_file_config(cli_get(session->args, "config"));
         if (!session->config)

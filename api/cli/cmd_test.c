@@ -160,7 +160,8 @@ static int write_file(const struct test *test, struct pl_str text)
 
 static bool keep_run(struct test *test, struct pl_str run)
 {
-    struct tape_run kept = {0};
+    const char *model = cli_get(test->args, "model");
+    struct tape_run kept = {.model = model ? pl_str(model) : (struct pl_str){0}};
     struct pl_str value, member, started = {0};
 
     if (json_get(run, PL_STR("id"), &value))
@@ -236,6 +237,7 @@ static int read_recording(struct test *test)
         return cli_usage_error("%s: %s", test->path, err.message);
     run = tape_run(test->tape);
     test->special.input = run->input;
+    test->special.model = run->model.len ? run->model.ptr : NULL;
     if (run->id.len && run->id.len < PL_ID_TEXT && pl_id_valid("run", run->id.ptr))
         test->special.id = run->id.ptr;
     return EXIT_OK;

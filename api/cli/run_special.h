@@ -12,6 +12,7 @@ struct tape;
 struct run_special {
     const char *db;            /* where it is kept */
     const char *id;            /* of the run; NULL: a new one */
+    const char *model;         /* as --model, where the command line gives none; NULL: none */
     struct pl_str input;       /* JSON, where the command line gives none; empty: none */
     struct cli_values answers; /* of people, as --answer */
     struct tape *tape;
