@@ -269,3 +269,27 @@ test('an agent\'s MCP server is not needed when it is played back', limit, async
     const out = await changed(t, { home, file }, agent({ max_tokens: 5 }));
     assert.match(out, /^helper\.0: the llm call has changed\n {2}max_tokens: 5, was nothing$/m);
 });
+
+test('repairs and hedged calls are part of their attempt, a fallback is an attempt of its own', limit, async (t) => {
+    const schema = { type: 'object', required: ['n'], properties: { n: { type: 'integer' } } };
+    const steps = {
+        repaired: { llm: { model: 'sim/echo?bad_json=1', prompt: 'give', schema } },
+        hedged: { llm: { model: 'sim/echo?latency=400ms', prompt: 'late', hedge: { after: '20ms', max: 2 } } },
+        fallen: { llm: { model: 'sim/echo?fail=500', prompt: 'again', fallback: ['sim/echo'] }, retry: { attempts: 2, initial: '1ms' } },
+    };
+    const { kept } = await both(t, { steps });
+    const at = (path) => kept.calls.filter((call) => call.path === path);
+    assert.deepEqual(at('repaired').map(({ usage }) => usage.calls), [2]);
+    assert.equal(at('hedged').length, 1);
+    assert.ok(at('hedged')[0].usage.calls >= 2);
+    assert.deepEqual(at('fallen').map(({ request, error }) => [request.model, error?.code ?? null]), [
+        ['sim/echo?fail=500', 'provider_error'], ['sim/echo?fail=500', 'provider_error'], ['sim/echo', null]]);
+});
+
+test('a wide map plays back at once', limit, async (t) => {
+    const steps = { all: { map: { over: '${ [range(2000)] }', do: { llm: { model: 'sim/echo', prompt: 'item ${ .item }' } } } } };
+    const { played, kept } = await both(t, { steps, output: '${ .steps.all.output | length }' });
+    assert.equal(kept.output, 2000);
+    assert.deepEqual(kept.calls.slice(9, 12).map(({ path }) => path), ['all.9', 'all.10', 'all.11']);
+    if (!SLOW) assert.ok(played.ms < 10_000, `${played.ms} ms`);
+});
