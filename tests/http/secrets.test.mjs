@@ -139,7 +139,10 @@ test('canary keys are in no answer, event, log, database file or jq worker', lim
             if (content) search(`memory of jq worker ${worker}`, content);
         }
     }
-    for (const worker of workers) search(`/proc/${worker}/environ`, fs.readFileSync(`/proc/${worker}/cmdline`));
+    for (const worker of workers) {
+        search(`/proc/${worker}/cmdline`, fs.readFileSync(`/proc/${worker}/cmdline`));
+        if (own) search(`/proc/${worker}/environ`, fs.readFileSync(`/proc/${worker}/environ`));
+    }
     await service.stop();
     search('stdout', service.process.out());
     search('stderr', service.process.err());
