@@ -187,7 +187,7 @@ static void compare(struct diff *diff, struct pl_str place, struct pl_str is, st
         compare_objects(diff, place, is, was);
     else if (both && json_type(is) == JSON_ARRAY && json_type(was) == JSON_ARRAY)
         compare_lists(diff, place, is, was);
-    else if (!both || !json_equal(is, was))
+    else if (both ? !json_equal(is, was) : is.len || was.len)
         differ(diff, place, is, was);
 }
 
