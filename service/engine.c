@@ -13,6 +13,7 @@
 #include "service/llm/provider.h"
 #include "service/mcp_servers.h"
 #include "service/pool.h"
+#include "service/tape.h"
 #include "service/workflow_cache.h"
 #include "storage/store.h"
 
@@ -278,6 +279,7 @@ static void engine_init_env(struct engine *engine, const struct engine_options *
         .jq = engine->jq,
         .reuse = engine->reuse,
         .clock = clock,
+        .tape = options->tape,
         .idle = engine_idle,
         .gone = engine_gone,
         .steps =
@@ -286,6 +288,7 @@ static void engine_init_env(struct engine *engine, const struct engine_options *
                 .policy = options->policy,
                 .mcp = engine->mcp,
                 .secrets = options->secrets,
+                .offline = options->tape && !tape_records(options->tape),
                 .max_output = options->max_step_output ? options->max_step_output
                                                        : PL_LIMIT_STEP_OUTPUT_BYTES,
             },
