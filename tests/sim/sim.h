@@ -225,6 +225,8 @@ static inline pl_ms sim_timeout(const struct step_def *def)
     const struct workflow *child = def->kind == STEP_WORKFLOW ? def->config.workflow->child : NULL;
     pl_ms its = child ? child->timeout : 0;
 
+    if (def->kind == STEP_AGENT) /* of each call of the model */
+        return 0;
     return its > 0 && (def->timeout == 0 || its < def->timeout) ? its : def->timeout;
 }
 
