@@ -112,7 +112,7 @@ for (const sessions of [false, true]) {
                 return true;
             },
         });
-        server.more = { timeout: '300ms' };
+        server.more = { timeout: '2s' };
         const { got, told } = await talk(t, [server], [{ tool_calls: [call('slow')] }, '$tools']);
         assert.equal(got.status, 'succeeded', JSON.stringify(got.error));
         assert.match(told[0], /the tool failed/);

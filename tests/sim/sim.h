@@ -188,6 +188,9 @@ void sim_write_id(struct pl_buf *out, const struct sim_step *vote, size_t index)
 /* Compares, and finishes `should`. */
 void sim_must_be(struct sim_run *run, struct pl_str path, const char *what, struct pl_str is,
                  struct pl_buf *should);
+/* Can an agent have failed with this, for want of the tools of a server that it requires? */
+bool sim_code_of_listing(const struct sim_run *run, const struct sim_step *agent,
+                         enum pl_code code);
 /* What a step of a kind with bodies, or one that waits, gave at its end. */
 void sim_judge_kind(struct sim_run *run, const struct sim_step *step);
 /* Before a call: is its frame bound to what it should be? */
