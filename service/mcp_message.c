@@ -3,6 +3,7 @@
 #include "service/mcp_message.h"
 
 #include "base/json.h"
+#include "base/utf8.h"
 
 #include <sodium.h>
 #include <strings.h>
@@ -215,9 +216,9 @@ static enum pl_code take_tool(struct pl_str tool, bool headers, struct pl_buf *l
         json_type(name) != JSON_STRING || name.len <= 2)
         return pl_err_set(err, PL_ERR_BAD_RESPONSE, "the MCP server lists a tool without a name");
     if (!json_get(tool, PL_STR("inputSchema"), &schema) || json_type(schema) != JSON_OBJECT)
-        return pl_err_set(err, PL_ERR_BAD_RESPONSE,
-                          "the MCP server lists tool %.*s without an input schema",
-                          (int)(name.len < SHOWN ? name.len : SHOWN), name.ptr);
+        return pl_err_set(
+            err, PL_ERR_BAD_RESPONSE, "the MCP server lists tool %.*s without an input schema",
+            (int)pl_utf8_cut(name.ptr, name.len < SHOWN ? name.len : SHOWN), name.ptr);
     if (headers && !has_valid_marks(schema))
         return PL_OK;
     if (++*n_tools > MCP_TOOLS_MAX)
