@@ -37,6 +37,9 @@ enum {
     PL_LIMIT_SENT_HEADER_BYTES = 64 << 10,   /* one header, name and value */
     PL_LIMIT_SENT_HEADERS_BYTES = 256 << 10, /* all of them */
 
+    /* answers used again; what the database keeps of them is bounded in storage/store.h */
+    PL_LIMIT_CACHE_MEMORY_BYTES = 64 << 20, /* in memory; those not used for longest go */
+
     /* the pool */
     PL_LIMIT_TRANSFERS_PER_MULTI = 1000, /* then the next curl multi handle is opened */
     PL_LIMIT_LOCAL_CALLS = 256,          /* calls of a run on its own loop; more spill to others */

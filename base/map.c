@@ -40,6 +40,13 @@ uint64_t pl_hash(struct pl_str key)
     return hash;
 }
 
+uint64_t pl_hash_stable(uint64_t hash, struct pl_str key)
+{
+    for (size_t i = 0; i < key.len; i++)
+        hash = (hash ^ (unsigned char)key.ptr[i]) * UINT64_C(1099511628211);
+    return hash;
+}
+
 struct pl_map *pl_map_create(struct pl_arena *arena, size_t expect)
 {
     struct pl_map *map = pl_arena_alloc(arena, sizeof(*map));

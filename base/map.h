@@ -20,5 +20,9 @@ size_t pl_map_count(const struct pl_map *map);
 
 /* 64-bit hash with a per-process random seed (collisions cannot be prepared). */
 uint64_t pl_hash(struct pl_str key);
+/* FNV-1a, 64 bit: the same in every process, for what is kept or must come out the same again; who
+ * chooses the keys can make them collide. `hash` is what came before it, or where to begin. */
+#define PL_HASH_STABLE_BEGIN UINT64_C(14695981039346656037)
+uint64_t pl_hash_stable(uint64_t hash, struct pl_str key);
 
 #endif

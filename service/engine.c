@@ -275,6 +275,7 @@ static void engine_init_env(struct engine *engine, const struct engine_options *
         .pool = engine->pool,
         .bus = engine->bus,
         .jq = engine->jq,
+        .reuse = engine->reuse,
         .clock = clock,
         .idle = engine_idle,
         .gone = engine_gone,
@@ -314,6 +315,8 @@ enum pl_code engine_create(const struct engine_options *options, struct engine *
         code = store_open(&store, &engine->store, err);
     if (code == PL_OK)
         code = jq_pool_create(0, &engine->jq, err);
+    if (code == PL_OK && !(engine->reuse = reuse_create(engine->store, clock)))
+        code = pl_err_set(err, PL_ERR_NO_MEMORY, "out of memory");
     if (code == PL_OK) {
         if (options->until_exit)
             pool_until_exit(engine->pool);
@@ -380,7 +383,9 @@ void engine_destroy(struct engine **ret_engine, pl_ms drain)
         engine_drain(engine, drain);
     jq_pool_destroy(&engine->jq);
     pool_destroy(&engine->pool);
+    reuse_stop(engine->reuse);
     store_close(&engine->store);
+    reuse_destroy(&engine->reuse);
     bus_destroy(&engine->bus);
     workflow_cache_destroy(&engine->cache);
     engine_watches_destroy(&engine->watches);

@@ -7,6 +7,7 @@
 #include "base/sync.h"
 #include "service/engine.h"
 #include "service/jq_pool.h"
+#include "service/reuse.h"
 #include "service/run_exec.h"
 
 enum { ENGINE_BUCKETS = 4096, ENGINE_MAX_RUNS = 10000 /* when the options name none */ };
@@ -17,6 +18,7 @@ struct engine {
     struct pool *pool;              /* set once */
     struct bus *bus;                /* set once */
     struct jq_pool *jq;             /* set once */
+    struct reuse *reuse;            /* set once */
     struct workflow_cache *cache;   /* set once */
     struct engine_watches *watches; /* set once */
     struct engine_keys *keys;       /* set once */

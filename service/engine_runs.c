@@ -2,19 +2,18 @@
  * not how runs run (run_exec.c). */
 #include "base/json.h"
 #include "base/limits.h"
+#include "base/map.h"
 #include "service/engine_private.h"
 #include "service/pool.h"
 #include "storage/store.h"
 
 #include <stdio.h>
 
+static const uint64_t RUN_SEED_BEGIN = 1469598103934665603u; /* runs of before go on with it */
+
 uint64_t engine_seed(struct pl_str run_id)
 {
-    uint64_t seed = 1469598103934665603u; /* FNV-1a: the same in every process, unlike pl_hash */
-
-    for (size_t i = 0; i < run_id.len; i++)
-        seed = (seed ^ (unsigned char)run_id.ptr[i]) * 1099511628211u;
-    return seed;
+    return pl_hash_stable(RUN_SEED_BEGIN, run_id);
 }
 
 /* Checks the input and fills defaults; the value is the run's. */

@@ -1,6 +1,7 @@
 /* run_attempt.c - the attempts of a step: begin, result, retry, waiting for a lane, deadline,
  * crash. Not what a call does (steps/). Called by run_core.c, run_node.c and run_timers.c. */
 #include "base/limits.h"
+#include "base/map.h"
 #include "service/run_core_private.h"
 
 #include <math.h>
@@ -53,13 +54,9 @@ static uint64_t mix(uint64_t x)
  * its path. */
 static uint64_t run_node_key(const struct run_node *node)
 {
-    uint64_t key = 14695981039346656037u;
-
     if (!node->frame->owner)
         return node->def->index;
-    for (size_t i = 0; i < node->path.len; i++)
-        key = (key ^ (unsigned char)node->path.ptr[i]) * 1099511628211u;
-    return key;
+    return pl_hash_stable(PL_HASH_STABLE_BEGIN, node->path);
 }
 
 /* In [0, 1): the same for the same run, step and attempt. */

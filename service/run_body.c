@@ -317,20 +317,7 @@ static void recover(struct run_core *core, struct run_node *node)
         run_core_effect_of(core, node, RUN_EVAL_BODY, current(node));
 }
 
-const struct run_kind run_kind_workflow = {
-    .begin = begin,
-    .evaluated = evaluated,
-    .step_ended = step_ended,
-    .frame_over = frame_over,
-    .closed = closed,
-    .timer = run_inside_timer,
-    .fits = fits,
-    .load = load,
-    .derive = derive,
-    .recover = recover,
-};
-
-const struct run_kind run_kind_repeat = {
+const struct run_kind run_kind_body = {
     .begin = begin,
     .evaluated = evaluated,
     .step_ended = step_ended,

@@ -26,7 +26,8 @@ void run_calls_put(struct exec_call *call)
 {
     struct run_exec *exec = call->exec;
 
-    if (!call->home || call->aborting)
+    /* a leader that goes without an answer leaves it to the next */
+    if (!call->home || call->aborting || reuse_leave(&call->reuse))
         return;
     if (call->call.ops->cleanup)
         call->call.ops->cleanup(&call->call);
@@ -79,6 +80,7 @@ static void call_came_home(struct exec_call *call)
     struct run_exec *exec = call->exec;
 
     exec->in_flight--;
+    reuse_settle(&call->reuse, &call->call.result, loop_now(exec->home));
     if (call->call.stream)
         bus_text_end(exec->env->bus, exec->row.id, call->call.path);
     if (exec->dropped) {
@@ -249,8 +251,7 @@ static void call_describe(struct exec_call *call)
     }
 }
 
-/* Forgets a half-prepared request: it is made anew. */
-static bool call_begin_again(struct exec_call *call)
+bool run_calls_unprepare(struct exec_call *call)
 {
     if (call->call.ops->cleanup)
         call->call.ops->cleanup(&call->call);
@@ -260,12 +261,24 @@ static bool call_begin_again(struct exec_call *call)
     return call->call.arena != NULL;
 }
 
+void run_calls_go_on(struct run_exec *exec, struct exec_call *call)
+{
+    struct run_event event;
+
+    if (!call_deferred(call, &event)) {
+        pl_list_append(&exec->to_start, &call->link);
+        return;
+    }
+    run_calls_discard(call);
+    if (!run_exec_feed(exec, &event))
+        run_exec_no_memory(exec);
+}
+
 void run_calls_prepare(struct run_exec *exec, struct exec_call *call)
 {
     struct value_asker asker = {
         .exec = exec, .node = call->node, .frame = call->node->frame, .known = call->eval};
     struct expr_scope scope = run_values_scope(&asker);
-    struct run_event event;
     struct pl_err err = {0};
     enum pl_code code = call->call.ops->prepare(&call->call, &scope, &err);
 
@@ -278,16 +291,12 @@ void run_calls_prepare(struct run_exec *exec, struct exec_call *call)
         run_calls_discard(call);
     } else if (run_eval_is_pending(&asker)) {
         call->resolving = true;
-        if (!call_begin_again(call) || !run_eval_for_call(exec, call, &asker))
+        if (!run_calls_unprepare(call) || !run_eval_for_call(exec, call, &asker))
             run_exec_no_memory(exec);
     } else if (code != PL_OK) {
         call_feed_error(call, code, err.message);
-    } else if (call_deferred(call, &event)) {
-        run_calls_discard(call);
-        if (!run_exec_feed(exec, &event))
-            run_exec_no_memory(exec);
-    } else {
-        pl_list_append(&exec->to_start, &call->link);
+    } else if (!run_reuse_takes(exec, call)) {
+        run_calls_go_on(exec, call);
     }
 }
 
@@ -316,7 +325,10 @@ static void call_begin(struct exec_call *call)
 {
     if (call->promised)
         loop_promise_kept(call->call.loop);
-    call->call.ops->start(&call->call);
+    if (call->reuse.answered)
+        run_reuse_start(call);
+    else
+        call->call.ops->start(&call->call);
 }
 
 static void call_deliver_start(struct loop *loop, struct loop_mail *mail)
@@ -331,8 +343,8 @@ static void call_deliver_start(struct loop *loop, struct loop_mail *mail)
  * wide ones use all cores. Only calls that wait for something outside are worth sending. */
 static bool call_spills(const struct exec_call *call)
 {
-    return call->call.ops->abort && call->exec->in_flight >= PL_LIMIT_LOCAL_CALLS &&
-           pool_size(call->exec->env->pool) > 1;
+    return call->call.ops->abort && !call->reuse.answered &&
+           call->exec->in_flight >= PL_LIMIT_LOCAL_CALLS && pool_size(call->exec->env->pool) > 1;
 }
 
 static void call_start(struct exec_call *call)
@@ -351,6 +363,15 @@ static void call_start(struct exec_call *call)
     loop_post(call->call.loop, &call->mail);
 }
 
+/* One that acts on the outside; and one that has all of its text at once: what is told before its
+ * beginning is durable would be told to nobody. */
+static bool call_waits_for_batch(const struct exec_call *call)
+{
+    if (call->reuse.answered)
+        return call->call.stream;
+    return step_waits_for_intent(call->node->def);
+}
+
 bool run_calls_hold_intents(struct run_exec *exec)
 {
     /* what was rendered by jq comes after its intent: there may be nothing new to record */
@@ -362,7 +383,7 @@ bool run_calls_hold_intents(struct run_exec *exec)
 
         next = link->next;
         call->batch = batch;
-        if (batch <= atomic_load(&exec->durable) || !step_waits_for_intent(call->node->def))
+        if (batch <= atomic_load(&exec->durable) || !call_waits_for_batch(call))
             continue;
         pl_list_remove(link);
         pl_list_append(&exec->waiting, link);
@@ -451,12 +472,12 @@ void run_calls_abort(struct run_exec *exec, struct run_node *node)
         call_abort_started(call);
         return;
     }
-    if (call->resolving) {
+    if (call->resolving)
         call_stop_resolving(call);
-        call_feed_error(call, PL_ERR_CANCELLED, "it was cancelled before it was sent");
-        return;
-    }
-    pl_list_remove(&call->link);
+    else if (call->reusing)
+        run_reuse_stop(call);
+    else
+        pl_list_remove(&call->link);
     call_feed_error(call, PL_ERR_CANCELLED, "it was cancelled before it was sent");
 }
 
@@ -475,8 +496,11 @@ void run_calls_drop_all(struct run_exec *exec)
         struct exec_call *call = pl_container_of(link, struct exec_call, flying);
 
         next = link->next; /* one that completes at once is freed */
-        if (call->resolving) {
-            call_stop_resolving(call);
+        if (call->resolving || call->reusing) {
+            if (call->resolving)
+                call_stop_resolving(call);
+            else
+                run_reuse_stop(call);
             run_calls_discard(call);
             continue;
         }

@@ -7,6 +7,7 @@
 #include "service/run_exec.h"
 
 #include "base/log.h"
+#include "base/map.h"
 #include "service/bus.h"
 #include "service/pool.h"
 #include "service/run_eval.h"
@@ -104,8 +105,7 @@ struct run_exec *run_exec_create(const struct run_exec_options *options)
         return NULL;
     }
     exec->core = options->core;
-    for (size_t i = 0; i < exec->row.id.len; i++)
-        exec->queue_key = exec->queue_key * 31 + (unsigned char)exec->row.id.ptr[i];
+    exec->queue_key = pl_hash(exec->row.id);
     return exec;
 }
 

@@ -24,7 +24,8 @@ struct run_env {
     struct store *store;
     struct pool *pool;
     struct bus *bus;
-    struct jq_pool *jq; /* NULL: expressions that need it fail */
+    struct jq_pool *jq;  /* NULL: expressions that need it fail */
+    struct reuse *reuse; /* of answers; NULL: every call is made */
     struct step_env steps;
     const struct pl_clock *clock;
     /* Any loop thread: the run waits for people or for its turn, and for nothing else; or does not

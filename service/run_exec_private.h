@@ -5,6 +5,7 @@
 #define PLAIT_SERVICE_RUN_EXEC_PRIVATE_H
 
 #include "base/list.h"
+#include "service/reuse.h"
 #include "service/run_exec.h"
 #include "storage/store.h"
 
@@ -20,17 +21,19 @@ struct exec_call {
     struct pl_list flying; /* on exec->flying, as long as it lives */
     struct loop_mail mail; /* carries it to its loop and home again */
     struct loop_mail abort_mail;
-    struct exec_eval *eval; /* what jq gave for its templates; NULL: nothing was asked */
-    bool resolving;         /* it waits for jq: on no list */
-    uint64_t batch;         /* set once before it starts: the batch that holds its intent */
-    bool finished;          /* the loop it runs on: complete has been called */
-    bool promised;          /* its loop was picked by load and counts it until it begins */
-    bool started;           /* it has been handed to its loop */
-    bool aborting;          /* an abort is on its way to the other loop and not back */
-    bool home;              /* its result has come back */
-    size_t told;            /* the loop it runs on: bytes of deltas so far */
-    struct pl_buf held;     /* the same: deltas before the batch is durable */
-    bool muted;             /* the same: memory was out for them */
+    struct exec_eval *eval;    /* what jq gave for its templates; NULL: nothing was asked */
+    bool resolving;            /* it waits for jq: on no list */
+    struct reuse_ticket reuse; /* of a call that may be answered by another one's answer */
+    bool reusing;              /* it waits for its ticket: on no list */
+    uint64_t batch;            /* set once before it starts: the batch that holds its intent */
+    bool finished;             /* the loop it runs on: complete has been called */
+    bool promised;             /* its loop was picked by load and counts it until it begins */
+    bool started;              /* it has been handed to its loop */
+    bool aborting;             /* an abort is on its way to the other loop and not back */
+    bool home;                 /* its result has come back */
+    size_t told;               /* the loop it runs on: bytes of deltas so far */
+    struct pl_buf held;        /* the same: deltas before the batch is durable */
+    bool muted;                /* the same: memory was out for them */
 };
 
 /* An event that waits for its batch to be durable before readers see it. */
@@ -121,6 +124,10 @@ void run_exec_no_memory(struct run_exec *exec);
 void run_calls_make(struct run_exec *exec, struct run_node *node);
 /* Prepares it (again, when what it waited for is there) and puts it among those to start. */
 void run_calls_prepare(struct run_exec *exec, struct exec_call *call);
+/* Goes on with one that is prepared and is to be made. */
+void run_calls_go_on(struct run_exec *exec, struct exec_call *call);
+/* Forgets what was prepared: it will be anew. False: no memory. */
+bool run_calls_unprepare(struct exec_call *call);
 /* It cannot be made: its result is this error. */
 void run_calls_fail(struct exec_call *call, const struct pl_err *err);
 /* Nobody wants its result. */
@@ -143,6 +150,14 @@ void run_calls_drop_all(struct run_exec *exec);
 /* Frees a call that is home and has no abort on its way; otherwise it is freed when that is back.
  */
 void run_calls_put(struct exec_call *call);
+
+/* ---- run_reuse.c ---- */
+/* Need the prepared call not be made? True: it is answered, or waits to hear whether it is. */
+bool run_reuse_takes(struct run_exec *exec, struct exec_call *call);
+/* Starts, and ends, one that is answered. */
+void run_reuse_start(struct exec_call *call);
+/* It waits, and is not to any more; its owner feeds or discards it. */
+void run_reuse_stop(struct exec_call *call);
 
 /* ---- run_notes.c ---- */
 /* Adds a note to the batch as an event row, and as a notice when somebody watches. */

@@ -42,16 +42,22 @@ static bool human_evaluated(struct run_core *core, struct run_node *node, struct
     return true;
 }
 
+/* With what a person said, or what stands for it. */
+static void end_with(struct run_core *core, struct run_node *node, struct run_event *event)
+{
+    if (event->err.code != PL_OK) {
+        run_node_fail_with(core, node, event->err.code, event->err.message);
+        return;
+    }
+    run_node_succeed(core, node, event->value ? event->value : pl_value_null());
+    event->value = NULL;
+}
+
 bool run_human_answer(struct run_core *core, struct run_node *node, struct run_event *event)
 {
     if (!node || node->state != NODE_ASKING)
         return false;
-    if (event->err.code != PL_OK) {
-        run_node_fail_with(core, node, event->err.code, event->err.message);
-        return true;
-    }
-    run_node_succeed(core, node, event->value ? event->value : pl_value_null());
-    event->value = NULL;
+    end_with(core, node, event);
     return true;
 }
 
@@ -76,12 +82,7 @@ static bool human_timed_out(struct run_core *core, struct run_node *node, struct
 {
     if (event->what != RUN_EVAL_TIMEOUT || node->state != NODE_FINISHING || node->output)
         return false;
-    if (event->err.code != PL_OK) {
-        run_node_fail_with(core, node, event->err.code, event->err.message);
-        return true;
-    }
-    run_node_succeed(core, node, event->value ? event->value : pl_value_null());
-    event->value = NULL;
+    end_with(core, node, event);
     return true;
 }
 

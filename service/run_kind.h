@@ -63,7 +63,7 @@ struct run_kind {
     void (*recover)(struct run_core *core, struct run_node *node);
 };
 const struct run_kind *run_kind_of(enum step_kind kind);
-extern const struct run_kind run_kind_parallel, run_kind_map, run_kind_vote, run_kind_workflow,
-    run_kind_agent, run_kind_human, run_kind_repeat, run_kind_sleep;
+extern const struct run_kind run_kind_parallel, run_kind_map, run_kind_vote, run_kind_body,
+    run_kind_agent, run_kind_human, run_kind_sleep;
 
 #endif

@@ -60,6 +60,14 @@ struct schema_use {
     struct pl_str name; /* of `schemas`, or empty */
 };
 
+enum { HEDGE_MAX = 4 };
+
+/* `hedge:`. A call that is late to begin its answer is sent again beside the first. */
+struct hedge_policy {
+    unsigned max; /* times at most, up to HEDGE_MAX; 0: never */
+    pl_ms after;  /* 0: when it is later than 95 % of the answers of its model */
+};
+
 /* llm: one model call. Templates render to text unless said. */
 struct llm_config {
     struct pl_str model; /* "provider/model", options of sim included; never empty after check */
@@ -75,6 +83,8 @@ struct llm_config {
     unsigned repair;           /* times the model is asked again when it does not; default 1 */
     struct pl_str *fallback;   /* models tried in turn when `model` has failed for good */
     size_t n_fallback;
+    pl_ms cache_ttl; /* how long an answer may be used again; 0: never */
+    struct hedge_policy hedge;
 };
 
 struct http_header_template {

@@ -40,6 +40,12 @@ void step_result_fact_int(struct step_result *result, const char *name, int64_t 
     json_add_int(&result->facts, name, value);
 }
 
+void step_result_fact_double(struct step_result *result, const char *name, double value)
+{
+    begin_fact(result);
+    json_add_double(&result->facts, name, value);
+}
+
 void step_result_fact_bool(struct step_result *result, const char *name, bool value)
 {
     begin_fact(result);

@@ -30,6 +30,7 @@ void step_result_finish(struct step_result *result);
  * static text; a name is given once. */
 void step_result_fact(struct step_result *result, const char *name, struct pl_str value);
 void step_result_fact_int(struct step_result *result, const char *name, int64_t value);
+void step_result_fact_double(struct step_result *result, const char *name, double value);
 void step_result_fact_bool(struct step_result *result, const char *name, bool value);
 /* What was said, as a JSON object for the caller to keep; NULL: nothing, or no memory. The result
  * has none afterwards. */

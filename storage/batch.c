@@ -350,3 +350,9 @@ void store_thread_finish(struct store_thread *thread)
 {
     pl_value_unref(&thread->state);
 }
+
+void store_cached_finish(struct store_cached *cached)
+{
+    pl_value_unref(&cached->output);
+    pl_value_unref(&cached->call);
+}

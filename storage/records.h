@@ -100,6 +100,14 @@ struct store_thread {
     pl_ms updated_at;
 };
 
+/* The answer of a model call that may be used again. The key is (tenant, a hash of the request). */
+struct store_cached {
+    struct pl_value *output;
+    struct pl_value *call;    /* JSON object: how the call that gave it went, NULL: not known */
+    struct store_usage usage; /* of that call: what using it again saves */
+    pl_ms created_at, expires_at;
+};
+
 /* One version of a stored workflow. The key is (tenant, name, version); versions count from 1 and
  * are never reused, also not after a delete. */
 struct store_workflow {

@@ -187,6 +187,13 @@ enum pl_code store_get_key(struct store *store, struct pl_arena *arena, struct p
                                        ret_fingerprint, err);
 }
 
+enum pl_code store_get_cached(struct store *store, struct pl_arena *arena, struct pl_str tenant,
+                              struct pl_str key, struct store_cached *ret_cached,
+                              struct pl_err *err)
+{
+    return store->driver->ops->get_cached(store->driver, arena, tenant, key, ret_cached, err);
+}
+
 enum pl_code store_get_workflow(struct store *store, struct pl_arena *arena, struct pl_str tenant,
                                 struct pl_str name, int64_t version,
                                 struct store_workflow *ret_workflow, struct pl_err *err)

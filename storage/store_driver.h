@@ -92,6 +92,9 @@ struct store_driver_ops {
                             struct pl_str tenant, struct pl_str route, struct pl_str key,
                             struct pl_str *ret_run, struct pl_str *ret_fingerprint,
                             struct pl_err *err);
+    enum pl_code (*get_cached)(struct store_driver *driver, struct pl_arena *arena,
+                               struct pl_str tenant, struct pl_str key,
+                               struct store_cached *ret_cached, struct pl_err *err);
     enum pl_code (*get_workflow)(struct store_driver *driver, struct pl_arena *arena,
                                  struct pl_str tenant, struct pl_str name, int64_t version,
                                  struct store_workflow *ret_workflow, struct pl_err *err);

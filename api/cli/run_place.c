@@ -1,6 +1,8 @@
 /* run_place.c - see run_place.h. */
 #include "api/cli/run_place.h"
 
+#include "base/map.h"
+
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -62,13 +64,13 @@ static const char *state_home(struct pl_arena *arena)
     return NULL;
 }
 
+static const uint64_t THREAD_NAME_BEGIN = 1469598103934665603u; /* files of before are found */
+
 /* A name for a thread, whose id may be any text. */
 static const char *thread_name(struct pl_arena *arena, const char *thread)
 {
-    uint64_t hash = 1469598103934665603u; /* FNV-1a: the same in every process */
+    uint64_t hash = pl_hash_stable(THREAD_NAME_BEGIN, pl_str(thread));
 
-    for (const char *at = thread; *at; at++)
-        hash = (hash ^ (unsigned char)*at) * 1099511628211u;
     return pl_arena_printf(arena, "thread_%016llx", (unsigned long long)hash);
 }
 

@@ -1,8 +1,10 @@
-/* llm_errors.c - the table of statuses and error words. Not the reading of error bodies. Called by
- * openai.c and sim.c. */
+/* llm_errors.c - the tables of statuses, error words and phrases. Not the reading of error bodies.
+ * Called by providers. */
 #include "service/llm/llm_errors.h"
 
 #include "base/utf8.h"
+
+#include <strings.h>
 
 enum { UPSTREAM_MAX = 2048, MESSAGE_SHOWN = 300 };
 
@@ -14,8 +16,10 @@ static const struct {
     {"insufficient_quota", PL_ERR_QUOTA_EXCEEDED},
     {"billing_hard_limit_reached", PL_ERR_QUOTA_EXCEEDED},
     {"billing_not_active", PL_ERR_QUOTA_EXCEEDED},
+    {"billing_error", PL_ERR_QUOTA_EXCEEDED},
     {"context_length_exceeded", PL_ERR_CONTEXT_TOO_LONG},
     {"string_above_max_length", PL_ERR_CONTEXT_TOO_LONG},
+    {"exceed_context_size_error", PL_ERR_CONTEXT_TOO_LONG}, /* llama.cpp */
     {"content_filter", PL_ERR_CONTENT_FILTERED},
     {"content_policy_violation", PL_ERR_CONTENT_FILTERED},
     {"model_not_found", PL_ERR_MODEL_NOT_FOUND},
@@ -27,6 +31,38 @@ static const struct {
     {"overloaded_error", PL_ERR_OVERLOADED},
     {"engine_overloaded", PL_ERR_OVERLOADED},
 };
+
+/* Where a 400 has no word of its own for it. In lower case. */
+static const struct {
+    const char *phrase;
+    enum pl_code code;
+} phrases[] = {
+    {"maximum context length", PL_ERR_CONTEXT_TOO_LONG},        /* vLLM and others */
+    {"prompt is too long", PL_ERR_CONTEXT_TOO_LONG},            /* Anthropic */
+    {"input token count", PL_ERR_CONTEXT_TOO_LONG},             /* Gemini */
+    {"exceeds the available context", PL_ERR_CONTEXT_TOO_LONG}, /* llama.cpp */
+    {"exceed context limit", PL_ERR_CONTEXT_TOO_LONG},          /* Anthropic, max_tokens included */
+    {"credit balance is too low", PL_ERR_QUOTA_EXCEEDED},       /* Anthropic */
+    {"api key not valid", PL_ERR_AUTH_FAILED},                  /* Gemini */
+};
+
+static bool has_phrase(struct pl_str text, const char *phrase)
+{
+    const size_t len = strlen(phrase);
+
+    for (size_t i = 0; i + len <= text.len; i++)
+        if (strncasecmp(text.ptr + i, phrase, len) == 0)
+            return true;
+    return false;
+}
+
+static enum pl_code of_phrase(struct pl_str message, enum pl_code fallback)
+{
+    for (size_t i = 0; i < PL_ARRAY_LEN(phrases); i++)
+        if (has_phrase(message, phrases[i].phrase))
+            return phrases[i].code;
+    return fallback;
+}
 
 static bool find_word(struct pl_str word, enum pl_code *ret_code)
 {
@@ -117,6 +153,8 @@ void llm_fault_result(const struct llm_fault *fault, enum pl_code fallback,
 
     if (!find_word(fault->code, &code) && !find_word(fault->type, &code))
         code = of_status(fault->status, fallback);
+    if (code == PL_ERR_BAD_REQUEST)
+        code = of_phrase(cut(fault->message, UPSTREAM_MAX), code);
     write_message(fault, code, &result->err);
     if (fault->status)
         result->upstream_status = fault->status;

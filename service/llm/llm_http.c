@@ -7,6 +7,7 @@
 #include "service/llm/llm_http.h"
 
 #include "base/limits.h"
+#include "service/llm/llm_hints.h"
 
 #include <strings.h>
 
@@ -31,14 +32,17 @@ struct llm_http {
 enum pl_code llm_http_prepare(struct llm_call *call, struct pl_err *err)
 {
     struct llm_http *state = pl_arena_alloc(call->arena, sizeof(*state));
+    enum pl_code code;
 
     if (!state)
         return pl_err_set(err, PL_ERR_NO_MEMORY, "out of memory");
     state->call = call;
     pl_buf_init(&state->error_body, ERROR_BODY_MAX);
     call->state = state;
-    return call->provider->ops->build(call->provider, &call->request, call->arena, &state->http,
-                                      err);
+    code =
+        call->provider->ops->build(call->provider, &call->request, call->arena, &state->http, err);
+    state->http.ca_file = call->provider->ca_file;
+    return code;
 }
 
 void llm_http_finish(struct llm_call *call)
@@ -141,13 +145,14 @@ static void obey_should_retry(const struct http_call *http_call, struct step_res
 }
 
 /* Pauses the lane unless another call of the same burst has done so: one failure counts up, not a
- * thousand. */
+ * thousand. A hint so far off that no step would wait for it is none: steps to come are to fail
+ * with what the server says, not to be held for days. */
 static void pause_lane(struct lane *lane, pl_ms now, pl_ms hint, const char *reason)
 {
     const char *old_reason;
     pl_ms until;
 
-    if (hint >= 0)
+    if (hint >= 0 && hint <= PL_LIMIT_LANE_WAIT_MS)
         lane_pause(lane, now + hint, reason);
     else if (!lane_paused(lane, now, &until, &old_reason))
         lane_pause(lane, now + lane_backoff(lane), reason);
@@ -264,7 +269,12 @@ static void on_done(void *arg, struct http_call *http_call, const struct http_ou
     make_result(state, outcome, result);
     note_request_id(http_call, call->provider->api_key, result);
     if (result->err.code != PL_OK && result->err.code != PL_ERR_CANCELLED) {
-        result->retry_after = http_call_retry_after(http_call, loop_now(call->loop));
+        const pl_ms hint =
+            llm_hints_wait(http_call_header_lines(http_call),
+                           result->err.code == PL_ERR_RATE_LIMITED, loop_now(call->loop));
+
+        if (hint >= 0) /* else the body may have told one */
+            result->retry_after = hint;
         obey_should_retry(http_call, result);
         pl_err_prefix(&result->err, "%.*s", PL_STR_ARG(call->provider->name));
     }

@@ -6,6 +6,7 @@
 #include "base/json.h"
 #include "base/limits.h"
 #include "service/llm/llm_errors.h"
+#include "service/llm/llm_parts.h"
 
 #include <strings.h>
 
@@ -67,9 +68,56 @@ static void add_raw(struct pl_buf *out, const struct llm_request *request, const
         json_add_raw(out, key, json);
 }
 
+/* Leaves out what another kind of provider wants back (llm_parts.h): servers refuse members they do
+ * not know. */
+static void write_message(struct pl_buf *out, struct pl_str message)
+{
+    struct json_iter it;
+
+    json_comma(out);
+    json_object_begin(out);
+    for (json_iter_init(&it, message); json_iter_next(&it);) {
+        if (pl_str_is(it.key, "\"" LLM_REPLAY_KEY "\""))
+            continue;
+        json_comma(out);
+        pl_buf_str(out, it.key);
+        pl_buf_char(out, ':');
+        pl_buf_str(out, it.value);
+    }
+    json_object_end(out);
+}
+
+static bool has_replay(struct pl_str messages)
+{
+    static const struct pl_str key = {.ptr = "\"" LLM_REPLAY_KEY "\"",
+                                      .len = sizeof(LLM_REPLAY_KEY) + 1};
+
+    return messages.len && memmem(messages.ptr, messages.len, key.ptr, key.len);
+}
+
+static void write_messages_one_by_one(struct pl_buf *out, const struct llm_request *request)
+{
+    struct json_iter it;
+
+    json_array_begin(out);
+    if (request->system.ptr) {
+        json_object_begin(out);
+        json_add_string(out, "role", PL_STR("system"));
+        json_add_string(out, "content", request->system);
+        json_object_end(out);
+    }
+    for (json_iter_init(&it, request->messages); json_iter_next(&it);)
+        write_message(out, it.value);
+    json_array_end(out);
+}
+
 static void write_messages(struct pl_buf *out, const struct llm_request *request)
 {
     json_key(out, "messages");
+    if (has_replay(request->messages)) {
+        write_messages_one_by_one(out, request);
+        return;
+    }
     if (!request->system.ptr) {
         pl_buf_str(out, request->messages);
         return;

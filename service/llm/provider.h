@@ -37,9 +37,10 @@ struct llm_request {
     struct pl_str tool_choice;        /* JSON or empty: the model's choice */
     const struct agent_config *agent; /* whose tools they are, for sim; NULL: none */
     bool stream;
-    unsigned attempt;       /* from 1, for sim's fail=...&times=n */
-    unsigned answer;        /* how many answers of this step were bad before; for sim's bad_json */
-    int sample;             /* of a vote, from 0; -1: none */
+    unsigned attempt; /* from 1, for sim's fail=...&times=n */
+    unsigned answer;  /* how many answers of this step were bad before; for sim's bad_json */
+    unsigned hedge;   /* which of several equal calls at once it is, from 0; for sim's draws */
+    int sample;       /* of a vote, from 0; -1: none */
     struct pl_str identity; /* the step's path: what makes two equal calls of one run differ, and
                                the same from run to run (not used for the answer's text) */
     pl_ms timeout;          /* of the attempt, 0: PL_LIMIT_ATTEMPT_MS */
@@ -98,12 +99,14 @@ struct provider {
     const struct provider_ops *ops;
     struct pl_str name;     /* "openai": what stands before the slash */
     struct pl_str base_url; /* no slash at the end */
+    const char *ca_file;    /* NULL: the system's */
     struct pl_str api_key;  /* a secret: only configure may read it (and llm_http, to keep it out of
                                errors); may be empty */
     struct pl_str url;      /* made by configure: where calls go, NUL behind */
     struct http_header headers[PROVIDER_HEADERS]; /* made by configure: sent with every call */
     size_t n_headers;
     struct lane *lane;                      /* its admission; see limits.h */
+    struct llm_latency *latency;            /* what its calls took; see llm_latency.h */
     pl_ms first_byte_timeout, idle_timeout; /* 0: defaults */
 };
 
@@ -112,6 +115,7 @@ struct providers;
 /* What configuration says of one provider. */
 struct provider_options {
     const char *name, *kind, *base_url, *api_key; /* copied; base_url NULL: the kind's own */
+    const char *ca_file; /* copied: PEM of whom to trust; NULL: the system's */
     pl_ms first_byte_timeout, idle_timeout;
 };
 

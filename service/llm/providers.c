@@ -3,6 +3,8 @@
 #include "service/llm/provider.h"
 
 #include "service/doc.h"
+#include "service/llm/gemini.h"
+#include "service/llm/llm_latency.h"
 #include "service/llm/openai.h"
 #include "service/llm/sim.h"
 
@@ -15,6 +17,7 @@ static const struct {
     const char *key_env, *base_env; /* NULL: does not appear by itself */
 } kinds[] = {
     {&openai_ops, "https://api.openai.com/v1", "OPENAI_API_KEY", "OPENAI_BASE_URL"},
+    {&gemini_ops, "https://generativelanguage.googleapis.com", "GEMINI_API_KEY", "GEMINI_BASE_URL"},
     {&sim_ops, NULL, NULL, NULL},
 };
 
@@ -56,6 +59,7 @@ static bool put(struct providers *providers, struct provider *provider)
     for (size_t i = 0; i < providers->count; i++) {
         if (pl_str_eq(providers->items[i]->name, provider->name)) {
             lane_destroy(&providers->items[i]->lane);
+            llm_latency_destroy(&providers->items[i]->latency);
             providers->items[i] = provider;
             return true;
         }
@@ -133,7 +137,7 @@ static enum pl_code find_kind(const struct provider_options *options, size_t *re
     return pl_err_set(
         err, PL_ERR_INVALID_CONFIG,
         "provider '%s' is of kind '%s', which this version does not have%s%s%s; it has "
-        "openai (any compatible server) and sim",
+        "openai (any compatible server), gemini and sim",
         options->name, kind, near ? " (did you mean '" : "", near ? near : "", near ? "'?)" : "");
 }
 
@@ -155,6 +159,8 @@ static enum pl_code fill(struct providers *providers, const struct provider_opti
     provider->base_url = pl_arena_str(providers->arena, base);
     if (options->api_key && *options->api_key)
         provider->api_key = pl_arena_str(providers->arena, pl_str(options->api_key));
+    if (options->ca_file)
+        provider->ca_file = pl_arena_str(providers->arena, pl_str(options->ca_file)).ptr;
     provider->first_byte_timeout = options->first_byte_timeout;
     provider->idle_timeout = options->idle_timeout;
     if (pl_arena_failed(providers->arena))
@@ -181,8 +187,10 @@ enum pl_code providers_add(struct providers *providers, const struct provider_op
     if (code != PL_OK)
         return code;
     provider->lane = lane_create();
-    if (!provider->lane || !put(providers, provider)) {
+    provider->latency = llm_latency_create();
+    if (!provider->lane || !provider->latency || !put(providers, provider)) {
         lane_destroy(&provider->lane);
+        llm_latency_destroy(&provider->latency);
         return pl_err_set(err, PL_ERR_NO_MEMORY, "out of memory");
     }
     return PL_OK;
@@ -207,8 +215,10 @@ void providers_destroy(struct providers **providers)
 
     if (!p)
         return;
-    for (size_t i = 0; i < p->count; i++)
+    for (size_t i = 0; i < p->count; i++) {
         lane_destroy(&p->items[i]->lane);
+        llm_latency_destroy(&p->items[i]->latency);
+    }
     free(p->items);
     pl_arena_destroy(&p->arena);
     free(p);

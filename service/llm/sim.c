@@ -7,6 +7,7 @@
 
 #include "base/json.h"
 #include "base/limits.h"
+#include "base/map.h"
 #include "service/llm/llm_call.h"
 #include "service/llm/llm_errors.h"
 #include "service/llm/sim_options.h"
@@ -33,16 +34,14 @@ struct sim {
 
 static uint64_t mix(uint64_t hash, struct pl_str text)
 {
-    for (size_t i = 0; i < text.len; i++)
-        hash = (hash ^ (unsigned char)text.ptr[i]) * 1099511628211u;
-    return (hash ^ 0xFF) * 1099511628211u;
+    return pl_hash_stable(pl_hash_stable(hash, text), PL_STR("\xff"));
 }
 
 /* A number in [0, 1) that is the same for the same call. `what` keeps the draws of one call apart.
  */
 static double draw(const struct llm_request *request, const char *what)
 {
-    uint64_t hash = 14695981039346656037u;
+    uint64_t hash = PL_HASH_STABLE_BEGIN;
 
     hash = mix(hash, pl_str(what));
     hash = mix(hash, request->model);
@@ -51,12 +50,23 @@ static double draw(const struct llm_request *request, const char *what)
     hash = mix(hash, request->identity);
     if (request->seed.len)
         hash = mix(hash, request->seed);
+    for (unsigned i = 0; i < request->hedge; i++) /* a hedge has the answer, not the luck */
+        hash = mix(hash, PL_STR("again"));
     hash ^= hash >> 33;
     hash *= 0xff51afd7ed558ccdu;
     hash ^= hash >> 33;
     hash *= 0xc4ceb9fe1a85ec53u;
     hash ^= hash >> 33;
     return (double)(hash >> 11) / 9007199254740992.0;
+}
+
+/* The same for all hedges of it. */
+static double draw_answer(const struct llm_request *request, const char *what)
+{
+    struct llm_request first = *request;
+
+    first.hedge = 0;
+    return draw(&first, what);
 }
 
 /* The index a path ends in ("verdict.3" has 3); false when it has none. */
@@ -86,7 +96,7 @@ static struct pl_str pick_vote(const struct sim *sim)
     else if (path_index(request->identity, &place))
         place %= options->total_votes;
     else
-        place = (unsigned)(draw(request, "vote") * options->total_votes);
+        place = (unsigned)(draw_answer(request, "vote") * options->total_votes);
     for (unsigned i = 0; i < options->n_votes; i++) {
         if (place < options->votes[i].weight)
             return options->votes[i].answer;
@@ -484,6 +494,8 @@ static void decide(struct sim *sim)
     sim->duration = options->latency;
     if (options->jitter)
         sim->duration += (pl_ms)(draw(request, "jitter") * (double)(options->jitter + 1));
+    if (options->slow_rate > 0 && draw(request, "slow") < options->slow_rate)
+        sim->duration *= options->slow;
     sim->fails = options->fails && (!options->times || request->attempt <= options->times) &&
                  (options->fail_rate >= 1 || draw(request, "fail") < options->fail_rate);
     if (sim->duration > timeout || (sim->fails && options->hangs)) {

@@ -7,7 +7,13 @@
 
 #include <stdlib.h>
 
-enum { VALUE_MAX = 64, MAX_TOKENS = 10000000, MAX_TIMES = 1000000, MAX_WEIGHT = 1000000 };
+enum {
+    VALUE_MAX = 64,
+    MAX_TOKENS = 10000000,
+    MAX_TIMES = 1000000,
+    MAX_WEIGHT = 1000000,
+    MAX_SLOW = 1000
+};
 
 typedef enum pl_code (*option_fn)(struct pl_str value, struct sim_options *options,
                                   struct pl_err *err);
@@ -167,8 +173,8 @@ static enum pl_code option_text(struct pl_str value, struct sim_options *options
     return check_encoded("text", value, err);
 }
 
-static enum pl_code option_fail_rate(struct pl_str value, struct sim_options *options,
-                                     struct pl_err *err)
+static enum pl_code take_share(const char *name, struct pl_str value, double *ret,
+                               struct pl_err *err)
 {
     char text[VALUE_MAX] = "";
     char *end = text;
@@ -180,10 +186,33 @@ static enum pl_code option_fail_rate(struct pl_str value, struct sim_options *op
     }
     if (end == text || *end || !(rate >= 0 && rate <= 1))
         return pl_err_set(err, PL_ERR_INVALID_ARGUMENT,
-                          "'fail_rate' is a share from 0 to 1 such as 0.1, not '%.*s'",
+                          "'%s' is a share from 0 to 1 such as 0.1, not '%.*s'", name,
                           PL_STR_ARG(value));
-    options->fail_rate = rate;
+    *ret = rate;
     return PL_OK;
+}
+
+static enum pl_code option_fail_rate(struct pl_str value, struct sim_options *options,
+                                     struct pl_err *err)
+{
+    return take_share("fail_rate", value, &options->fail_rate, err);
+}
+
+static enum pl_code option_slow(struct pl_str value, struct sim_options *options,
+                                struct pl_err *err)
+{
+    enum pl_code code = take_count("slow", value, MAX_SLOW, &options->slow, err);
+
+    if (code == PL_OK && options->slow == 0)
+        code = pl_err_set(err, PL_ERR_INVALID_ARGUMENT,
+                          "'slow' is at least 1: how many times as long a slow attempt takes");
+    return code;
+}
+
+static enum pl_code option_slow_rate(struct pl_str value, struct sim_options *options,
+                                     struct pl_err *err)
+{
+    return take_share("slow_rate", value, &options->slow_rate, err);
 }
 
 static const enum pl_code fail_codes[] = {
@@ -270,12 +299,13 @@ static enum pl_code option_vote(struct pl_str value, struct sim_options *options
 
 /* ---- the name ---- */
 
-static const char *const option_names[] = {"latency",     "jitter", "tokens",   "text",
-                                           "vote",        "fail",   "times",    "fail_rate",
-                                           "retry_after", "tools",  "bad_json", NULL};
+static const char *const option_names[] = {
+    "latency",   "jitter",      "tokens", "text",     "vote", "fail",      "times",
+    "fail_rate", "retry_after", "tools",  "bad_json", "slow", "slow_rate", NULL};
 static const option_fn option_fns[] = {
-    option_latency, option_jitter,    option_tokens,      option_text,  option_vote,    option_fail,
-    option_times,   option_fail_rate, option_retry_after, option_tools, option_bad_json};
+    option_latency,  option_jitter, option_tokens,    option_text,        option_vote,
+    option_fail,     option_times,  option_fail_rate, option_retry_after, option_tools,
+    option_bad_json, option_slow,   option_slow_rate};
 
 static enum pl_code take_option(struct pl_str option, unsigned *seen, struct sim_options *options,
                                 struct pl_err *err)
@@ -301,8 +331,8 @@ static enum pl_code take_option(struct pl_str option, unsigned *seen, struct sim
     return pl_err_set(err, PL_ERR_INVALID_ARGUMENT, "sim has no option '%.*s'; %s%s%s",
                       PL_STR_ARG(name), near ? "did you mean '" : "it has ",
                       near ? near
-                           : "latency, jitter, tokens, text, vote, tools, bad_json, fail, times, "
-                             "fail_rate, retry_after",
+                           : "latency, jitter, slow, slow_rate, tokens, text, vote, tools, "
+                             "bad_json, fail, times, fail_rate, retry_after",
                       near ? "'?" : "");
 }
 
@@ -315,6 +345,9 @@ static enum pl_code check_together(struct sim_options *options, struct pl_err *e
         options->fails = true;
         options->fail_status = 500;
     }
+    if ((options->slow_rate < 0) != (options->slow == 0))
+        return pl_err_set(err, PL_ERR_INVALID_ARGUMENT,
+                          "'slow' and 'slow_rate' go together: slow_rate=0.05&slow=20");
     if (!options->fails && (options->times || options->retry_after >= 0))
         return pl_err_set(err, PL_ERR_INVALID_ARGUMENT,
                           "'%s' says nothing without 'fail', such as fail=429",
@@ -329,7 +362,8 @@ enum pl_code sim_options_parse(struct pl_str model, struct sim_options *ret_opti
     struct pl_str name = model, rest = {0};
     unsigned seen = 0;
 
-    *ret_options = (struct sim_options){.tokens = -1, .fail_rate = 1, .retry_after = -1};
+    *ret_options =
+        (struct sim_options){.slow_rate = -1, .tokens = -1, .fail_rate = 1, .retry_after = -1};
     if (mark) {
         name.len = (size_t)(mark - model.ptr);
         rest = pl_str_n(mark + 1, model.len - name.len - 1);

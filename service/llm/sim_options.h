@@ -5,6 +5,9 @@
  *
  *   jitter=50ms       up to so much more, seeded by request and step
  *
+ *   slow_rate=0.05    that share of the calls, seeded by request and step, takes `slow` times as
+ * long; slow=20           of a hedged call each is drawn for itself
+ *
  *   tokens=40         the answer is cut after so many words of the message
  *
  *   text=Yes%21       a fixed answer, percent-encoded
@@ -47,6 +50,8 @@ struct sim_vote {
 /* Strings are borrowed from the model's name. */
 struct sim_options {
     pl_ms latency, jitter;
+    double slow_rate;   /* below 0: none */
+    int64_t slow;       /* times */
     int64_t tokens;     /* -1: all */
     struct pl_str text; /* percent-encoded; absent: none */
     struct sim_vote votes[SIM_VOTES];

@@ -2,6 +2,7 @@
 #include "service/llm/tool_calls.h"
 
 #include "base/json.h"
+#include "service/llm/llm_parts.h"
 
 #include <stdlib.h>
 
@@ -162,5 +163,17 @@ void tool_calls_write(const struct tool_calls *calls, struct pl_str content, str
         json_object_end(out);
     }
     json_array_end(out);
+    json_object_end(out);
+}
+
+void tool_calls_add_replay(const char *kind, struct pl_str json, struct pl_buf *out)
+{
+    if (pl_buf_failed(out) || !out->len)
+        return;
+    out->len--; /* the object's end */
+    json_key(out, LLM_REPLAY_KEY);
+    json_object_begin(out);
+    json_add_raw(out, kind, json);
+    json_object_end(out);
     json_object_end(out);
 }

@@ -38,5 +38,9 @@ enum pl_code tool_calls_check(const struct tool_calls *calls, struct pl_err *err
  * one twice, it is made from `identity`, the path of the step. */
 void tool_calls_write(const struct tool_calls *calls, struct pl_str content, struct pl_str identity,
                       struct pl_buf *out);
+/* Adds to the object that tool_calls_write has just written what the provider wants back unchanged
+ * in the next turn: {"KIND": `json`} under LLM_REPLAY_KEY. Where it goes from there: llm_parts.h.
+ */
+void tool_calls_add_replay(const char *kind, struct pl_str json, struct pl_buf *out);
 
 #endif

@@ -6,16 +6,18 @@
 
 #include "base/json.h"
 #include "base/limits.h"
-#include "service/llm/llm_call.h"
+#include "service/llm/llm_digest.h"
+#include "service/llm/llm_hedge.h"
 #include "service/steps/llm_answer.h"
 #include "service/steps/llm_messages.h"
 
 /* One attempt: a call and, where its answer is not what was asked for, the calls that repair it.
  * In the step call's arena; between start and completion the loop's thread only. */
 struct llm_attempt {
-    struct llm_call call; /* under way, or the last one */
+    struct llm_hedge asking; /* the call under way, or the last one, and its hedges */
     struct step_call *step;
-    unsigned asked; /* calls made */
+    unsigned asked;  /* how often, the repairs included */
+    unsigned hedges; /* calls beside these */
     pl_ms began;
     struct store_usage spent; /* of the calls before this one */
     bool told;                /* somebody has text of this answer */
@@ -162,9 +164,21 @@ static void on_delta(void *arg, struct pl_str text)
     attempt->step->delta(attempt->step, text);
 }
 
+/* The text told so far is void. */
+static void reset(struct llm_attempt *attempt)
+{
+    if (attempt->told && attempt->step->reset)
+        attempt->step->reset(attempt->step);
+    attempt->told = false;
+}
+
 static void end(struct llm_attempt *attempt)
 {
-    store_usage_add(&attempt->step->result.usage, &attempt->spent);
+    struct step_result *result = &attempt->step->result;
+
+    store_usage_add(&result->usage, &attempt->spent);
+    if (attempt->hedges)
+        step_result_fact_int(result, "hedges", attempt->hedges);
     step_call_complete(attempt->step);
 }
 
@@ -174,7 +188,7 @@ static void end(struct llm_attempt *attempt)
 static enum pl_code add_messages(struct llm_attempt *attempt, const struct pl_str again[static 2],
                                  struct pl_err *err)
 {
-    struct llm_request *request = &attempt->call.request;
+    struct llm_request *request = &attempt->asking.first.call.request;
     struct pl_buf buf;
     enum pl_code code;
 
@@ -191,9 +205,9 @@ static enum pl_code add_messages(struct llm_attempt *attempt, const struct pl_st
 /* What is left of the attempt's time for one more call. */
 static enum pl_code set_time_left(struct llm_attempt *attempt, struct pl_err *err)
 {
-    struct llm_request *request = &attempt->call.request;
+    struct llm_request *request = &attempt->asking.first.call.request;
     const pl_ms whole = attempt->step->def->timeout;
-    const pl_ms now = loop_now(attempt->call.loop);
+    const pl_ms now = loop_now(attempt->step->loop);
 
     request->timeout = attempt->began + (whole ? whole : PL_LIMIT_ATTEMPT_MS) - now;
     if (request->timeout > 0)
@@ -209,14 +223,13 @@ static void deliver_again(struct loop *loop, struct loop_mail *mail)
     struct pl_err *err = &step->result.err;
 
     attempt->pausing = false;
-    llm_call_finish(&attempt->call);
-    attempt->call.state = NULL;
+    llm_hedge_finish(&attempt->asking);
     if (attempt->aborted)
         pl_err_set(err, PL_ERR_CANCELLED, "cancelled");
     else if (set_time_left(attempt, err) == PL_OK &&
-             llm_call_prepare(&attempt->call, err) == PL_OK) {
+             llm_hedge_prepare(&attempt->asking, err) == PL_OK) {
         attempt->asked++;
-        llm_call_start(&attempt->call);
+        llm_hedge_start(&attempt->asking);
         loop_release(loop);
         return;
     }
@@ -233,21 +246,24 @@ static void ask_again(struct llm_attempt *attempt)
     step_result_finish(&step->result);
     step_result_init(&step->result);
     attempt->pausing = true;
-    attempt->call.request.answer++;
+    attempt->asking.first.call.request.answer++;
     attempt->again.deliver = deliver_again;
-    loop_hold(attempt->call.loop);
-    loop_at_turn_end(attempt->call.loop, &attempt->again);
-    if (attempt->told && step->reset)
-        step->reset(step);
-    attempt->told = false;
+    loop_hold(step->loop);
+    loop_at_turn_end(step->loop, &attempt->again);
+    reset(attempt);
 }
 
-static void on_complete(struct llm_call *call)
+static void on_reset(struct llm_hedge *asking)
 {
-    struct llm_attempt *attempt = pl_container_of(call, struct llm_attempt, call);
+    reset(pl_container_of(asking, struct llm_attempt, asking));
+}
+
+static void on_complete(struct llm_hedge *asking)
+{
+    struct llm_attempt *attempt = pl_container_of(asking, struct llm_attempt, asking);
     struct step_call *step = attempt->step;
     const struct llm_terms terms = {
-        .schema = call->request.schema,
+        .schema = asking->first.call.request.schema,
         .agent = step->agent,
         .mcp_tools = step->mcp_tools,
         .max_output = step->env->max_output,
@@ -256,6 +272,7 @@ static void on_complete(struct llm_call *call)
     struct pl_str again[2] = {0};
     enum pl_code code = PL_OK;
 
+    attempt->hedges += asking->sent;
     if (result->err.code == PL_OK && (terms.schema || terms.agent)) {
         code = llm_answer_take(&terms, step->arena, &result->output, again, &result->err);
         if (code == PL_ERR_INVALID_OUTPUT && attempt->asked <= step->def->config.llm->repair &&
@@ -274,7 +291,7 @@ static enum pl_code llm_prepare(struct step_call *step, const struct expr_scope 
 {
     const struct pl_str model = step->model.len ? step->model : step->def->config.llm->model;
     struct llm_attempt *attempt = pl_arena_alloc(step->arena, sizeof(*attempt));
-    struct llm_call *call = attempt ? &attempt->call : NULL;
+    struct llm_call *call = attempt ? &attempt->asking.first.call : NULL;
     enum pl_code code;
 
     if (!attempt)
@@ -286,11 +303,25 @@ static enum pl_code llm_prepare(struct step_call *step, const struct expr_scope 
         return code;
     attempt->step = step;
     call->arena = step->arena;
-    call->sink = (struct llm_sink){.arg = attempt, .delta = step->delta ? on_delta : NULL};
     call->result = &step->result;
-    call->complete = on_complete;
+    attempt->asking.policy = &step->def->config.llm->hedge;
+    attempt->asking.sink =
+        (struct llm_sink){.arg = attempt, .delta = step->delta ? on_delta : NULL};
+    attempt->asking.reset = on_reset;
+    attempt->asking.complete = on_complete;
     step->request = attempt;
-    return llm_call_prepare(call, err);
+    return llm_hedge_prepare(&attempt->asking, err);
+}
+
+static bool llm_reusable(const struct step_call *step, unsigned char *ret_digest, pl_ms *ret_ttl)
+{
+    const struct llm_call *call = &((const struct llm_attempt *)step->request)->asking.first.call;
+
+    *ret_ttl = step->def->config.llm->cache_ttl;
+    if (*ret_ttl == 0)
+        return false;
+    llm_digest(call->provider, &call->request, ret_digest);
+    return true;
 }
 
 /* The simulated provider has no lane to wait for: its 429s are the call's own. */
@@ -298,7 +329,7 @@ static bool llm_deferred(struct step_call *step, pl_ms now, pl_ms *ret_until,
                          const char **ret_reason)
 {
     const struct llm_attempt *attempt = step->request;
-    const struct provider *provider = attempt->call.provider;
+    const struct provider *provider = attempt->asking.first.call.provider;
 
     return !provider->ops->start && lane_paused(provider->lane, now, ret_until, ret_reason);
 }
@@ -307,10 +338,10 @@ static void llm_start(struct step_call *step)
 {
     struct llm_attempt *attempt = step->request;
 
-    attempt->call.loop = step->loop;
+    attempt->asking.first.call.loop = step->loop;
     attempt->began = loop_now(step->loop);
     attempt->asked = 1;
-    llm_call_start(&attempt->call);
+    llm_hedge_start(&attempt->asking);
 }
 
 static void llm_abort(struct step_call *step)
@@ -320,7 +351,7 @@ static void llm_abort(struct step_call *step)
     if (attempt->pausing)
         attempt->aborted = true; /* it completes at the turn's end */
     else
-        llm_call_abort(&attempt->call);
+        llm_hedge_abort(&attempt->asking);
 }
 
 static void llm_cleanup(struct step_call *step)
@@ -328,12 +359,13 @@ static void llm_cleanup(struct step_call *step)
     struct llm_attempt *attempt = step->request;
 
     if (attempt)
-        llm_call_finish(&attempt->call);
+        llm_hedge_finish(&attempt->asking);
 }
 
 const struct step_kind_ops step_llm_ops = {
     .kind = STEP_LLM,
     .prepare = llm_prepare,
+    .reusable = llm_reusable,
     .deferred = llm_deferred,
     .start = llm_start,
     .abort = llm_abort,

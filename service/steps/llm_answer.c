@@ -5,6 +5,7 @@
 #include "base/json_text.h"
 #include "base/limits.h"
 #include "base/utf8.h"
+#include "service/llm/llm_parts.h"
 #include "service/run_agent_tools.h"
 #include "service/schema.h"
 
@@ -324,9 +325,12 @@ static enum pl_code write_call(const struct llm_terms *terms, struct pl_arena *a
 
 /* ---- the whole ---- */
 
+/* `given`: the turn as the provider gave it. What it wants back goes through as it is. */
 static enum pl_code write_turn(const struct llm_terms *terms, struct pl_arena *arena,
-                               struct pl_str content, struct pl_str calls, struct pl_buf *out)
+                               struct pl_str given, struct pl_str content, struct pl_str calls,
+                               struct pl_buf *out)
 {
+    struct pl_str replay;
     struct json_iter it;
     enum pl_code code = PL_OK;
 
@@ -337,6 +341,8 @@ static enum pl_code write_turn(const struct llm_terms *terms, struct pl_arena *a
     for (json_iter_init(&it, calls); code == PL_OK && json_iter_next(&it);)
         code = write_call(terms, arena, it.value, out);
     json_array_end(out);
+    if (json_get(given, PL_STR(LLM_REPLAY_KEY), &replay))
+        json_add_raw(out, LLM_REPLAY_KEY, replay);
     json_object_end(out);
     return code;
 }
@@ -383,7 +389,7 @@ enum pl_code llm_answer_take(const struct llm_terms *terms, struct pl_arena *are
     pl_buf_init(&buf, PL_LIMIT_STREAM_BYTES);
     if (!terms->agent)
         json_write_compact(&buf, content);
-    else if (write_turn(terms, arena, content, calls, &buf) != PL_OK)
+    else if (write_turn(terms, arena, given, content, calls, &buf) != PL_OK)
         code = pl_err_set(err, PL_ERR_NO_MEMORY, "out of memory while an answer was read");
     if (code == PL_OK)
         code = replace(output, &buf, terms->max_output, err);

@@ -3,6 +3,7 @@
 
 #include "base/json.h"
 #include "base/limits.h"
+#include "service/llm/llm_parts.h"
 
 /* ---- what the templates give ---- */
 
@@ -190,7 +191,7 @@ static void add_call(struct pl_buf *out, struct pl_str call)
 
 void llm_messages_add_turn(struct pl_buf *out, struct pl_str turn)
 {
-    struct pl_str content = PL_STR("null"), calls;
+    struct pl_str content = PL_STR("null"), calls, replay;
     struct json_iter it;
 
     json_object_begin(out);
@@ -207,6 +208,8 @@ void llm_messages_add_turn(struct pl_buf *out, struct pl_str turn)
             add_call(out, it.value);
         json_array_end(out);
     }
+    if (json_get(turn, PL_STR(LLM_REPLAY_KEY), &replay))
+        json_add_raw(out, LLM_REPLAY_KEY, replay);
     json_object_end(out);
 }
 

@@ -9,6 +9,7 @@ enum {
     REPAIR = 1,
     REPAIR_MAX = 100,
     FALLBACK_MAX = 16,
+    HEDGES = 1,
 };
 
 static void llm_model(struct wf_ctx *ctx, const struct doc_node *node, void *target)
@@ -213,6 +214,82 @@ static void llm_fallback(struct wf_ctx *ctx, const struct doc_node *node, void *
     ctx->p->steps[ctx->step->index].fallback = node;
 }
 
+/* ---- cache ---- */
+
+static void cache_ttl(struct wf_ctx *ctx, const struct doc_node *node, void *target)
+{
+    (void)wf_duration(ctx, node, false, &((struct llm_config *)target)->cache_ttl);
+}
+
+static const struct wf_field cache_fields[] = {
+    {.key = "ttl",
+     .types = WF_STRING | WF_NUMBER,
+     .help = "a duration such as 30s, 5m or 24h, or a number of seconds",
+     .parse = cache_ttl},
+};
+
+static const struct wf_object cache_object = {
+    .what = "cache",
+    .fields = cache_fields,
+    .n_fields = PL_ARRAY_LEN(cache_fields),
+};
+
+static void llm_cache(struct wf_ctx *ctx, const struct doc_node *node, void *target)
+{
+    wf_object(ctx, node, &cache_object, target);
+    if (!doc_get(node, "ttl"))
+        wf_problem_key(ctx, node, "cache needs 'ttl': how long an answer may be used again");
+}
+
+/* ---- hedge ---- */
+
+static void hedge_after(struct wf_ctx *ctx, const struct doc_node *node, void *target)
+{
+    pl_ms *after = &((struct hedge_policy *)target)->after;
+
+    if (node->type == DOC_STRING && pl_str_is(node->text, "p95"))
+        *after = 0;
+    else if (node->type == DOC_STRING && !pl_duration_parse(node->text, after))
+        wf_problem(ctx, node, "'after' must be a duration such as 2s or the word p95, not '%s'",
+                   wf_show(ctx, node->text));
+    else if (wf_duration(ctx, node, true, after) && *after == 0)
+        wf_problem(ctx, node, "'after' must be more than 0; p95 is what is known to be late");
+}
+
+static void hedge_max(struct wf_ctx *ctx, const struct doc_node *node, void *target)
+{
+    int64_t max;
+
+    if (wf_count(ctx, node, 1, HEDGE_MAX, &max))
+        ((struct hedge_policy *)target)->max = (unsigned)max;
+}
+
+static const struct wf_field hedge_fields[] = {
+    {.key = "after",
+     .types = WF_DURATION,
+     .help = "a duration such as 2s, or p95",
+     .parse = hedge_after},
+    {.key = "max",
+     .types = WF_NUMBER,
+     .help = "how often a late call is sent again at most",
+     .parse = hedge_max},
+};
+
+static const struct wf_object hedge_object = {
+    .what = "hedge",
+    .fields = hedge_fields,
+    .n_fields = PL_ARRAY_LEN(hedge_fields),
+    .example = "{after: 2s}",
+};
+
+static void llm_hedge(struct wf_ctx *ctx, const struct doc_node *node, void *target)
+{
+    struct hedge_policy *hedge = &((struct llm_config *)target)->hedge;
+
+    hedge->max = HEDGES;
+    wf_object(ctx, node, &hedge_object, hedge);
+}
+
 static const struct wf_field llm_fields[] = {
     {.key = "model",
      .types = WF_TEXT,
@@ -253,8 +330,11 @@ static const struct wf_field llm_fields[] = {
      .types = WF_LIST,
      .help = "a list of models, such as [openai/gpt-4o-mini]",
      .parse = llm_fallback},
-    {.key = "hedge"},
-    {.key = "cache"},
+    {.key = "hedge",
+     .types = WF_OBJECT,
+     .help = "an object such as {after: 2s}",
+     .parse = llm_hedge},
+    {.key = "cache", .types = WF_OBJECT, .help = "an object such as {ttl: 1h}", .parse = llm_cache},
 };
 
 static const char *llm_elsewhere(struct pl_str key)

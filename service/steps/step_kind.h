@@ -52,8 +52,9 @@ struct step_call {
      * JSON value (where the agent has a schema) or null, "tool_calls": [{"id", "name", "arguments",
      * "arguments_error"}]}. No tool_calls: content is the agent's answer. `arguments` is an object
      * that fits the tool's parameters, defaults filled in; else arguments_error says what is wrong
-     * with it, for the model to read (it is a string where the model wrote no JSON). NULL: no turn;
-     * the output is the text, or the JSON value. */
+     * with it, for the model to read (it is a string where the model wrote no JSON). "replay"
+     * is what the provider wants back with the turn (llm/llm_parts.h). NULL: no turn; the output is
+     * the text, or the JSON value. */
     const struct agent_config *agent;
     /* JSON list of messages, the whole conversation: instead of system, messages and prompt, whose
      * templates are not looked at. See steps/llm_messages.h. */
@@ -83,6 +84,11 @@ struct step_kind_ops {
      * NO_MEMORY, INVALID_ARGUMENT, PROVIDER_UNKNOWN. */
     enum pl_code (*prepare)(struct step_call *call, const struct expr_scope *scope,
                             struct pl_err *err);
+
+    /* Optional (NULL: never). Home loop, after prepare. May the answer of an equal call be taken
+     * instead, and this one's by others? Then true with LLM_DIGEST_BYTES of what is asked and how
+     * old an answer may be. */
+    bool (*reusable)(const struct step_call *call, unsigned char *ret_digest, pl_ms *ret_ttl);
 
     /* Optional (NULL: always open). Home loop, after prepare. When its lane is paused at `now`:
      * true with the time it opens and a static reason ("rate_limited", "unreachable"). */

@@ -307,6 +307,7 @@ static const struct store_driver_ops ops = {
     .count_steps = sqlite_count_steps,
     .look_inside = sqlite_look_inside,
     .get_key = sqlite_read_key,
+    .get_cached = sqlite_read_cached,
     .get_workflow = sqlite_read_workflow,
     .list_workflows = sqlite_list_workflows,
     .close = close_driver,

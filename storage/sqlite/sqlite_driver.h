@@ -49,6 +49,9 @@ enum sqlite_op {
     SQLITE_OP_TURN,
     SQLITE_OP_PUT_THREAD,
     SQLITE_OP_DELETE_THREAD,
+    SQLITE_OP_PUT_CACHED,
+    SQLITE_OP_BOUND_CACHE,
+    SQLITE_OP_PRUNE_CACHE,
     SQLITE_OP__COUNT,
 };
 
@@ -122,6 +125,9 @@ enum pl_code sqlite_read_key(struct store_driver *driver, struct pl_arena *arena
                              struct pl_str tenant, struct pl_str route, struct pl_str key,
                              struct pl_str *ret_run, struct pl_str *ret_fingerprint,
                              struct pl_err *err);
+enum pl_code sqlite_read_cached(struct store_driver *driver, struct pl_arena *arena,
+                                struct pl_str tenant, struct pl_str key,
+                                struct store_cached *ret_cached, struct pl_err *err);
 enum pl_code sqlite_read_workflow(struct store_driver *driver, struct pl_arena *arena,
                                   struct pl_str tenant, struct pl_str name, int64_t version,
                                   struct store_workflow *ret_workflow, struct pl_err *err);

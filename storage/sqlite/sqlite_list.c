@@ -53,6 +53,9 @@ static const char *const sql[SQLITE_READ__COUNT] = {
                            " AND place = ? AND memo IS NOT NULL",
     [SQLITE_READ_KEY] = "SELECT run, fingerprint FROM run_keys"
                         " WHERE tenant = ? AND route = ? AND key = ?",
+    [SQLITE_READ_CACHED] = "SELECT output, call, calls, input_tokens, cached_input_tokens,"
+                           " cache_write_input_tokens, output_tokens, reasoning_tokens, cost_usd,"
+                           " created_at, expires_at FROM cache WHERE tenant = ? AND key = ?",
     [SQLITE_READ_WORKFLOW] = "SELECT name, version, hash, created_at, text FROM workflows"
                              " WHERE tenant = ? AND name = ? AND version = ?",
     [SQLITE_READ_NEWEST_WORKFLOW] = "SELECT name, version, hash, created_at, text FROM workflows"
@@ -270,6 +273,45 @@ enum pl_code sqlite_read_key(struct store_driver *driver, struct pl_arena *arena
         }
     } else if (query.code == PL_OK) {
         query.code = pl_err_set(err, PL_ERR_NOT_FOUND, "the key is free");
+    }
+    return sqlite_query_end(&query);
+}
+
+/* ---- cached answers ---- */
+
+static struct store_cached cached_of(struct sqlite_row *row)
+{
+    struct store_cached cached = {.output = sqlite_row_value(row), .call = sqlite_row_value(row)};
+
+    cached.usage.calls = sqlite_row_int(row);
+    cached.usage.input_tokens = sqlite_row_int(row);
+    cached.usage.cached_input_tokens = sqlite_row_int(row);
+    cached.usage.cache_write_input_tokens = sqlite_row_int(row);
+    cached.usage.output_tokens = sqlite_row_int(row);
+    cached.usage.reasoning_tokens = sqlite_row_int(row);
+    cached.usage.cost_usd = sqlite_row_real(row);
+    cached.created_at = sqlite_row_int(row);
+    cached.expires_at = sqlite_row_int(row);
+    return cached;
+}
+
+enum pl_code sqlite_read_cached(struct store_driver *driver, struct pl_arena *arena,
+                                struct pl_str tenant, struct pl_str key,
+                                struct store_cached *ret_cached, struct pl_err *err)
+{
+    struct sqlite_query query = begin(driver, SQLITE_READ_CACHED, arena, err);
+
+    sqlite_query_str(&query, tenant);
+    sqlite_query_str(&query, key);
+    if (sqlite_query_next(&query)) {
+        struct store_cached cached = cached_of(&query.row);
+
+        if (sqlite_query_row_ok(&query))
+            *ret_cached = cached;
+        else
+            store_cached_finish(&cached);
+    } else if (query.code == PL_OK) {
+        query.code = pl_err_set(err, PL_ERR_NOT_FOUND, "nothing is kept of the call");
     }
     return sqlite_query_end(&query);
 }

@@ -37,6 +37,18 @@ static const char *const sql[SQLITE_OP__COUNT] = {
     [SQLITE_OP_PUT_THREAD] =
         "INSERT OR REPLACE INTO threads (tenant, id, state, updated_at) VALUES (?,?,?,?)",
     [SQLITE_OP_DELETE_THREAD] = "DELETE FROM threads WHERE tenant = ? AND id = ?",
+    /* 3: the size of the row */
+    [SQLITE_OP_PUT_CACHED] =
+        "INSERT OR REPLACE INTO cache (tenant, key, place, output, call, calls, input_tokens,"
+        " cached_input_tokens, cache_write_input_tokens, output_tokens, reasoning_tokens,"
+        " cost_usd, created_at, expires_at) VALUES (?1, ?2, ?3 + coalesce((SELECT max(c.place)"
+        " FROM cache c WHERE c.tenant = ?1), 0), ?4, nullif(?5, ''), ?6, ?7, ?8, ?9, ?10, ?11, "
+        "?12, ?13, ?14)",
+    [SQLITE_OP_BOUND_CACHE] =
+        "DELETE FROM cache WHERE tenant = ?1 AND place <= (SELECT max(c.place) FROM cache c"
+        " WHERE c.tenant = ?1) - ?3",
+    [SQLITE_OP_PRUNE_CACHE] = "DELETE FROM cache WHERE rowid IN (SELECT c.rowid FROM cache c"
+                              " WHERE c.expires_at <= ?3 ORDER BY c.expires_at LIMIT ?4)",
 };
 
 /* ---- one statement ---- */
@@ -288,6 +300,59 @@ static enum pl_code delete_thread(struct sqlite_driver *sqlite, const struct sto
     return code;
 }
 
+/* ---- cached answers ---- */
+
+static enum pl_code prune_cache(struct sqlite_driver *sqlite, const struct store_op *op,
+                                size_t *ret_removed, struct pl_err *err)
+{
+    struct step step = begin(sqlite, SQLITE_OP_PRUNE_CACHE, op, op->hash, err);
+
+    sqlite_bind_int(&step.binder, op->now);
+    sqlite_bind_int(&step.binder, STORE_CACHE_PRUNE);
+    (void)next(&step);
+    *ret_removed = step.code == PL_OK ? (size_t)sqlite3_changes(sqlite->db) : 0;
+    return end(&step);
+}
+
+/* The oldest of the tenant's that are too much. */
+static enum pl_code bound_cache(struct sqlite_driver *sqlite, const struct store_op *op,
+                                struct pl_err *err)
+{
+    struct step step = begin(sqlite, SQLITE_OP_BOUND_CACHE, op, op->hash, err);
+
+    sqlite_bind_int(&step.binder, op->max_bytes ? op->max_bytes : STORE_CACHE_BYTES);
+    (void)next(&step);
+    return end(&step);
+}
+
+static enum pl_code put_cached(struct sqlite_driver *sqlite, const struct store_op *op,
+                               struct pl_err *err)
+{
+    struct step step = begin(sqlite, SQLITE_OP_PUT_CACHED, op, op->hash, err);
+    enum pl_code code;
+    size_t removed;
+
+    sqlite_bind_int(&step.binder, (int64_t)(op->text.len + op->name.len + STORE_CACHE_ROW_BYTES));
+    sqlite_bind_str(&step.binder, op->text);
+    sqlite_bind_str(&step.binder, op->name);
+    sqlite_bind_int(&step.binder, op->usage.calls);
+    sqlite_bind_int(&step.binder, op->usage.input_tokens);
+    sqlite_bind_int(&step.binder, op->usage.cached_input_tokens);
+    sqlite_bind_int(&step.binder, op->usage.cache_write_input_tokens);
+    sqlite_bind_int(&step.binder, op->usage.output_tokens);
+    sqlite_bind_int(&step.binder, op->usage.reasoning_tokens);
+    sqlite_bind_real(&step.binder, op->usage.cost_usd);
+    sqlite_bind_int(&step.binder, op->now);
+    sqlite_bind_int(&step.binder, op->expires_at);
+    (void)next(&step);
+    code = end(&step);
+    if (code == PL_OK)
+        code = bound_cache(sqlite, op, err);
+    if (code == PL_OK)
+        code = prune_cache(sqlite, op, &removed, err);
+    return code;
+}
+
 /* ---- the slot ---- */
 
 enum pl_code sqlite_operate(struct store_driver *driver, const struct store_op *op,
@@ -306,6 +371,10 @@ enum pl_code sqlite_operate(struct store_driver *driver, const struct store_op *
         return put_thread(sqlite, op, err);
     case STORE_OP_DELETE_THREAD:
         return delete_thread(sqlite, op, err);
+    case STORE_OP_PUT_CACHED:
+        return put_cached(sqlite, op, err);
+    case STORE_OP_PRUNE_CACHE:
+        return prune_cache(sqlite, op, &ret_result->removed, err);
     }
     return pl_err_set(err, PL_ERR_INTERNAL, "no such operation: %d", (int)op->kind);
 }

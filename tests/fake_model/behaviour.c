@@ -74,6 +74,25 @@ static void percent_word(const char *word, struct behaviour *behaviour)
         behaviour->n_percents++;
 }
 
+/* "slow20p5" */
+static bool slow_word(const char *word, struct behaviour *behaviour)
+{
+    char *rest;
+    long times, percent;
+
+    if (strncmp(word, "slow", 4) != 0 || word[4] < '0' || word[4] > '9')
+        return false;
+    times = strtol(word + 4, &rest, 10);
+    if (rest[0] != 'p' || rest[1] < '0' || rest[1] > '9')
+        return false;
+    percent = strtol(rest + 1, &rest, 10);
+    if (*rest || times > 10000 || percent > 100)
+        return false;
+    behaviour->slow_times = (int)times;
+    behaviour->slow_percent = (int)percent;
+    return true;
+}
+
 static bool number_word(const char *word, struct behaviour *behaviour)
 {
     int number;
@@ -108,7 +127,7 @@ static bool number_word(const char *word, struct behaviour *behaviour)
 
 static void apply_word(const char *word, struct behaviour *behaviour)
 {
-    if (number_word(word, behaviour))
+    if (number_word(word, behaviour) || slow_word(word, behaviour))
         return;
     for (size_t i = 0; i < PL_ARRAY_LEN(fault_words); i++) {
         if (strcmp(word, fault_words[i].word) == 0) {

@@ -44,6 +44,7 @@ struct percent_fault {
 
 struct behaviour {
     double latency_ms, jitter_ms;
+    int slow_times, slow_percent; /* so many of 100 calls, drawn, take so many times as long */
     int words;
     enum fault fault;
     int status;      /* FAULT_STATUS */

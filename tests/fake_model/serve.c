@@ -57,6 +57,7 @@ struct server {
     unsigned last_conn;
     int64_t epoch_us; /* wall clock minus pl_monotonic_us */
     uint32_t random;
+    uint64_t slow_random; /* a series of its own: what is slow does not hang on jitter */
     char *scratch;
 };
 
@@ -276,12 +277,29 @@ static void decide_faults(struct server *server, uint64_t hash, struct behaviour
     }
 }
 
+/* Independent draws: a call and the next one may both be slow. */
+static bool is_slow(struct server *server, const struct behaviour *behaviour)
+{
+    uint64_t x;
+
+    if (behaviour->slow_percent <= 0)
+        return false;
+    x = server->slow_random += 0x9e3779b97f4a7c15u;
+    x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9u;
+    x = (x ^ (x >> 27)) * 0x94d049bb133111ebu;
+    x ^= x >> 31;
+    return (double)(x >> 11) * 0x1p-53 * 100 < behaviour->slow_percent;
+}
+
 static double latency(struct server *server, const struct behaviour *behaviour)
 {
-    if (behaviour->jitter_ms <= 0)
-        return behaviour->latency_ms;
-    server->random = server->random * 1664525u + 1013904223u;
-    return behaviour->latency_ms + behaviour->jitter_ms * (server->random >> 8) / 16777216.0;
+    double ms = behaviour->latency_ms;
+
+    if (behaviour->jitter_ms > 0) {
+        server->random = server->random * 1664525u + 1013904223u;
+        ms += behaviour->jitter_ms * (server->random >> 8) / 16777216.0;
+    }
+    return is_slow(server, behaviour) ? ms * behaviour->slow_times : ms;
 }
 
 static void begin_answer(struct server *server, struct conn *conn, const struct http_in *in,

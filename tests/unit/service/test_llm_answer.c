@@ -247,6 +247,30 @@ START_TEST(tools_are_offered_in_the_shape_of_the_api)
 }
 END_TEST
 
+START_TEST(what_a_provider_wants_back_goes_through_byte_by_byte)
+{
+    static const char replay[] = ",\"replay\":{\"anthropic\":[{\"type\" : \"thinking\", "
+                                 "\"thinking\":\"h\\u006dm\",\"signature\":\"a\\/b==\"}]}}";
+    const struct llm_terms terms = {.agent = &agent};
+    const char *given, *message;
+    struct pl_buf out;
+
+    make_tools();
+    given = pl_arena_printf(arena, "{\"content\":null,\"tool_calls\":[%s]%s", CALL("free", "{}"),
+                            replay);
+    given = take(&terms, pl_str(given));
+    ck_assert_msg(strlen(given) > sizeof(replay) &&
+                      strcmp(given + strlen(given) - strlen(replay), replay) == 0,
+                  "%s", given);
+    pl_buf_init(&out, 4096);
+    json_array_begin(&out);
+    llm_messages_add_turn(&out, pl_str(given));
+    message = test_text(&out);
+    ck_assert_str_eq(message + strlen(message) - strlen(replay), replay);
+    pl_buf_finish(&out);
+}
+END_TEST
+
 START_TEST(a_conversation_grows_by_turns_and_results)
 {
     struct pl_buf out;
@@ -299,6 +323,7 @@ int main(void)
                         (int)PL_ARRAY_LEN(calls));
     tcase_add_test(tcase, a_turn_without_calls_is_the_answer_and_has_to_fit);
     tcase_add_test(tcase, tools_are_offered_in_the_shape_of_the_api);
+    tcase_add_test(tcase, what_a_provider_wants_back_goes_through_byte_by_byte);
     tcase_add_test(tcase, a_conversation_grows_by_turns_and_results);
     suite_add_tcase(suite, tcase);
     runner = srunner_create(suite);

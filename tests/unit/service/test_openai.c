@@ -485,6 +485,26 @@ START_TEST(a_request_without_options_is_small)
 }
 END_TEST
 
+START_TEST(what_another_provider_wants_back_is_not_sent)
+{
+    struct llm_request request = {
+        .model = PL_STR("m"),
+        .messages = PL_STR("[{\"role\":\"user\",\"content\":\"say \\\"replay\\\"\"},{\"role\":"
+                           "\"assistant\",\"content\":\"a\",\"replay\":{\"anthropic\":[{\"type\":"
+                           "\"thinking\"}]},\"name\":\"n\"}]")};
+
+    ck_assert_str_eq(build_body(&request),
+                     "{\"model\":\"m\",\"messages\":[{\"role\":\"user\",\"content\":\"say "
+                     "\\\"replay\\\"\"},{\"role\":\"assistant\",\"content\":\"a\",\"name\":\"n\"}"
+                     "]}");
+    request.system = PL_STR("s");
+    ck_assert_str_eq(build_body(&request),
+                     "{\"model\":\"m\",\"messages\":[{\"role\":\"system\",\"content\":\"s\"},"
+                     "{\"role\":\"user\",\"content\":\"say \\\"replay\\\"\"},{\"role\":"
+                     "\"assistant\",\"content\":\"a\",\"name\":\"n\"}]}");
+}
+END_TEST
+
 START_TEST(openai_itself_gets_the_new_name_of_max_tokens)
 {
     const struct llm_request request = {
@@ -557,6 +577,7 @@ int main(void)
     tcase_add_test(tcase, a_long_upstream_message_is_cut_at_a_character);
     tcase_add_test(tcase, a_request_holds_what_the_step_says);
     tcase_add_test(tcase, a_request_without_options_is_small);
+    tcase_add_test(tcase, what_another_provider_wants_back_is_not_sent);
     tcase_add_test(tcase, openai_itself_gets_the_new_name_of_max_tokens);
     tcase_add_test(tcase, extra_wins_over_the_step_but_not_over_the_messages);
     tcase_add_test(tcase, authorization_is_sent_only_when_there_is_a_key);
