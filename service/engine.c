@@ -12,6 +12,7 @@
 #include "service/engine_watch.h"
 #include "service/mcp_servers.h"
 #include "service/pool.h"
+#include "service/tape.h"
 #include "service/workflow_cache.h"
 #include "storage/store.h"
 
@@ -277,6 +278,7 @@ static void engine_init_env(struct engine *engine, const struct engine_options *
         .jq = engine->jq,
         .reuse = engine->reuse,
         .clock = clock,
+        .tape = options->tape,
         .idle = engine_idle,
         .gone = engine_gone,
         .steps =
@@ -285,6 +287,7 @@ static void engine_init_env(struct engine *engine, const struct engine_options *
                 .policy = options->policy,
                 .mcp = engine->mcp,
                 .secrets = options->secrets,
+                .offline = options->tape && !tape_records(options->tape),
                 .max_output = options->max_step_output ? options->max_step_output
                                                        : PL_LIMIT_STEP_OUTPUT_BYTES,
             },

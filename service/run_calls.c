@@ -29,6 +29,7 @@ void run_calls_put(struct exec_call *call)
     /* a leader that goes without an answer leaves it to the next */
     if (!call->home || call->aborting || reuse_leave(&call->reuse))
         return;
+    run_tape_left(call);
     if (call->call.ops->cleanup)
         call->call.ops->cleanup(&call->call);
     step_result_finish(&call->call.result);
@@ -59,12 +60,18 @@ static void call_feed(struct exec_call *call)
         .result = &call->call.result,
     };
 
+    run_tape_ended(call);
     call->home = true;
     call->node->exec = NULL;
     if (!run_exec_feed(exec, &event)) {
         run_calls_put(call);
         run_exec_no_memory(exec);
     }
+}
+
+void run_calls_answered(struct exec_call *call)
+{
+    call_feed(call);
 }
 
 static void call_feed_error(struct exec_call *call, enum pl_code code, const char *message)
@@ -295,7 +302,7 @@ void run_calls_prepare(struct run_exec *exec, struct exec_call *call)
             run_exec_no_memory(exec);
     } else if (code != PL_OK) {
         call_feed_error(call, code, err.message);
-    } else if (!run_reuse_takes(exec, call)) {
+    } else if (!run_tape_takes(exec, call) && !run_reuse_takes(exec, call)) {
         run_calls_go_on(exec, call);
     }
 }
@@ -491,6 +498,7 @@ void run_calls_drop_all(struct run_exec *exec)
 {
     call_drop_list(&exec->to_start);
     call_drop_list(&exec->waiting);
+    call_drop_list(&exec->taped);
     call_drop_list(&exec->inbox);
     for (struct pl_list *link = exec->flying.next, *next; link != &exec->flying; link = next) {
         struct exec_call *call = pl_container_of(link, struct exec_call, flying);

@@ -93,6 +93,7 @@ struct run_exec *run_exec_create(const struct run_exec_options *options)
     pl_list_init(&exec->flying);
     pl_list_init(&exec->to_start);
     pl_list_init(&exec->waiting);
+    pl_list_init(&exec->taped);
     pl_list_init(&exec->notices);
     pl_list_init(&exec->answers_in);
     pl_list_init(&exec->answers);
@@ -352,6 +353,7 @@ static void exec_activate(struct run_exec *exec)
     exec->cancel = exec->tick = false;
     exec_drain_queue(exec);
     while (!exec->dropped && run_answers_next(exec, &answer)) {
+        run_tape_answer(exec, &answer);
         if (!run_exec_feed(exec, &answer)) {
             pl_value_unref(&answer.value);
             run_exec_no_memory(exec);
@@ -370,6 +372,7 @@ static void exec_activate(struct run_exec *exec)
         run_calls_start_all(exec);
         exec_set_timer(exec);
         exec_tell_idle(exec, exec->queued || run_core_waits(exec->core));
+        run_tape_idle(exec);
     }
     pl_arena_reset(exec->scratch);
 }

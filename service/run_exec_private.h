@@ -21,6 +21,7 @@ struct exec_call {
     struct pl_list flying; /* on exec->flying, as long as it lives */
     struct loop_mail mail; /* carries it to its loop and home again */
     struct loop_mail abort_mail;
+    struct tape_call *taped;   /* the recorded call, where a tape runs; else NULL */
     struct exec_eval *eval;    /* what jq gave for its templates; NULL: nothing was asked */
     bool resolving;            /* it waits for jq: on no list */
     struct reuse_ticket reuse; /* of a call that may be answered by another one's answer */
@@ -90,6 +91,8 @@ struct run_exec {
     pl_ms progress_at; /* when run.progress was last taken */
 
     struct pl_list waiting;    /* exec_calls that wait for their intent */
+    struct pl_list taped;      /* exec_calls that wait for their turn to be answered by a tape */
+    unsigned answers_taken;    /* of people */
     uint64_t submitted;        /* batches so far */
     _Atomic uint64_t durable;  /* the number of the last batch that is, and is published */
     struct exec_commit commit; /* the batch on its way */
@@ -150,6 +153,23 @@ void run_calls_drop_all(struct run_exec *exec);
 /* Frees a call that is home and has no abort on its way; otherwise it is freed when that is back.
  */
 void run_calls_put(struct exec_call *call);
+
+/* Its result is there: feeds it. */
+void run_calls_answered(struct exec_call *call);
+
+/* ---- run_tape.c ---- */
+/* Is the prepared call answered by a tape? Then true, and its result comes when nothing else is
+ * left to do; else false, and it goes on (it is recorded, when a tape records). */
+bool run_tape_takes(struct run_exec *exec, struct exec_call *call);
+/* Its result is about to be fed. */
+void run_tape_ended(struct exec_call *call);
+/* It goes without a result having been fed. */
+void run_tape_left(struct exec_call *call);
+/* A person's answer is about to be fed. */
+void run_tape_answer(struct run_exec *exec, const struct run_event *answer);
+/* The activation is over: when nothing else goes on the next answer of the tape comes, or the time
+ * that the run waits for. */
+void run_tape_idle(struct run_exec *exec);
 
 /* ---- run_reuse.c ---- */
 /* Need the prepared call not be made? True: it is answered, or waits to hear whether it is. */

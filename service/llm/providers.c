@@ -302,6 +302,22 @@ enum pl_code providers_find(const struct providers *providers, struct pl_str nam
     return PL_OK;
 }
 
+void providers_hide_keys(const struct providers *providers, char *text, size_t len)
+{
+    enum { KEY_MIN = 8 }; /* a shorter one could be any word */
+
+    for (size_t i = 0; i < providers->count; i++) {
+        const struct pl_str key = providers->items[i]->api_key;
+        char *from = text, *found;
+
+        while (key.len >= KEY_MIN &&
+               (found = memmem(from, len - (size_t)(from - text), key.ptr, key.len))) {
+            memset(found, '*', key.len);
+            from = found + key.len;
+        }
+    }
+}
+
 bool providers_model_ok(void *providers, struct pl_str model, struct pl_err *err)
 {
     const struct provider *provider = NULL;

@@ -6,6 +6,7 @@
 
 #include "base/json.h"
 #include "base/limits.h"
+#include "service/llm/llm_describe.h"
 #include "service/llm/llm_digest.h"
 #include "service/llm/llm_hedge.h"
 #include "service/steps/llm_answer.h"
@@ -296,7 +297,11 @@ static enum pl_code llm_prepare(struct step_call *step, const struct expr_scope 
 
     if (!attempt)
         return pl_err_set(err, PL_ERR_NO_MEMORY, "out of memory");
-    code = providers_find(step->env->providers, model, &call->provider, &call->request.model, err);
+    if (step->env->offline) /* described, and answered by what is recorded */
+        code = PL_OK;
+    else
+        code =
+            providers_find(step->env->providers, model, &call->provider, &call->request.model, err);
     if (code == PL_OK)
         code = render(step, scope, &call->request, err);
     if (code != PL_OK)
@@ -310,7 +315,15 @@ static enum pl_code llm_prepare(struct step_call *step, const struct expr_scope 
     attempt->asking.reset = on_reset;
     attempt->asking.complete = on_complete;
     step->request = attempt;
-    return llm_hedge_prepare(&attempt->asking, err);
+    return step->env->offline ? PL_OK : llm_hedge_prepare(&attempt->asking, err);
+}
+
+static void llm_describe(const struct step_call *step, struct pl_buf *out)
+{
+    const struct llm_call *call = &((const struct llm_attempt *)step->request)->asking.first.call;
+
+    llm_request_describe(&call->request,
+                         step->model.len ? step->model : step->def->config.llm->model, out);
 }
 
 static bool llm_reusable(const struct step_call *step, unsigned char *ret_digest, pl_ms *ret_ttl)
@@ -358,13 +371,14 @@ static void llm_cleanup(struct step_call *step)
 {
     struct llm_attempt *attempt = step->request;
 
-    if (attempt)
+    if (attempt && !step->env->offline)
         llm_hedge_finish(&attempt->asking);
 }
 
 const struct step_kind_ops step_llm_ops = {
     .kind = STEP_LLM,
     .prepare = llm_prepare,
+    .describe = llm_describe,
     .reusable = llm_reusable,
     .deferred = llm_deferred,
     .start = llm_start,

@@ -29,6 +29,9 @@ struct step_env {
     struct mcp_servers *mcp;         /* what is known of MCP servers; may be NULL */
     const struct secrets *secrets;   /* which they may name; NULL: none */
     size_t max_output;               /* bytes of one step's output */
+    /* Recorded answers are played back: nothing may be called, nor needs to be configured. Requests
+     * are only described. */
+    bool offline;
 };
 
 struct step_call {
@@ -84,6 +87,11 @@ struct step_kind_ops {
      * NO_MEMORY, INVALID_ARGUMENT, PROVIDER_UNKNOWN. */
     enum pl_code (*prepare)(struct step_call *call, const struct expr_scope *scope,
                             struct pl_err *err);
+
+    /* Optional (NULL: it is never recorded). Home loop, after prepare. Appends what is asked for as
+     * a JSON object: as the workflow means it, not as a provider gets it, without secrets. Called
+     * only where runs are recorded or played back. */
+    void (*describe)(const struct step_call *call, struct pl_buf *out);
 
     /* Optional (NULL: never). Home loop, after prepare. May the answer of an equal call be taken
      * instead, and this one's by others? Then true with LLM_DIGEST_BYTES of what is asked and how
