@@ -112,7 +112,21 @@ static enum pl_code mcp_prepare(struct step_call *call, const struct expr_scope 
     if (!server || (!listing && !step->client.tool.len))
         return pl_err_set(err, PL_ERR_INTERNAL, "a request to no MCP server, or for no tool");
     call->request = step;
+    if (call->env->offline) /* described, and answered by what is recorded */
+        return PL_OK;
     return take_auth(call->env, server, step->client.url, call->arena, &step->client.auth, err);
+}
+
+/* What is asked of whom; not the schema, which the server said itself. */
+static void mcp_describe(const struct step_call *call, struct pl_buf *out)
+{
+    static const char *const keys[] = {"url", "tool", "arguments"};
+
+    json_object_begin(out);
+    for (size_t i = 0; i < PL_ARRAY_LEN(keys); i++)
+        if (member(call->mcp_request, keys[i]).len)
+            json_add_raw(out, keys[i], member(call->mcp_request, keys[i]));
+    json_object_end(out);
 }
 
 static void mcp_start(struct step_call *call)
@@ -144,6 +158,7 @@ const struct step_kind_ops step_mcp_ops = {
     .start = mcp_start,
     .abort = mcp_abort,
     .cleanup = mcp_cleanup,
+    .describe = mcp_describe,
 };
 
 /* ---- the end of an agent ---- */
