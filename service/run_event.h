@@ -21,6 +21,8 @@ enum run_event_type {
     RUN_EV_EVALUATED, /* answers RUN_FX_EVAL */
     RUN_EV_RESULT,    /* answers RUN_FX_CALL (also after RUN_FX_ABORT), once each */
     RUN_EV_DEFERRED,  /* answers RUN_FX_CALL: not sent, lane paused until `until` */
+    RUN_EV_ANSWERING, /* a call of a step that is warming (run_core_is_warming) has given a first
+                         piece; its RESULT is still to come. May be left out */
     RUN_EV_ANSWER,    /* a person answers a step that is ASKING: value, or err REJECTED */
     RUN_EV_CANCEL,    /* the user cancels the run */
     RUN_EV_CANCEL_STEP,

@@ -24,8 +24,7 @@ enum step_kind {
     STEP_REPEAT,
     STEP_SLEEP,
     STEP_MCP, /* no document has it: a request of an agent to an MCP server */
-    STEP__KINDS,
-    STEP__WRITTEN = STEP_MCP, /* those before it are keys of a step in a document */
+    STEP__KINDS
 };
 
 enum join_kind { JOIN_ALL, JOIN_SETTLED, JOIN_ANY, JOIN_QUORUM, JOIN_FRACTION };

@@ -113,6 +113,7 @@ struct step_def {
     struct template *on_error_default; /* ON_ERROR_DEFAULT */
     enum on_ambiguous on_ambiguous;    /* leaf kinds */
     struct join_policy join;           /* PARALLEL, MAP, VOTE */
+    bool warm_up;                      /* PARALLEL, MAP: the first branch goes before the rest */
     struct step_write *writes;
     size_t n_writes;
     struct pl_str description;

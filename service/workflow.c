@@ -246,6 +246,11 @@ const char *step_kind_name(enum step_kind kind)
     return (unsigned)kind < PL_ARRAY_LEN(names) ? names[kind] : "unknown";
 }
 
+bool step_kind_is_written(enum step_kind kind)
+{
+    return kind != STEP_MCP;
+}
+
 const char *join_kind_name(enum join_kind kind)
 {
     static const char *const names[] = {

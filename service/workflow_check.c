@@ -64,8 +64,21 @@ static struct known_model *ask_model(struct checker *c, struct pl_map *asked, st
     return known;
 }
 
-static void check_fallback(struct checker *c, struct pl_map *asked, const struct doc_node *list)
+/* A parameter the model's API does not have would be dropped, or refused by the server. */
+static void check_parameters(struct checker *c, const struct wf_step *build, struct pl_str model)
 {
+    const struct workflow_env *env = c->p->env;
+    const struct doc_node *seed = build->llm ? doc_get(build->llm, "seed") : NULL;
+    struct pl_err err = {0};
+
+    if (seed && env && env->takes && !env->takes(env->arg, model, "seed", &err))
+        wf_problem_key(&c->ctx, seed, "%s", err.message);
+}
+
+static void check_fallback(struct checker *c, struct pl_map *asked, const struct wf_step *build)
+{
+    const struct doc_node *list = build->fallback;
+
     for (size_t i = 0; list && i < list->count; i++) {
         const struct doc_node *node = list->items[i];
         const struct known_model *known;
@@ -75,6 +88,8 @@ static void check_fallback(struct checker *c, struct pl_map *asked, const struct
         known = ask_model(c, asked, node->text);
         if (known && !known->ok)
             wf_problem(&c->ctx, node, "%s", known->why);
+        else
+            check_parameters(c, build, node->text);
     }
 }
 
@@ -97,7 +112,7 @@ static void check_models(struct checker *c)
         const struct wf_step *build = &p->steps[i];
         const struct doc_node *node = build->own_model ? build->own_model : p->default_model;
 
-        check_fallback(c, asked, build->fallback);
+        check_fallback(c, asked, build);
         if (!build->llm || (!build->own_model && doc_get(build->llm, "model")))
             continue; /* no model step, or its `model` was refused already */
         if (!node) {
@@ -106,6 +121,8 @@ static void check_models(struct checker *c)
         }
         build->config->model = node->text;
         const struct known_model *known = ask_model(c, asked, node->text);
+        if (known && known->ok)
+            check_parameters(c, build, node->text);
         if (!known || known->ok || (!build->own_model && default_said))
             continue;
         wf_problem(&c->ctx, node, "%s", known->why);

@@ -60,8 +60,9 @@ static void usable_names(const struct wf_object *object, const char *names[NAMES
     size_t count = 0;
 
     if (object->step_kinds)
-        for (unsigned kind = 0; kind < STEP__WRITTEN; kind++)
-            names[count++] = step_kind_name((enum step_kind)kind);
+        for (unsigned kind = 0; kind < STEP__KINDS; kind++)
+            if (step_kind_is_written((enum step_kind)kind))
+                names[count++] = step_kind_name((enum step_kind)kind);
     for (const struct wf_object *at = object; at; at = at->also)
         for (size_t i = 0; i < at->n_fields && count < NAMES_MAX; i++)
             if (at->fields[i].parse)

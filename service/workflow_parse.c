@@ -173,7 +173,7 @@ static const char *top_elsewhere(struct pl_str key)
         return "it belongs inside 'defaults' or on a step";
     if (wf_is_step_key(key))
         return "it belongs on a step";
-    for (unsigned kind = 0; kind < STEP__WRITTEN; kind++)
+    for (unsigned kind = 0; kind < STEP__KINDS; kind++)
         if (pl_str_is(key, step_kind_name((enum step_kind)kind)))
             return "a step goes under 'steps', with an id: steps: {id: {...}}";
     return NULL;

@@ -399,7 +399,7 @@ static const char *on_error_elsewhere(struct pl_str key)
 {
     static const char text[] = "the step that handles the error goes under 'step'";
 
-    for (unsigned kind = 0; kind < STEP__WRITTEN; kind++)
+    for (unsigned kind = 0; kind < STEP__KINDS; kind++)
         if (pl_str_is(key, step_kind_name((enum step_kind)kind)))
             return text;
     return wf_is_llm_key(key) || wf_is_http_key(key) ? text : NULL;

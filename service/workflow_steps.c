@@ -152,10 +152,14 @@ static const char *step_elsewhere(struct pl_str key)
         return "it belongs inside 'llm'";
     if (wf_is_http_key(key))
         return "it belongs inside 'http'";
+    if (pl_str_is(key, "mcp"))
+        return "it belongs inside 'agent'";
     if (pl_str_is(key, "branches"))
         return "it belongs inside 'parallel'";
     if (pl_str_is(key, "over") || pl_str_is(key, "do"))
         return "it belongs inside 'map'";
+    if (pl_str_is(key, "warm_up"))
+        return "it belongs inside 'map' or 'parallel'";
     if (pl_str_is(key, "steps"))
         return "steps go inside 'workflow' or 'repeat'";
     return NULL;

@@ -142,7 +142,7 @@ static enum pl_code render(struct step_call *step, const struct expr_scope *scop
     request->temperature = config->temperature;
     request->max_tokens = config->max_tokens;
     request->stop = config->stop;
-    request->stream = step->stream;
+    request->stream = step->stream || step->began;
     request->attempt = step->attempt;
     /* where attempts before this one failed, each had all its answers refused */
     request->answer = step->attempt > 1 ? (step->attempt - 1) * (config->repair + 1) : 0;
@@ -160,9 +160,15 @@ static enum pl_code render(struct step_call *step, const struct expr_scope *scop
 static void on_delta(void *arg, struct pl_str text)
 {
     struct llm_attempt *attempt = arg;
+    struct step_call *step = attempt->step;
 
+    if (step->began)
+        step->began(step);
+    step->began = NULL;
+    if (!step->delta)
+        return;
     attempt->told = true;
-    attempt->step->delta(attempt->step, text);
+    step->delta(step, text);
 }
 
 /* The text told so far is void. */
@@ -311,7 +317,7 @@ static enum pl_code llm_prepare(struct step_call *step, const struct expr_scope 
     call->result = &step->result;
     attempt->asking.policy = &step->def->config.llm->hedge;
     attempt->asking.sink =
-        (struct llm_sink){.arg = attempt, .delta = step->delta ? on_delta : NULL};
+        (struct llm_sink){.arg = attempt, .delta = step->delta || step->began ? on_delta : NULL};
     attempt->asking.reset = on_reset;
     attempt->asking.complete = on_complete;
     step->request = attempt;

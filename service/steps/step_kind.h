@@ -75,6 +75,9 @@ struct step_call {
     /* For kinds: the text told so far is void, other text follows in the same attempt (an answer
      * that did not fit its schema is asked for again); on `loop`'s thread. May be NULL. */
     void (*reset)(struct step_call *call);
+    /* For llm steps: the answer begins; once, with the first piece of it. Not NULL: stream, though
+     * nobody listens. On `loop`'s thread. May be NULL. */
+    void (*began)(struct step_call *call);
     /* run_exec's: takes the call home. */
     void (*complete)(struct step_call *call);
 };

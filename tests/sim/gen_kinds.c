@@ -54,6 +54,8 @@ static void gen_map(struct gen *g, unsigned depth)
         json_add_int(g->out, "concurrency", sim_between(g->rng, 1, 5));
     if (batch)
         json_add_int(g->out, "batch", sim_between(g->rng, 1, 4));
+    if (sim_chance(g->rng, 25))
+        json_add_bool(g->out, "warm_up", sim_chance(g->rng, 90));
     g->many *= 5;
     gen_do(g, depth, batch ? GEN_LEAF : GEN_ANY);
     if (collapse) {
