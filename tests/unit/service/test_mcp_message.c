@@ -40,6 +40,7 @@ START_TEST(a_request_of_the_newest_revision_says_which_it_is)
     ck_assert(pl_str_is(version, "\"2026-07-28\""));
     ck_assert(json_get(meta, PL_STR("io.modelcontextprotocol/clientCapabilities"), &version));
 }
+END_TEST
 
 START_TEST(a_request_of_an_older_one_has_nothing_added)
 {
@@ -49,6 +50,7 @@ START_TEST(a_request_of_an_older_one_has_nothing_added)
     mcp_write_request(&out, "notifications/initialized", 0, PL_STR("{}"), NULL);
     must_be("{\"jsonrpc\":\"2.0\",\"method\":\"notifications/initialized\",\"params\":{}}");
 }
+END_TEST
 
 START_TEST(what_a_header_cannot_carry_goes_in_as_base64)
 {
@@ -68,6 +70,7 @@ START_TEST(what_a_header_cannot_carry_goes_in_as_base64)
         pl_buf_reset(&out);
     }
 }
+END_TEST
 
 START_TEST(marked_arguments_are_found_and_wrong_marks_are_noticed)
 {
@@ -94,6 +97,7 @@ START_TEST(marked_arguments_are_found_and_wrong_marks_are_noticed)
         ck_assert_msg(!valid, "%s", wrong[i]);
     }
 }
+END_TEST
 
 /* ---- replies ---- */
 
@@ -140,6 +144,7 @@ START_TEST(the_response_is_found_in_a_stream_of_other_messages)
         PL_OK);
     ck_assert(pl_str_is(result, "{\"n\":1}"));
 }
+END_TEST
 
 START_TEST(a_stream_without_the_response_was_cut)
 {
@@ -155,6 +160,7 @@ START_TEST(a_stream_without_the_response_was_cut)
     ck_assert_int_eq(read_body("text/event-stream", "data: {\"id\":5,\n\n", &result, &error),
                      PL_ERR_BAD_RESPONSE);
 }
+END_TEST
 
 START_TEST(json_bodies_hold_the_response_or_are_refused)
 {
@@ -178,6 +184,7 @@ START_TEST(json_bodies_hold_the_response_or_are_refused)
     ck_assert_int_eq(read_body("application/json", "<html>", &result, &error), PL_ERR_BAD_RESPONSE);
     ck_assert_int_eq(read_body("text/html", "", &result, &error), PL_ERR_BAD_RESPONSE);
 }
+END_TEST
 
 START_TEST(an_answer_over_its_limit_is_refused)
 {
@@ -191,6 +198,7 @@ START_TEST(an_answer_over_its_limit_is_refused)
                      PL_ERR_RESPONSE_TOO_LARGE);
     mcp_reply_finish(&reply);
 }
+END_TEST
 
 /* ---- results ---- */
 
@@ -221,6 +229,7 @@ START_TEST(results_keep_their_content_and_what_is_none_is_refused)
     ck_assert_int_eq(take_result("{\"content\":{}}", &err), PL_ERR_BAD_RESPONSE);
     ck_assert_int_eq(take_result("{\"content\":[{}]}", &err), PL_ERR_BAD_RESPONSE);
 }
+END_TEST
 
 static enum pl_code take_tools(const char *result, struct pl_str *ret_cursor, struct pl_err *err)
 {
@@ -249,6 +258,7 @@ START_TEST(tools_are_taken_page_by_page_without_those_with_wrong_marks)
                      PL_ERR_BAD_RESPONSE);
     ck_assert_int_eq(take_tools("{\"tools\":{}}", &cursor, &err), PL_ERR_BAD_RESPONSE);
 }
+END_TEST
 
 START_TEST(an_error_may_say_that_older_revisions_are_spoken)
 {
@@ -256,6 +266,7 @@ START_TEST(an_error_may_say_that_older_revisions_are_spoken)
     ck_assert(!mcp_supports_sessions(PL_STR("{\"supported\":[\"2027-01-01\"]}")));
     ck_assert(!mcp_supports_sessions(PL_STR("{}")));
 }
+END_TEST
 
 int main(void)
 {

@@ -30,6 +30,7 @@ START_TEST(an_era_is_of_a_url_and_may_change)
     ck_assert_int_eq(mcp_servers_era(servers, PL_STR("http://a/")), MCP_ERA_SESSION);
     ck_assert_int_eq(mcp_servers_era(servers, PL_STR("http://b/")), MCP_ERA_STATELESS);
 }
+END_TEST
 
 START_TEST(a_session_is_of_one_owner_and_dropped_by_its_id)
 {
@@ -50,6 +51,7 @@ START_TEST(a_session_is_of_one_owner_and_dropped_by_its_id)
     mcp_servers_drop_session(servers, PL_STR("run:x"), url, PL_STR("two"));
     ck_assert(!mcp_servers_session(servers, PL_STR("run:x"), url, arena, &found));
 }
+END_TEST
 
 START_TEST(a_session_is_taken_once)
 {
@@ -61,6 +63,7 @@ START_TEST(a_session_is_taken_once)
     ck_assert(pl_str_is(found.id, "one"));
     ck_assert(!mcp_servers_take_session(servers, PL_STR("o"), PL_STR("u"), arena, &found));
 }
+END_TEST
 
 START_TEST(the_longest_unused_is_forgotten_first)
 {
@@ -76,6 +79,7 @@ START_TEST(the_longest_unused_is_forgotten_first)
     ck_assert_int_eq(mcp_servers_era(servers, PL_STR("kept")), MCP_ERA_SESSION);
     ck_assert_int_eq(mcp_servers_era(servers, PL_STR("lost")), MCP_ERA_UNKNOWN);
 }
+END_TEST
 
 START_TEST(without_a_table_nothing_is_known)
 {
@@ -85,6 +89,7 @@ START_TEST(without_a_table_nothing_is_known)
     ck_assert_int_eq(mcp_servers_era(NULL, PL_STR("a")), MCP_ERA_UNKNOWN);
     ck_assert(!mcp_servers_take_session(NULL, PL_STR("o"), PL_STR("u"), arena, &found));
 }
+END_TEST
 
 int main(void)
 {

@@ -76,6 +76,7 @@ START_TEST(names_fit_every_provider_and_are_there_once)
     ck_assert(!agent_tools_find(tools, PL_STR("search"), &index));
     pl_buf_finish(&out);
 }
+END_TEST
 
 START_TEST(more_tools_than_providers_take_are_refused)
 {
@@ -94,6 +95,7 @@ START_TEST(more_tools_than_providers_take_are_refused)
     ck_assert_ptr_nonnull(strstr(err.message, "'tools'"));
     pl_buf_finish(&out);
 }
+END_TEST
 
 START_TEST(a_server_that_failed_is_told_in_the_first_instructions)
 {
@@ -115,6 +117,7 @@ START_TEST(a_server_that_failed_is_told_in_the_first_instructions)
                      "\"content\":\"hi\"}],\"mcp\":[],\"tools\":[]}");
     pl_value_unref(&made);
 }
+END_TEST
 
 START_TEST(the_model_is_told_texts_and_what_else_there_is)
 {
@@ -140,6 +143,7 @@ START_TEST(the_model_is_told_texts_and_what_else_there_is)
         pl_value_unref(&value);
     }
 }
+END_TEST
 
 int main(void)
 {
