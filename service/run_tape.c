@@ -22,8 +22,10 @@ static void record(struct run_exec *exec, struct exec_call *call, struct pl_str 
         tape_forget(exec->env->tape, call->taped);
     call->taped =
         tape_begin(exec->env->tape, call->call.path, def->path, step_kind_name(def->kind), request);
-    if (!call->taped)
-        run_exec_no_memory(exec);
+    if (call->taped)
+        return;
+    run_calls_discard(call);
+    run_exec_no_memory(exec);
 }
 
 void run_tape_ended(struct exec_call *call)

@@ -122,7 +122,8 @@ static struct pl_str keep_short(struct tape *tape, struct pl_str request)
 
     pl_buf_init(&buf, PL_LIMIT_RUN_OUTPUT_BYTES);
     tape_shorten(request, &buf);
-    kept = pl_buf_failed(&buf) ? PL_STR("null") : pl_arena_str(tape->arena, pl_buf_view(&buf));
+    tape->no_memory |= pl_buf_failed(&buf);
+    kept = pl_arena_str(tape->arena, pl_buf_view(&buf));
     pl_buf_finish(&buf);
     return kept;
 }
@@ -139,7 +140,7 @@ struct tape_call *tape_begin(struct tape *tape, struct pl_str path, struct pl_st
     call->kind = pl_str(kind);
     call->request = keep_short(tape, request);
     digest_of(request, call->digest);
-    return pl_arena_failed(tape->arena) ? NULL : call;
+    return tape->no_memory || pl_arena_failed(tape->arena) ? NULL : call;
 }
 
 void tape_forget(struct tape *tape, struct tape_call *call)
@@ -315,7 +316,7 @@ struct tape_call *tape_match(struct tape *tape, struct pl_str path, struct pl_st
     } else {
         noted = note(tape, TAPE_NEW, &asked, find_nearest(tape, &asked));
     }
-    *ret_no_memory = !noted;
+    *ret_no_memory = !noted || tape->no_memory;
     return call;
 }
 

@@ -204,16 +204,16 @@ static enum pl_code bad(const char *what, struct pl_err *err)
 }
 
 /* A string member, decoded; empty when it is not there. */
-static struct pl_str get_text(struct pl_arena *arena, struct pl_str object, const char *key)
+static struct pl_str get_text(struct tape *tape, struct pl_str object, const char *key)
 {
     struct pl_str token;
 
     if (!json_get(object, pl_str(key), &token) || json_type(token) != JSON_STRING)
         return (struct pl_str){0};
-    return json_decode_string_arena(token, arena);
+    return json_decode_string_arena(token, tape->arena);
 }
 
-static struct pl_str get_raw(struct pl_arena *arena, struct pl_str object, const char *key)
+static struct pl_str get_raw(struct tape *tape, struct pl_str object, const char *key)
 {
     struct pl_str value;
     struct pl_buf buf;
@@ -222,15 +222,16 @@ static struct pl_str get_raw(struct pl_arena *arena, struct pl_str object, const
         return (struct pl_str){0};
     pl_buf_init(&buf, value.len);
     json_write_compact(&buf, value);
-    value = pl_arena_str(arena, pl_buf_view(&buf));
+    tape->no_memory |= pl_buf_failed(&buf);
+    value = pl_arena_str(tape->arena, pl_buf_view(&buf));
     pl_buf_finish(&buf);
     return value;
 }
 
 /* The same of an object; empty when it is another thing. */
-static struct pl_str get_object(struct pl_arena *arena, struct pl_str object, const char *key)
+static struct pl_str get_object(struct tape *tape, struct pl_str object, const char *key)
 {
-    struct pl_str value = get_raw(arena, object, key);
+    struct pl_str value = get_raw(tape, object, key);
 
     return value.len && json_type(value) == JSON_OBJECT ? value : (struct pl_str){0};
 }
@@ -271,13 +272,13 @@ static void read_usage(struct pl_str call, struct store_usage *usage)
 
 static void read_error(struct tape *tape, struct pl_str error, struct tape_call *call)
 {
-    struct pl_str code = get_text(tape->arena, error, "code");
-    struct pl_str detail = get_text(tape->arena, error, "detail");
+    struct pl_str code = get_text(tape, error, "code");
+    struct pl_str detail = get_text(tape, error, "detail");
 
     pl_err_set(&call->err, pl_code_from_text(code.len ? code.ptr : ""), "%.*s", PL_STR_ARG(detail));
     call->failed = true;
     call->upstream_status = (int)get_int(error, "upstream_status", 0);
-    call->upstream = get_raw(tape->arena, error, "upstream");
+    call->upstream = get_raw(tape, error, "upstream");
     call->retry_after = get_int(error, "retry_after_ms", -1);
     call->no_retry = get_bool(error, "no_retry");
     call->free = get_bool(error, "uses_no_attempt");
@@ -290,21 +291,21 @@ static enum pl_code read_call(struct tape *tape, struct pl_str object, struct pl
 
     if (!call)
         return no_memory(err);
-    call->path = get_text(tape->arena, object, "path");
-    call->step = get_text(tape->arena, object, "step");
+    call->path = get_text(tape, object, "path");
+    call->step = get_text(tape, object, "step");
     if (!call->step.len)
         call->step = call->path;
-    call->kind = get_text(tape->arena, object, "kind");
-    call->request = get_raw(tape->arena, object, "request");
+    call->kind = get_text(tape, object, "kind");
+    call->request = get_raw(tape, object, "request");
     call->order = (unsigned)get_int(object, "ended", 0);
     call->cancelled = get_bool(object, "cancelled");
-    call->output = get_raw(tape->arena, object, "output");
-    call->facts = get_object(tape->arena, object, "call");
+    call->output = get_raw(tape, object, "output");
+    call->facts = get_object(tape, object, "call");
     read_usage(object, &call->usage);
     if (json_get(object, PL_STR("error"), &error) && json_type(error) == JSON_OBJECT)
         read_error(tape, error, call);
-    digest = get_text(tape->arena, object, "sha256");
-    if (pl_arena_failed(tape->arena))
+    digest = get_text(tape, object, "sha256");
+    if (tape->no_memory || pl_arena_failed(tape->arena))
         return no_memory(err);
     if (digest.len != sizeof call->digest - 1 || !call->path.len ||
         call->cancelled + call->failed + (call->output.len > 0) != 1)
@@ -332,7 +333,6 @@ static enum pl_code read_calls(struct tape *tape, struct pl_str root, struct pl_
 enum pl_code tape_read(struct tape *tape, struct pl_str text, struct pl_err *err)
 {
     enum pl_code code = json_check(text, PL_LIMIT_JSON_DEPTH, NULL, err);
-    struct pl_arena *arena = tape->arena;
     struct tape_run run = {0};
     struct pl_str started;
 
@@ -342,15 +342,17 @@ enum pl_code tape_read(struct tape *tape, struct pl_str text, struct pl_err *err
         return bad(get_int(text, "plait_recording", 0) ? "the recording is of another version"
                                                        : "this is no recording",
                    err);
-    run.workflow = get_text(arena, text, "workflow");
-    run.id = get_text(arena, text, "run");
-    run.model = get_text(arena, text, "model");
-    run.input = get_raw(arena, text, "input");
-    run.answers = get_object(arena, text, "answers");
-    run.status = get_text(arena, text, "status");
-    run.output = get_raw(arena, text, "output");
-    run.error = get_text(arena, text, "error");
-    started = get_text(arena, text, "started_at");
+    run.workflow = get_text(tape, text, "workflow");
+    run.id = get_text(tape, text, "run");
+    run.model = get_text(tape, text, "model");
+    run.input = get_raw(tape, text, "input");
+    run.answers = get_object(tape, text, "answers");
+    run.status = get_text(tape, text, "status");
+    run.output = get_raw(tape, text, "output");
+    run.error = get_text(tape, text, "error");
+    started = get_text(tape, text, "started_at");
+    if (tape->no_memory || pl_arena_failed(tape->arena))
+        return no_memory(err);
     if (!run.status.len || !pl_time_parse(started, &run.started_at))
         return bad("the recording does not say when it began or how it ended", err);
     if (!tape_set_run(tape, &run))

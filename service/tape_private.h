@@ -12,6 +12,7 @@ struct tape {
     struct pl_clock clock; /* first: the clock is the tape */
     struct pl_arena *arena;
     bool record;
+    bool no_memory; /* something was lost, while it was read or asked */
     struct tape_run run;
     struct tape_call **calls;
     size_t count, capacity;

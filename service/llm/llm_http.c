@@ -229,6 +229,7 @@ static void make_result(struct llm_http *state, const struct http_outcome *outco
     }
     hide_key(key, result->err.message, strlen(result->err.message));
     hide_key_in_value(key, &result->upstream);
+    hide_key_in_value(key, &result->output);
     if (!result->upstream_status)
         result->upstream_status = outcome->status;
     if (outcome->connected)

@@ -3,6 +3,7 @@
 import assert from 'node:assert/strict';
 import fs from 'node:fs';
 import { test } from 'node:test';
+import { startMcp, text } from './support/mcp.mjs';
 import { startModel } from './support/model.mjs';
 import { SLOW, limit, place, plait, run } from './support/plait.mjs';
 import { ask } from './support/run.mjs';
@@ -244,4 +245,51 @@ test('one that is interrupted while it records leaves the old recording', limit,
     const result = await process.done;
     assert.equal(result.code, 130, result.err);
     assert.deepEqual(recording(was.home), was.kept);
+});
+
+test('an agent\'s MCP server is not needed when it is played back', limit, async (t) => {
+    const home = place(t);
+    const model = await startModel(t);
+    const echo = { call: ({ words }) => text(`echo ${words}`), schema: { type: 'object', required: ['words'], properties: { words: { type: 'string' } } } };
+    const server = await startMcp(t, { sessions: true, tools: { echo } });
+    const config = home.file('c.yaml', `secrets: {s: {value: "sk-canary-mcp", origins: ["${server.url}"]}}\nnetwork: {allow_private: ["127.0.0.1:${server.port}"]}\n`);
+    const answers = [{ tool_calls: [{ name: 'echo', arguments: { words: 'tea' } }] }, '$tools'];
+    const agent = (args) => ({ steps: { helper: { agent: { model: 'openai/m', prompt: `find out ${JSON.stringify({ fake: { answers } })}`, mcp: [{ url: `${server.url}/mcp`, auth: 's' }], ...args } } } });
+    const file = home.file('w.json', agent());
+    const recorded = await run(t, home, ['test', file, '--record', '--config', config], { env: model.env });
+    assert.equal(recorded.code, 0, recorded.err);
+    assert.equal(JSON.parse(recorded.out), 'echo tea');
+    const kept = recording(home);
+    assert.deepEqual(kept.calls.filter(({ kind }) => kind === 'mcp').map(({ request }) => request.method).sort(), ['tools/call', 'tools/list']);
+    assert.ok(!fs.readFileSync(home.path('w.recording.json'), 'utf8').includes('sk-canary'));
+    const seen = server.of('tools/call').length + server.of('tools/list').length + server.of('initialize').length;
+    const played = await run(t, home, ['test', file]);
+    assert.equal(played.code, 0, played.out + played.err);
+    assert.equal(server.of('tools/call').length + server.of('tools/list').length + server.of('initialize').length, seen);
+    const out = await changed(t, { home, file }, agent({ max_tokens: 5 }));
+    assert.match(out, /^helper\.0: the llm call has changed\n {2}max_tokens: 5, was nothing$/m);
+});
+
+test('repairs and hedged calls are part of their attempt, a fallback is an attempt of its own', limit, async (t) => {
+    const schema = { type: 'object', required: ['n'], properties: { n: { type: 'integer' } } };
+    const steps = {
+        repaired: { llm: { model: 'sim/echo?bad_json=1', prompt: 'give', schema } },
+        hedged: { llm: { model: 'sim/echo?latency=400ms', prompt: 'late', hedge: { after: '20ms', max: 2 } } },
+        fallen: { llm: { model: 'sim/echo?fail=500', prompt: 'again', fallback: ['sim/echo'] }, retry: { attempts: 2, initial: '1ms' } },
+    };
+    const { kept } = await both(t, { steps });
+    const at = (path) => kept.calls.filter((call) => call.path === path);
+    assert.deepEqual(at('repaired').map(({ usage }) => usage.calls), [2]);
+    assert.equal(at('hedged').length, 1);
+    assert.ok(at('hedged')[0].usage.calls >= 2);
+    assert.deepEqual(at('fallen').map(({ request, error }) => [request.model, error?.code ?? null]), [
+        ['sim/echo?fail=500', 'provider_error'], ['sim/echo?fail=500', 'provider_error'], ['sim/echo', null]]);
+});
+
+test('a wide map plays back at once', limit, async (t) => {
+    const steps = { all: { map: { over: '${ [range(2000)] }', do: { llm: { model: 'sim/echo', prompt: 'item ${ .item }' } } } } };
+    const { played, kept } = await both(t, { steps, output: '${ .steps.all.output | length }' });
+    assert.equal(kept.output, 2000);
+    assert.deepEqual(kept.calls.slice(9, 12).map(({ path }) => path), ['all.9', 'all.10', 'all.11']);
+    if (!SLOW) assert.ok(played.ms < 10_000, `${played.ms} ms`);
 });

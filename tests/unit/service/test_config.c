@@ -4,6 +4,7 @@
 #include "service/config.h"
 #include "service/llm/provider.h"
 #include "service/net_policy.h"
+#include "service/secrets.h"
 #include "tests/support/store_fixture.h"
 #include "tests/support/text.h"
 #include "tests/support/workflow.h"
@@ -240,6 +241,64 @@ START_TEST(a_wrong_range_kind_or_url_is_told_at_its_provider)
 }
 END_TEST
 
+static const struct {
+    const char *text, *pointer, *says;
+} wrong_secrets[] = {
+    {"secrets: []\n", "/secrets", "mapping of names"},
+    {"secrets: {a: 1}\n", "/secrets/a", "must be a mapping"},
+    {"secrets: {a: {}}\n", "/secrets/a", "'value' or 'value_file'"},
+    {"secrets: {a: {value: long enough, value_file: /x, origins: ['https://a.example']}}\n",
+     "/secrets/a", "not both"},
+    {"secrets: {a: {value: long enough}}\n", "/secrets/a", "needs 'origins'"},
+    {"secrets: {a: {value: long enough, origins: []}}\n", "/secrets/a/origins", "needs 'origins'"},
+    {"secrets: {a: {value: long enough, origins: https://a.example}}\n", "/secrets/a/origins",
+     "needs 'origins'"},
+    {"secrets: {a: {value: long enough, origins: [7]}}\n", "/secrets/a/origins/0", "a number"},
+    {"secrets: {a: {value: long enough, origins: ['https://a.example/path']}}\n",
+     "/secrets/a/origins/0", "remove the path"},
+    {"secrets: {a: {value: long enough, origins: ['ftp://a.example']}}\n", "/secrets/a/origins/0",
+     "only http and https"},
+    {"secrets: {a: {value: zq7, origins: ['https://a.example']}}\n", "/secrets/a",
+     "from 8 to 8192"},
+    {"secrets: {a: {value: '${NO_SUCH_NAME}', origins: ['https://a.example']}}\n",
+     "/secrets/a/value", "NO_SUCH_NAME"},
+    {"secrets: {a: {value_file: /nonexistent/secret, origins: ['https://a.example']}}\n",
+     "/secrets/a/value_file", "/nonexistent/secret"},
+    {"secrets: {a: {valeu: long enough, origins: ['https://a.example']}}\n", "/secrets/a/valeu",
+     "did you mean 'value'"},
+    {"secrets: {'a b': {value: long enough, origins: ['https://a.example']}}\n", "/secrets/a b",
+     "letters, digits"},
+};
+
+START_TEST(a_wrong_secret_is_told_with_its_place_and_never_its_value)
+{
+    ck_assert_int_eq(load(wrong_secrets[_i].text), PL_ERR_INVALID_CONFIG);
+    ck_assert_uint_ge(problems.count, 1);
+    ck_assert_str_eq(problems.items[0].pointer, wrong_secrets[_i].pointer);
+    ck_assert_msg(strstr(problems.items[0].message, wrong_secrets[_i].says), "%s",
+                  problems.items[0].message);
+    ck_assert_ptr_null(strstr(problems.items[0].message, "long enough"));
+    ck_assert_ptr_null(strstr(problems.items[0].message, "zq7"));
+}
+END_TEST
+
+START_TEST(a_secret_is_there_for_its_origins)
+{
+    struct pl_str value;
+
+    ck_assert_int_eq(load("secrets: {crm: {value: long enough, origins: ['https://crm.example', "
+                          "'http://127.0.0.1:9000']}}\n"),
+                     PL_OK);
+    ck_assert_int_eq(secrets_take(config->secrets, PL_STR("crm"), PL_STR("https://crm.example/x"),
+                                  arena, &value, &err),
+                     PL_OK);
+    ck_assert(pl_str_is(value, "long enough"));
+    ck_assert_int_eq(secrets_take(config->secrets, PL_STR("crm"), PL_STR("http://crm.example/x"),
+                                  arena, &value, &err),
+                     PL_ERR_SECRET_DENIED);
+}
+END_TEST
+
 START_TEST(a_file_that_cannot_be_read_says_why)
 {
     ck_assert_int_eq(config_load("/nonexistent/plait.yaml", &config, &problems, &err),
@@ -278,6 +337,9 @@ int main(void)
     tcase_add_test(tcase, a_provider_of_the_file_replaces_that_of_the_environment);
     tcase_add_loop_test(tcase, every_mistake_is_told_with_its_place, 0, PL_ARRAY_LEN(wrong));
     tcase_add_test(tcase, a_wrong_range_kind_or_url_is_told_at_its_provider);
+    tcase_add_loop_test(tcase, a_wrong_secret_is_told_with_its_place_and_never_its_value, 0,
+                        PL_ARRAY_LEN(wrong_secrets));
+    tcase_add_test(tcase, a_secret_is_there_for_its_origins);
     tcase_add_test(tcase, a_file_that_cannot_be_read_says_why);
     tcase_add_test(tcase, a_file_is_read_up_to_its_cap);
     suite_add_tcase(suite, tcase);
