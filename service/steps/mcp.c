@@ -170,7 +170,6 @@ const struct step_kind_ops step_mcp_ops = {
     .start = mcp_start,
     .abort = mcp_abort,
     .cleanup = mcp_cleanup,
-    .describe = mcp_describe,
 };
 
 /* ---- the end of an agent ---- */
