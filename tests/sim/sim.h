@@ -244,6 +244,9 @@ void sim_write_id(struct pl_buf *out, const struct sim_step *vote, size_t index)
 /* Compares, and finishes `should`. */
 void sim_must_be(struct sim_run *run, struct pl_str path, const char *what, struct pl_str is,
                  struct pl_buf *should);
+/* Can an agent have failed with this, for want of the tools of a server that it requires? */
+bool sim_code_of_listing(const struct sim_run *run, const struct sim_step *agent,
+                         enum pl_code code);
 /* What a step of a kind with bodies, or one that waits, gave at its end. */
 void sim_judge_kind(struct sim_run *run, const struct sim_step *step);
 /* Before a call: is its frame bound to what it should be? */
@@ -281,6 +284,8 @@ static inline pl_ms sim_timeout(const struct step_def *def)
     const struct workflow *child = def->kind == STEP_WORKFLOW ? def->config.workflow->child : NULL;
     pl_ms its = child ? child->timeout : 0;
 
+    if (def->kind == STEP_AGENT) /* of each call of the model */
+        return 0;
     return its > 0 && (def->timeout == 0 || its < def->timeout) ? its : def->timeout;
 }
 
