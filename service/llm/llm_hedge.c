@@ -160,11 +160,13 @@ static void begin(struct llm_leg *leg)
     llm_call_start(&leg->call);
 }
 
-/* How long the calls so far may be silent. */
+/* How long the calls so far may be silent. False: not known yet. */
 static bool patience(const struct llm_hedge *hedge, pl_ms *ret_ms)
 {
+    if (!hedge->policy->after)
+        return llm_sketch_late(hedge->sketch, ret_ms);
     *ret_ms = hedge->policy->after;
-    return hedge->policy->after || llm_sketch_late(hedge->sketch, ret_ms);
+    return true;
 }
 
 static bool may_send(const struct llm_hedge *hedge)
