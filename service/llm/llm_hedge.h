@@ -24,8 +24,7 @@ struct llm_hedge;
 struct llm_leg {
     struct llm_hedge *hedge;
     struct llm_call call;
-    struct step_result own; /* of those after the first */
-    struct pl_buf heard;    /* what it said while another was the speaker */
+    struct pl_buf heard; /* what it said while another was the speaker */
     pl_ms began;
     bool running, spoke;
 };
