@@ -12,6 +12,12 @@ enum {
     LOOK_AGAIN_MOST_MS = 1000,
 };
 
+/* Every call but the first, whose result is the step's. */
+struct further_leg {
+    struct llm_leg leg;
+    struct step_result result;
+};
+
 /* ---- text ---- */
 
 static void tell(struct llm_hedge *hedge, struct pl_str text)
@@ -63,8 +69,8 @@ static void gather(struct llm_hedge *hedge)
         store_usage_add(&usage, &hedge->legs[i]->call.result->usage);
     if (hedge->ended != &hedge->first) {
         step_result_finish(result);
-        *result = hedge->ended->own;
-        step_result_init(&hedge->ended->own);
+        *result = *hedge->ended->call.result;
+        step_result_init(hedge->ended->call.result);
     }
     result->usage = usage;
 }
@@ -163,11 +169,13 @@ static void begin(struct llm_leg *leg)
     llm_call_start(&leg->call);
 }
 
-/* How long the calls so far may be silent. */
+/* How long the calls so far may be silent. False: not known yet. */
 static bool patience(const struct llm_hedge *hedge, pl_ms *ret_ms)
 {
+    if (!hedge->policy->after)
+        return llm_sketch_late(hedge->sketch, ret_ms);
     *ret_ms = hedge->policy->after;
-    return hedge->policy->after || llm_sketch_late(hedge->sketch, ret_ms);
+    return true;
 }
 
 /* A lane that would make it wait has better things to do. */
@@ -201,7 +209,8 @@ static pl_ms time_left(const struct llm_hedge *hedge)
 static struct llm_leg *add_leg(struct llm_hedge *hedge, struct lane_ticket *ticket)
 {
     const struct llm_call *first = &hedge->first.call;
-    struct llm_leg *leg = pl_arena_alloc(first->arena, sizeof(*leg));
+    struct further_leg *further = pl_arena_alloc(first->arena, sizeof(*further));
+    struct llm_leg *leg = further ? &further->leg : NULL;
 
     if (!leg) {
         lane_done(ticket, loop_now(first->loop), NULL);
@@ -213,8 +222,8 @@ static struct llm_leg *add_leg(struct llm_hedge *hedge, struct lane_ticket *tick
     leg->call.request.timeout = time_left(hedge);
     leg->call.request.hedge = hedge->n_legs;
     leg->call.sink.arg = leg;
-    step_result_init(&leg->own);
-    leg->call.result = &leg->own;
+    step_result_init(&further->result);
+    leg->call.result = &further->result;
     pl_buf_init(&leg->heard, PL_LIMIT_STREAM_BYTES);
     if (llm_call_prepare(&leg->call, NULL) != PL_OK) {
         llm_call_finish(&leg->call);
@@ -311,7 +320,7 @@ void llm_hedge_finish(struct llm_hedge *hedge)
         llm_call_finish(&leg->call);
         pl_buf_finish(&leg->heard);
         if (leg != &hedge->first)
-            step_result_finish(&leg->own);
+            step_result_finish(leg->call.result);
     }
     hedge->n_legs = 0;
 }

@@ -24,7 +24,6 @@ struct llm_hedge;
 struct llm_leg {
     struct llm_hedge *hedge;
     struct llm_call call;
-    struct step_result own;    /* of those after the first */
     struct pl_buf heard;       /* what it said while another was the speaker */
     struct lane_ticket ticket; /* of those after the first, whose step has one */
     pl_ms began;
