@@ -4,6 +4,7 @@
 #include "service/run_core_private.h"
 #include "service/run_join.h"
 #include "service/run_slots.h"
+#include "service/run_warm.h"
 
 #include <stdlib.h>
 

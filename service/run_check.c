@@ -3,6 +3,7 @@
  */
 #include "service/run_core_private.h"
 #include "service/run_join.h"
+#include "service/run_warm.h"
 
 #include <stdio.h>
 

@@ -6,6 +6,7 @@
 #include "base/limits.h"
 #include "service/run_core_private.h"
 #include "service/run_slots.h"
+#include "service/run_warm.h"
 
 #include <assert.h>
 #include <stdlib.h>

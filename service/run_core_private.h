@@ -199,21 +199,6 @@ void run_inside_fail(struct run_core *core, struct run_node *node, struct pl_val
 /* The timer of a JOINING node: its join's deadline, its timeout or its deadline. */
 void run_inside_timer(struct run_core *core, struct run_node *node);
 
-/* ---- run_warm.c ---- */
-/* The branches of a join are about to begin: true when the first one is to go alone. */
-bool run_warm_begin(struct run_core *core, struct run_node *node);
-/* Is it a branch of a parallel that waits for the first one? */
-bool run_warm_holds(const struct run_node *node);
-/* The first branch needs nobody to wait any more: the others begin, where the join is open. */
-void run_warm_over(struct run_core *core, struct run_node *node);
-/* The join is not open any more. */
-void run_warm_left(struct run_core *core, struct run_node *node);
-/* A model has begun to answer this step, or its call is over. */
-void run_warm_answering(struct run_core *core, struct run_node *node);
-/* After each event: where nothing goes on by itself, nobody waits for a first branch. */
-void run_warm_update(struct run_core *core);
-void run_warm_load(struct run_core *core, struct run_node *node);
-
 /* ---- run_timers.c ---- */
 /* How long what is inside it may run: its own timeout, and that of a workflow it calls. 0: none. */
 pl_ms run_node_timeout(const struct run_node *node);

@@ -7,6 +7,7 @@
 #include "service/run_map.h"
 #include "base/json.h"
 #include "base/limits.h"
+#include "service/run_warm.h"
 
 #include <stdlib.h>
 

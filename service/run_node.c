@@ -4,6 +4,7 @@
 #include "base/limits.h"
 #include "service/run_core_private.h"
 #include "service/run_map.h"
+#include "service/run_warm.h"
 
 #include <assert.h>
 

@@ -2,6 +2,7 @@
  * join (run_branches, run_join). Called by run_core.c and through the table of kinds. */
 #include "service/run_core_private.h"
 #include "service/run_join.h"
+#include "service/run_warm.h"
 
 static struct join_branch branch_at(const struct run_node *node, size_t index)
 {

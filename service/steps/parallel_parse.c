@@ -25,10 +25,7 @@ static const struct wf_field parallel_fields[] = {
      .types = WF_OBJECT,
      .help = "an object of ids and steps",
      .parse = parallel_branches},
-    {.key = "warm_up",
-     .types = WF_BOOL,
-     .help = "true or false",
-     .parse = parallel_warm_up},
+    {.key = "warm_up", .types = WF_BOOL, .help = "true or false", .parse = parallel_warm_up},
 };
 
 static const char *parallel_elsewhere(struct pl_str key)
