@@ -273,6 +273,11 @@ static void call_describe(struct exec_call *call)
     if (owner && owner->def->kind == STEP_AGENT && node->frame->body->role == BODY_TURN) {
         call->call.agent = owner->def->config.agent;
         call->call.messages_override = run_agent_messages(node);
+        call->call.mcp_tools = run_agent_mcp_tools(node);
+    }
+    if (node->def->kind == STEP_MCP) {
+        call->call.mcp_request = pl_value_text(node->frame->value);
+        call->call.mcp_agent = owner->path;
     }
 }
 

@@ -34,7 +34,8 @@ enum run_eval_what {
     RUN_EVAL_DEFAULT, /* node's on_error default: value */
     RUN_EVAL_OUTPUT,  /* the run's output (node NULL): value */
     RUN_EVAL_BEGIN,   /* what a step begins with: value. map: `over`, a list; workflow: its input;
-                         human: {"ask","schema","data"}; sleep: {"until": ms}; agent: {"messages"} */
+                         human: {"ask","schema","data"}; sleep: {"until": ms}; agent:
+                         {"messages","mcp"} */
     RUN_EVAL_KEY,     /* the key (or score) of a vote's branch over node->output: value */
     RUN_EVAL_WRITES,  /* the state writes of a step over node->output: value, object by channel */
     RUN_EVAL_BODY,    /* the output of the frame of a workflow or repeat that is over: value */

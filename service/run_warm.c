@@ -1,8 +1,9 @@
-/* run_warm.c - see run_warm.h: the first branch goes alone, then the rest follows and finds the
- * prefix they share in the provider's cache. Not the branches themselves (run_map, run_parallel).
- * Called by those, by run_core.c and run_node_move. */
+/* run_warm.c - `warm_up` of a map or parallel: the first branch goes alone until a model has begun
+ * to answer it, then the rest follows and finds the prefix they share in the provider's cache. Not
+ * the branches themselves (run_map, run_parallel). Called by those, by run_core.c and
+ * run_node_move. */
 #include "service/run_warm.h"
-
+#include "service/run_core_private.h"
 #include "service/run_join.h"
 #include "service/run_slots.h"
 

@@ -1,10 +1,9 @@
-/* run_warm.h - `warm_up` of a map or parallel: the first branch goes alone until a model has begun
- * to answer it. The rule is number 12 of run_core.h; the file is run_warm.c. Private to the run
- * core. */
+/* run_warm.h - the first branch of a join that goes alone, so that the others find the provider's
+ * cache warm. Not the join itself (run_branches). Called by run_core's own files. */
 #ifndef PLAIT_SERVICE_RUN_WARM_H
 #define PLAIT_SERVICE_RUN_WARM_H
 
-#include "service/run_core_private.h"
+#include "service/run_core.h"
 
 /* The branches of a join are about to begin: true when the first one is to go alone. */
 bool run_warm_begin(struct run_core *core, struct run_node *node);

@@ -50,6 +50,8 @@ struct workflow_env {
                             pinned with it */
     /* True when `provider/model` can be called; else writes why and what to do. */
     bool (*model_ok)(void *arg, struct pl_str model, struct pl_err *err);
+    /* True when that model takes the parameter of an llm step ("seed"); else writes why not. */
+    bool (*takes)(void *arg, struct pl_str model, const char *parameter, struct pl_err *err);
     /* True when there is a secret of this name; else writes what to do. */
     bool (*secret_ok)(void *arg, struct pl_str name, struct pl_err *err);
     /* The text of the stored workflow `name` ("name" or "name@version"; in `arena`), and its
@@ -85,6 +87,8 @@ const struct step_def *workflow_find(const struct workflow *workflow, struct pl_
 
 /* "llm", "http", "parallel", "reduce", ... */
 const char *step_kind_name(enum step_kind kind);
+/* Can a document have it? Others are made of what it says. */
+bool step_kind_is_written(enum step_kind kind);
 /* "all", "settled", "any", "quorum", "fraction". */
 const char *join_kind_name(enum join_kind kind);
 /* True for kinds that make one call or computation of their own (llm, http, reduce). */

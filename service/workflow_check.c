@@ -64,8 +64,21 @@ static struct known_model *ask_model(struct checker *c, struct pl_map *asked, st
     return known;
 }
 
-static void check_fallback(struct checker *c, struct pl_map *asked, const struct doc_node *list)
+/* A parameter the model's API does not have would be dropped, or refused by the server. */
+static void check_parameters(struct checker *c, const struct wf_step *build, struct pl_str model)
 {
+    const struct workflow_env *env = c->p->env;
+    const struct doc_node *seed = build->llm ? doc_get(build->llm, "seed") : NULL;
+    struct pl_err err = {0};
+
+    if (seed && env && env->takes && !env->takes(env->arg, model, "seed", &err))
+        wf_problem_key(&c->ctx, seed, "%s", err.message);
+}
+
+static void check_fallback(struct checker *c, struct pl_map *asked, const struct wf_step *build)
+{
+    const struct doc_node *list = build->fallback;
+
     for (size_t i = 0; list && i < list->count; i++) {
         const struct doc_node *node = list->items[i];
         const struct known_model *known;
@@ -75,6 +88,8 @@ static void check_fallback(struct checker *c, struct pl_map *asked, const struct
         known = ask_model(c, asked, node->text);
         if (known && !known->ok)
             wf_problem(&c->ctx, node, "%s", known->why);
+        else
+            check_parameters(c, build, node->text);
     }
 }
 
@@ -97,7 +112,7 @@ static void check_models(struct checker *c)
         const struct wf_step *build = &p->steps[i];
         const struct doc_node *node = build->own_model ? build->own_model : p->default_model;
 
-        check_fallback(c, asked, build->fallback);
+        check_fallback(c, asked, build);
         if (!build->llm || (!build->own_model && doc_get(build->llm, "model")))
             continue; /* no model step, or its `model` was refused already */
         if (!node) {
@@ -106,6 +121,8 @@ static void check_models(struct checker *c)
         }
         build->config->model = node->text;
         const struct known_model *known = ask_model(c, asked, node->text);
+        if (known && known->ok)
+            check_parameters(c, build, node->text);
         if (!known || known->ok || (!build->own_model && default_said))
             continue;
         wf_problem(&c->ctx, node, "%s", known->why);
@@ -115,6 +132,15 @@ static void check_models(struct checker *c)
 
 /* ---- secrets ---- */
 
+static void check_secret(struct checker *c, struct pl_str name, const struct doc_node *node)
+{
+    const struct workflow_env *env = c->p->env;
+    struct pl_err err = {0};
+
+    if (name.len && !env->secret_ok(env->arg, name, &err))
+        wf_problem(&c->ctx, node, "%s", err.message);
+}
+
 static void check_secrets(struct checker *c)
 {
     const struct workflow_env *env = c->p->env;
@@ -122,10 +148,12 @@ static void check_secrets(struct checker *c)
     for (size_t i = 0; env && env->secret_ok && i < c->p->n_steps; i++) {
         const struct step_def *step = c->p->steps[i].def;
         const struct http_config *http = step->kind == STEP_HTTP ? step->config.http : NULL;
-        struct pl_err err = {0};
+        const struct agent_config *agent = step->kind == STEP_AGENT ? step->config.agent : NULL;
 
-        if (http && http->auth_secret.len && !env->secret_ok(env->arg, http->auth_secret, &err))
-            wf_problem(&c->ctx, http->auth_node, "%s", err.message);
+        if (http)
+            check_secret(c, http->auth_secret, http->auth_node);
+        for (size_t k = 0; agent && k < agent->n_mcp; k++)
+            check_secret(c, agent->mcp[k].auth_secret, agent->mcp[k].auth_node);
     }
 }
 

@@ -60,6 +60,13 @@ static bool model_ok(void *arg, struct pl_str model, struct pl_err *err)
     return providers_model_ok(world->providers, model, err);
 }
 
+static bool takes(void *arg, struct pl_str model, const char *parameter, struct pl_err *err)
+{
+    const struct world *world = arg;
+
+    return !world->providers || providers_takes(world->providers, model, parameter, err);
+}
+
 /* Without a configuration there is nothing to look in. */
 static bool secret_ok(void *arg, struct pl_str name, struct pl_err *err)
 {
@@ -119,6 +126,7 @@ static enum pl_code compile_text(const char *path, struct pl_str text, const str
     const struct workflow_env env = {
         .arg = &world,
         .model_ok = model_ok,
+        .takes = takes,
         .secret_ok = secret_ok,
         .find_workflow = find_workflow,
         .check_jq = check_jq,

@@ -30,6 +30,9 @@ static const struct {
     {"rate_limit_error", PL_ERR_RATE_LIMITED},
     {"overloaded_error", PL_ERR_OVERLOADED},
     {"engine_overloaded", PL_ERR_OVERLOADED},
+    {"request_too_large", PL_ERR_CONTEXT_TOO_LONG},
+    {"timeout_error", PL_ERR_TIMEOUT},
+    {"billing_error", PL_ERR_QUOTA_EXCEEDED},
 };
 
 /* Where a 400 has no word of its own for it. In lower case. */

@@ -18,6 +18,7 @@ struct llm_call;
 struct provider;
 struct schema_use;
 struct agent_config;
+struct openai_dialect;
 
 /* One model call, rendered. Lives in the step call's arena. */
 struct llm_request {
@@ -90,6 +91,9 @@ struct provider_ops {
     void (*abort)(struct llm_call *call);
     /* Optional: is this model name one the provider can understand? Used by check. */
     bool (*model_ok)(const struct provider *provider, struct pl_str model, struct pl_err *err);
+    /* Optional. Parameters of an llm step that the API has no place for ("seed"), NULL behind. Used
+     * by check; build refuses them too. */
+    const char *const *refuses;
 };
 
 enum { PROVIDER_HEADERS = 4 };
@@ -102,7 +106,10 @@ struct provider {
     const char *ca_file;    /* NULL: the system's */
     struct pl_str api_key;  /* a secret: only configure may read it (and llm_http, to keep it out of
                                errors); may be empty */
-    struct pl_str url;      /* made by configure: where calls go, NUL behind */
+    struct pl_str dialect_name, api_version; /* of the kind openai; may be empty */
+    const struct openai_dialect *dialect;    /* made by configure, of the kind openai */
+    struct pl_str url;                       /* made by configure: where calls go, NUL behind */
+    struct pl_str url_tail; /* made by configure: what follows the model, if that is in the URL */
     struct http_header headers[PROVIDER_HEADERS]; /* made by configure: sent with every call */
     size_t n_headers;
     struct lane *lane;                      /* its admission; see limits.h */
@@ -115,7 +122,8 @@ struct providers;
 /* What configuration says of one provider. */
 struct provider_options {
     const char *name, *kind, *base_url, *api_key; /* copied; base_url NULL: the kind's own */
-    const char *ca_file; /* copied: PEM of whom to trust; NULL: the system's */
+    const char *ca_file;               /* copied: PEM of whom to trust; NULL: the system's */
+    const char *dialect, *api_version; /* of the kind openai; NULL: by the host; none */
     pl_ms first_byte_timeout, idle_timeout;
 };
 
@@ -126,8 +134,8 @@ void providers_destroy(struct providers **providers);
  * threads. */
 enum pl_code providers_add(struct providers *providers, const struct provider_options *options,
                            struct pl_err *err) PL_MUST_CHECK;
-/* Adds what the environment names: OPENAI_API_KEY (+ OPENAI_BASE_URL; a base URL alone suffices).
- * Errors: as providers_add. */
+/* Adds what the environment names: OPENAI_API_KEY (+ OPENAI_BASE_URL; a base URL alone suffices),
+ * ANTHROPIC_API_KEY and so on. Errors: as providers_add. */
 enum pl_code providers_add_environment(struct providers *providers,
                                        struct pl_err *err) PL_MUST_CHECK;
 
@@ -139,5 +147,9 @@ enum pl_code providers_find(const struct providers *providers, struct pl_str nam
                             struct pl_err *err) PL_MUST_CHECK;
 /* For workflow_env: can this model be called? Never touches the network. */
 bool providers_model_ok(void *providers, struct pl_str model, struct pl_err *err);
+/* For workflow_env: does this model take the parameter of an llm step ("seed")? A model that is not
+ * there takes it: that is said elsewhere. */
+bool providers_takes(void *providers, struct pl_str model, const char *parameter,
+                     struct pl_err *err);
 
 #endif

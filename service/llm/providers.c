@@ -3,6 +3,7 @@
 #include "service/llm/provider.h"
 
 #include "service/doc.h"
+#include "service/llm/anthropic.h"
 #include "service/llm/gemini.h"
 #include "service/llm/llm_latency.h"
 #include "service/llm/openai.h"
@@ -17,6 +18,7 @@ static const struct {
     const char *key_env, *base_env; /* NULL: does not appear by itself */
 } kinds[] = {
     {&openai_ops, "https://api.openai.com/v1", "OPENAI_API_KEY", "OPENAI_BASE_URL"},
+    {&anthropic_ops, "https://api.anthropic.com", "ANTHROPIC_API_KEY", "ANTHROPIC_BASE_URL"},
     {&gemini_ops, "https://generativelanguage.googleapis.com", "GEMINI_API_KEY", "GEMINI_BASE_URL"},
     {&sim_ops, NULL, NULL, NULL},
 };
@@ -137,7 +139,7 @@ static enum pl_code find_kind(const struct provider_options *options, size_t *re
     return pl_err_set(
         err, PL_ERR_INVALID_CONFIG,
         "provider '%s' is of kind '%s', which this version does not have%s%s%s; it has "
-        "openai (any compatible server), gemini and sim",
+        "openai (any compatible server), anthropic, gemini and sim",
         options->name, kind, near ? " (did you mean '" : "", near ? near : "", near ? "'?)" : "");
 }
 
@@ -154,6 +156,10 @@ static enum pl_code fill(struct providers *providers, const struct provider_opti
         if (code != PL_OK)
             return code;
     }
+    if ((options->dialect || options->api_version) && kinds[kind].ops != &openai_ops)
+        return pl_err_set(err, PL_ERR_INVALID_CONFIG,
+                          "dialect and api_version are for the kind openai; '%s' is of kind %s",
+                          options->name, kinds[kind].ops->kind);
     provider->ops = kinds[kind].ops;
     provider->name = pl_arena_str(providers->arena, pl_str(options->name));
     provider->base_url = pl_arena_str(providers->arena, base);
@@ -161,6 +167,8 @@ static enum pl_code fill(struct providers *providers, const struct provider_opti
         provider->api_key = pl_arena_str(providers->arena, pl_str(options->api_key));
     if (options->ca_file)
         provider->ca_file = pl_arena_str(providers->arena, pl_str(options->ca_file)).ptr;
+    provider->dialect_name = pl_arena_str(providers->arena, pl_str(options->dialect));
+    provider->api_version = pl_arena_str(providers->arena, pl_str(options->api_version));
     provider->first_byte_timeout = options->first_byte_timeout;
     provider->idle_timeout = options->idle_timeout;
     if (pl_arena_failed(providers->arena))
@@ -272,11 +280,11 @@ static enum pl_code unknown(const struct providers *providers, struct pl_str nam
     for (size_t i = 0; i < providers->count && i + 1 < PL_ARRAY_LEN(names); i++)
         names[i] = providers->items[i]->name.ptr;
     near = doc_nearest(name, names);
-    return pl_err_set(err, PL_ERR_PROVIDER_UNKNOWN,
-                      "no provider '%.*s' is configured%s%s%s; add it to the configuration, set "
-                      "OPENAI_API_KEY for openai, or try sim/echo",
-                      PL_STR_ARG(name), near ? " (did you mean '" : "", near ? near : "",
-                      near ? "'?)" : "");
+    return pl_err_set(
+        err, PL_ERR_PROVIDER_UNKNOWN,
+        "no provider '%.*s' is configured%s%s%s; add it to the configuration, set "
+        "OPENAI_API_KEY for openai or ANTHROPIC_API_KEY for anthropic, or try sim/echo",
+        PL_STR_ARG(name), near ? " (did you mean '" : "", near ? near : "", near ? "'?)" : "");
 }
 
 enum pl_code providers_find(const struct providers *providers, struct pl_str name,
@@ -310,4 +318,25 @@ bool providers_model_ok(void *providers, struct pl_str model, struct pl_err *err
     if (providers_find(providers, model, &provider, &rest, err) != PL_OK)
         return false;
     return !provider->ops->model_ok || provider->ops->model_ok(provider, rest, err);
+}
+
+bool providers_takes(void *providers, struct pl_str model, const char *parameter,
+                     struct pl_err *err)
+{
+    const struct provider *provider = NULL;
+    const char *const *refused;
+    struct pl_str rest;
+
+    if (providers_find(providers, model, &provider, &rest, NULL) != PL_OK)
+        return true;
+    for (refused = provider->ops->refuses; refused && *refused; refused++) {
+        if (strcmp(*refused, parameter) != 0)
+            continue;
+        pl_err_set(err, PL_ERR_BAD_REQUEST,
+                   "models of the kind %s, such as '%.*s', take no '%s'; take it out, or choose a "
+                   "model of another kind",
+                   provider->ops->kind, PL_STR_ARG(model), parameter);
+        return false;
+    }
+    return true;
 }

@@ -9,7 +9,7 @@
 static void write_place(const struct run_frame *frame, struct pl_buf *out)
 {
     const struct step_body *body = frame->body;
-    bool turn = body->role == BODY_TURN || body->role == BODY_TOOL;
+    bool turn = body->role == BODY_TURN || body->role == BODY_TOOL || body->role == BODY_LISTING;
     unsigned kind = turn || body->role == BODY_BRANCH ? 0 : body->number;
     unsigned level = body->role == BODY_TURN ? frame->number : frame->level;
 

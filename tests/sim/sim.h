@@ -180,6 +180,9 @@ void sim_compare_disk(struct sim_run *run);
 /* ---- reference.c, ref_join.c, ref_kinds.c, ref_state.c ---- */
 /* At the end of the run. */
 void sim_judge_run(struct sim_run *run);
+/* The parts of it that are about the run as a whole (ref_outcome.c); `row` is the run's. */
+void sim_judge_outcome(struct sim_run *run, const struct store_run *row);
+void sim_judge_usage(struct sim_run *run, const struct store_run *row);
 /* What was known before a RESULT went in, and what it said. */
 struct sim_before {
     bool is_result;

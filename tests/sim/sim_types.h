@@ -129,6 +129,8 @@ struct sim_entry {
 
 enum sim_call_state { SIM_CALL_NONE, SIM_CALL_WAITS_FOR_COMMIT, SIM_CALL_OUT };
 
+enum { SIM_SERVER_TOOLS = 3 }; /* that an MCP server offers, at most */
+
 /* The simulator's side of a step of the run, by its concrete path. It stays when the frame of the
  * step is gone. */
 struct sim_step {

@@ -13,6 +13,10 @@ static void set_up(void)
 {
     unsetenv("OPENAI_API_KEY");
     unsetenv("OPENAI_BASE_URL");
+    unsetenv("GEMINI_API_KEY");
+    unsetenv("GEMINI_BASE_URL");
+    unsetenv("ANTHROPIC_API_KEY");
+    unsetenv("ANTHROPIC_BASE_URL");
     providers = providers_create();
     ck_assert_ptr_nonnull(providers);
 }
@@ -100,6 +104,63 @@ START_TEST(a_base_url_alone_suffices)
 }
 END_TEST
 
+START_TEST(anthropic_appears_from_its_own_variables)
+{
+    const struct provider *provider;
+    struct pl_err err;
+
+    assert_not_found("anthropic/claude", PL_ERR_PROVIDER_UNKNOWN, "set ANTHROPIC_API_KEY");
+    setenv("ANTHROPIC_API_KEY", "sk-ant-1", 1);
+    ck_assert_int_eq(providers_add_environment(providers, &err), PL_OK);
+    provider = find("anthropic/claude", "claude");
+    ck_assert_str_eq(provider->url.ptr, "https://api.anthropic.com/v1/messages");
+    ck_assert_str_eq(provider->api_key.ptr, "sk-ant-1");
+    unsetenv("ANTHROPIC_API_KEY");
+    setenv("ANTHROPIC_BASE_URL", "http://127.0.0.1:8000/", 1);
+    ck_assert_int_eq(providers_add_environment(providers, &err), PL_OK);
+    provider = find("anthropic/claude", "claude");
+    ck_assert_str_eq(provider->url.ptr, "http://127.0.0.1:8000/v1/messages");
+    ck_assert_uint_eq(provider->api_key.len, 0);
+}
+END_TEST
+
+START_TEST(a_parameter_is_taken_unless_the_kind_has_no_place_for_it)
+{
+    struct pl_err err = {0};
+
+    setenv("ANTHROPIC_API_KEY", "k", 1);
+    setenv("OPENAI_API_KEY", "k", 1);
+    ck_assert_int_eq(providers_add_environment(providers, &err), PL_OK);
+    ck_assert(providers_takes(providers, PL_STR("openai/x"), "seed", &err));
+    ck_assert(providers_takes(providers, PL_STR("sim/echo"), "seed", &err));
+    ck_assert(providers_takes(providers, PL_STR("nowhere/x"), "seed", &err));
+    ck_assert(providers_takes(providers, PL_STR("anthropic/x"), "temperature", &err));
+    ck_assert(!providers_takes(providers, PL_STR("anthropic/x"), "seed", &err));
+    ck_assert_msg(strstr(err.message, "'anthropic/x', take no 'seed'") != NULL, "%s", err.message);
+}
+END_TEST
+
+START_TEST(gemini_appears_by_its_key_or_its_base_url)
+{
+    const struct provider *provider;
+    struct pl_err err;
+
+    assert_not_found("gemini/m", PL_ERR_PROVIDER_UNKNOWN, "set GEMINI_API_KEY");
+    setenv("GEMINI_API_KEY", "AIza", 1);
+    ck_assert_int_eq(providers_add_environment(providers, &err), PL_OK);
+    provider = find("gemini/gemini-2.5-flash", "gemini-2.5-flash");
+    ck_assert_str_eq(provider->url.ptr, "https://generativelanguage.googleapis.com/v1beta");
+    unsetenv("GEMINI_API_KEY");
+    setenv("GEMINI_BASE_URL", "http://127.0.0.1:1/", 1);
+    ck_assert_int_eq(providers_add_environment(providers, &err), PL_OK);
+    provider = find("gemini/m", "m");
+    ck_assert_str_eq(provider->url.ptr, "http://127.0.0.1:1/v1beta");
+    ck_assert_uint_eq(provider->api_key.len, 0);
+    ck_assert(providers_model_ok(providers, PL_STR("gemini/models/a-1.5_b"), &err));
+    ck_assert(!providers_model_ok(providers, PL_STR("gemini/a?b"), &err));
+}
+END_TEST
+
 START_TEST(a_bad_base_url_names_its_variable)
 {
     static const char *const bad[] = {"api.openai.com/v1", "ftp://x/v1",    "http://",
@@ -155,15 +216,31 @@ END_TEST
 START_TEST(wrong_kinds_and_names_are_refused)
 {
     static const struct provider_options bad[] = {
-        {.name = "x", .kind = "anthropic"},
+        {.name = "x", .kind = "mistral"},
         {.name = "x", .kind = "opnai"},
+        {.name = "x", .kind = "antropic"},
+        {.name = "x", .kind = "anthropic", .api_key = "line\nbreak"},
+        {.name = "x", .kind = "gemni"},
+        {.name = "x", .kind = "gemini", .api_key = "line\nbreak"},
+        {.name = "x", .kind = "gemini", .dialect = "azure"},
+        {.name = "x", .kind = "openai", .dialect = "vllm"},
         {.name = "a/b", .kind = "openai"},
         {.name = "", .kind = "openai"},
         {.name = "x", .kind = "openai", .base_url = "nothing"},
         {.name = "x", .kind = "openai", .api_key = "line\nbreak"},
     };
-    static const char *const words[] = {"does not have", "did you mean 'openai'?", "no slash",
-                                        "needs a name",  "http:// or https://",    "line break"};
+    static const char *const words[] = {"does not have",
+                                        "did you mean 'openai'?",
+                                        "did you mean 'anthropic'?",
+                                        "line break",
+                                        "did you mean 'gemini'?",
+                                        "line break",
+                                        "for the kind openai",
+                                        "no dialect",
+                                        "no slash",
+                                        "needs a name",
+                                        "http:// or https://",
+                                        "line break"};
 
     for (size_t i = 0; i < PL_ARRAY_LEN(bad); i++) {
         struct pl_err err;
@@ -186,6 +263,9 @@ int main(void)
     tcase_add_test(tcase, a_model_is_written_provider_slash_model);
     tcase_add_test(tcase, a_key_in_the_environment_makes_a_provider);
     tcase_add_test(tcase, a_base_url_alone_suffices);
+    tcase_add_test(tcase, anthropic_appears_from_its_own_variables);
+    tcase_add_test(tcase, a_parameter_is_taken_unless_the_kind_has_no_place_for_it);
+    tcase_add_test(tcase, gemini_appears_by_its_key_or_its_base_url);
     tcase_add_test(tcase, a_bad_base_url_names_its_variable);
     tcase_add_test(tcase, one_of_the_same_name_replaces_the_other);
     tcase_add_test(tcase, many_providers_are_all_found);

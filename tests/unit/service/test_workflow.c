@@ -474,37 +474,6 @@ START_TEST(a_reference_keeps_a_workflow_alive)
 }
 END_TEST
 
-START_TEST(a_model_is_asked_for_once)
-{
-    unsigned asked = 0;
-    const struct workflow_env env = {.arg = &asked, .model_ok = test_model_ok};
-    struct pl_arena *arena = pl_arena_create(0);
-    struct workflow *workflow = NULL;
-    struct doc_problems problems;
-    const char *text = "defaults: {model: sim/echo}\n"
-                       "steps:\n"
-                       "  a: {llm: {prompt: x}}\n"
-                       "  b: {llm: {prompt: x, model: openai/x}}\n"
-                       "  c: {llm: {prompt: x, model: openai/x}}\n"
-                       "  d: {llm: {prompt: x}}\n";
-
-    doc_problems_init(&problems, arena);
-    ck_assert_int_eq(workflow_compile(pl_str(text), DOC_YAML, &env, &workflow, &problems), PL_OK);
-    ck_assert_uint_eq(asked, 2);
-    workflow_unref(&workflow);
-    pl_arena_destroy(&arena);
-}
-END_TEST
-
-START_TEST(a_default_model_nobody_uses_is_not_asked_for)
-{
-    struct workflow *workflow =
-        test_workflow("defaults: {model: nowhere/x}\nsteps: {a: {reduce: 1}}\n");
-
-    workflow_unref(&workflow);
-}
-END_TEST
-
 START_TEST(a_long_circle_is_told_once_and_shortened)
 {
     struct pl_buf text;
@@ -660,8 +629,6 @@ static void add_whole(Suite *suite)
     tcase_set_timeout(tcase, 60);
     tcase_add_test(tcase, the_same_content_has_the_same_text_and_hash_in_yaml_and_json);
     tcase_add_test(tcase, a_reference_keeps_a_workflow_alive);
-    tcase_add_test(tcase, a_model_is_asked_for_once);
-    tcase_add_test(tcase, a_default_model_nobody_uses_is_not_asked_for);
     tcase_add_test(tcase, a_long_circle_is_told_once_and_shortened);
     tcase_add_test(tcase, ten_thousand_branches_compile_quickly);
     tcase_add_test(tcase, more_steps_than_the_limit_are_refused_once);

@@ -1,0 +1,281 @@
+/* anthropic.c - the provider row of Anthropic's Messages API: URL and headers, the request as HTTP,
+ * and the life of the parser that reads the answer, whichever of the two forms it comes in. Not
+ * HTTP (llm_http.c), not the body (anthropic_request.c) and not the reading itself
+ * (anthropic_answer.c, anthropic_stream.c). A row of providers.c. */
+#include "service/llm/anthropic.h"
+
+#include "base/json.h"
+#include "base/limits.h"
+#include "service/llm/llm_errors.h"
+
+#include <strings.h>
+
+enum {
+    BODY_MAX = PL_LIMIT_PROMPT_BYTES + (1 << 20),
+    BYTES_A_TOKEN = 4,
+    CATEGORY_MAX = 100,
+};
+
+/* ---- once ---- */
+
+/* The base URL may end in /v1, as those of other providers do. */
+static const char *make_url(struct pl_str base, struct pl_arena *arena)
+{
+    const bool versioned = base.len > 3 && memcmp(base.ptr + base.len - 3, "/v1", 3) == 0;
+
+    return pl_arena_printf(arena, "%.*s%s/messages", PL_STR_ARG(base), versioned ? "" : "/v1");
+}
+
+static enum pl_code anthropic_configure(struct provider *provider, struct pl_arena *arena,
+                                        struct pl_err *err)
+{
+    struct http_header *headers = provider->headers;
+
+    provider->url = pl_str(make_url(provider->base_url, arena));
+    headers[0] = (struct http_header){PL_STR("content-type"), PL_STR("application/json")};
+    headers[1] =
+        (struct http_header){PL_STR("accept"), PL_STR("application/json, text/event-stream")};
+    headers[2] = (struct http_header){PL_STR("anthropic-version"), PL_STR("2023-06-01")};
+    provider->n_headers = 3;
+    if (provider->api_key.len) {
+        headers[3] = (struct http_header){PL_STR("x-api-key"), provider->api_key};
+        provider->n_headers = 4;
+        if (!http_header_ok(headers[3].name, headers[3].value))
+            return pl_err_set(err, PL_ERR_INVALID_CONFIG,
+                              "the API key of '%.*s' has characters no header can hold; is there a "
+                              "line break in it?",
+                              PL_STR_ARG(provider->name));
+    }
+    if (pl_arena_failed(arena))
+        return pl_err_set(err, PL_ERR_NO_MEMORY, "out of memory");
+    return PL_OK;
+}
+
+/* ---- the request ---- */
+
+static enum pl_code anthropic_build(const struct provider *provider,
+                                    const struct llm_request *request, struct pl_arena *arena,
+                                    struct http_request *ret_http, struct pl_err *err)
+{
+    const bool stream = anthropic_streams(request);
+    struct pl_buf body;
+    enum pl_code code;
+
+    pl_buf_init(&body, BODY_MAX);
+    code = anthropic_write_body(request, arena, &body, err);
+    if (code == PL_OK && pl_buf_failed(&body))
+        code = body.too_large ? pl_err_set(err, PL_ERR_TOO_LARGE,
+                                           "the request is larger than %d bytes", BODY_MAX)
+                              : pl_err_set(err, PL_ERR_NO_MEMORY, "out of memory");
+    if (code == PL_OK) {
+        *ret_http = (struct http_request){
+            .method = PL_STR("POST"),
+            .url = provider->url,
+            .headers = provider->headers,
+            .n_headers = provider->n_headers,
+            .body = pl_arena_str(arena, pl_buf_view(&body)),
+            .has_body = true,
+            .stream = stream,
+            .first_byte_timeout = provider->first_byte_timeout,
+            .idle_timeout = provider->idle_timeout,
+            .total_timeout = request->timeout,
+            .max_body = stream ? PL_LIMIT_STREAM_BYTES : PL_LIMIT_RESPONSE_BYTES,
+        };
+        if (pl_arena_failed(arena))
+            code = pl_err_set(err, PL_ERR_NO_MEMORY, "out of memory");
+    }
+    pl_buf_finish(&body);
+    return code;
+}
+
+/* ---- the answer ---- */
+
+static bool type_is(struct pl_str type, const char *want)
+{
+    const size_t len = strlen(want);
+
+    return type.len >= len && strncasecmp(type.ptr, want, len) == 0 &&
+           (type.len == len || type.ptr[len] == ';' || type.ptr[len] == ' ');
+}
+
+static void anthropic_begin(void *state, const struct llm_request *request,
+                            struct pl_str content_type)
+{
+    struct anthropic_parser *parser = state;
+    const size_t max = request->max_output ? request->max_output : PL_LIMIT_STEP_OUTPUT_BYTES;
+
+    parser->request = request;
+    parser->is_json = type_is(content_type, "application/json");
+    parser->is_stream = type_is(content_type, "text/event-stream");
+    pl_buf_init(&parser->body, PL_LIMIT_STREAM_BYTES);
+    pl_buf_init(&parser->text, max);
+    pl_buf_init(&parser->block.start, PL_LIMIT_STREAM_BYTES);
+    pl_buf_init(&parser->block.body, PL_LIMIT_STREAM_BYTES);
+    pl_buf_init(&parser->block.signature, PL_LIMIT_STREAM_BYTES);
+    pl_buf_init(&parser->replay, PL_LIMIT_STREAM_BYTES);
+    pl_buf_init(&parser->category, CATEGORY_MAX);
+    sse_init(&parser->sse);
+    step_result_init(&parser->failure);
+}
+
+/* The line an event stream begins with. -1: too short to tell. */
+static int looks_like_events(struct pl_str text)
+{
+    static const char *const starts[] = {":", "data:", "event:", "id:", "retry:", "\xEF\xBB\xBF"};
+
+    for (size_t i = 0; i < PL_ARRAY_LEN(starts); i++) {
+        const size_t len = strlen(starts[i]);
+
+        if (text.len >= len && memcmp(text.ptr, starts[i], len) == 0)
+            return 1;
+        if (text.len < len && memcmp(text.ptr, starts[i], text.len) == 0)
+            return -1;
+    }
+    return 0;
+}
+
+/* Gateways answer JSON to a stream request, streams to a plain one, and some name no type or a
+ * wrong one. The first bytes tell: no line of an event stream begins with a bracket. `last`:
+ * nothing more comes. */
+static void decide_mode(struct anthropic_parser *parser, bool last)
+{
+    struct pl_str text = pl_buf_view(&parser->body);
+    int events;
+
+    while (parser->blanks < text.len && memchr(" \n\r\t", text.ptr[parser->blanks], 4))
+        parser->blanks++;
+    if (parser->blanks == text.len)
+        return;
+    text = pl_str_n(text.ptr + parser->blanks, text.len - parser->blanks);
+    events = looks_like_events(text);
+    if (text.ptr[0] == '{' || text.ptr[0] == '[' || parser->is_json)
+        parser->mode = ANTHROPIC_WHOLE;
+    else if (parser->is_stream || events > 0)
+        parser->mode = ANTHROPIC_STREAM;
+    else if (events == 0 || last)
+        parser->mode = ANTHROPIC_OTHER;
+}
+
+static enum pl_code keep_body(struct anthropic_parser *parser, struct pl_str piece,
+                              struct pl_err *err)
+{
+    pl_buf_str(&parser->body, piece);
+    if (!pl_buf_failed(&parser->body))
+        return PL_OK;
+    if (!parser->body.too_large)
+        return pl_err_set(err, PL_ERR_NO_MEMORY, "out of memory while an answer was read");
+    return pl_err_set(err, PL_ERR_RESPONSE_TOO_LARGE, "the answer is larger than %zu bytes",
+                      parser->body.max);
+}
+
+static enum pl_code anthropic_feed(void *state, struct pl_str piece, const struct llm_sink *sink,
+                                   struct pl_err *err)
+{
+    struct anthropic_parser *parser = state;
+    enum pl_code code;
+
+    if (parser->mode == ANTHROPIC_STREAM)
+        return anthropic_stream_feed(parser, piece, sink, err);
+    code = keep_body(parser, piece, err);
+    if (code != PL_OK || parser->mode != ANTHROPIC_UNDECIDED)
+        return code;
+    decide_mode(parser, false);
+    if (parser->mode != ANTHROPIC_STREAM)
+        return PL_OK;
+    code = anthropic_stream_feed(parser, pl_buf_view(&parser->body), sink, err);
+    pl_buf_finish(&parser->body);
+    return code;
+}
+
+static bool anthropic_ended(const void *state)
+{
+    const struct anthropic_parser *parser = state;
+
+    return parser->mode == ANTHROPIC_STREAM && (parser->done || parser->failed);
+}
+
+/* What the API counted, input in the way of the others: all of it, of which so much from the cache.
+ * Where it did not say, an estimate that is better than nothing. */
+static void anthropic_usage(const void *state, struct store_usage *usage)
+{
+    const struct anthropic_parser *parser = state;
+    const size_t seen = parser->text.len + tool_calls_bytes(&parser->calls);
+    const int64_t guess = (int64_t)((seen + BYTES_A_TOKEN - 1) / BYTES_A_TOKEN);
+
+    *usage = (struct store_usage){
+        .calls = 1,
+        .input_tokens = parser->fresh + parser->cache_read + parser->cache_write,
+        .cached_input_tokens = parser->cache_read,
+        .cache_write_input_tokens = parser->cache_write,
+        .output_tokens = parser->output,
+        .reasoning_tokens = parser->thinking,
+    };
+    /* a stream begins with a count of one or two */
+    if (!parser->final_usage && guess > usage->output_tokens)
+        usage->output_tokens = guess;
+    if (!parser->has_usage && parser->request)
+        usage->input_tokens =
+            (int64_t)((parser->request->messages.len + parser->request->system.len) /
+                      BYTES_A_TOKEN);
+}
+
+static void anthropic_finish(void *state, const struct llm_sink *sink, struct step_result *result)
+{
+    struct anthropic_parser *parser = state;
+    struct llm_sink whole = *sink;
+
+    if (!parser->request->stream)
+        whole.delta = NULL;
+    if (parser->mode == ANTHROPIC_UNDECIDED)
+        decide_mode(parser, true);
+    if (parser->mode == ANTHROPIC_STREAM ||
+        (parser->mode == ANTHROPIC_UNDECIDED && parser->is_stream))
+        anthropic_finish_stream(parser, sink, result);
+    else
+        anthropic_finish_whole(parser, &whole, result);
+    anthropic_usage(parser, &result->usage);
+    step_result_fact(result, "finish_reason", pl_str(anthropic_stop_text(parser->stop)));
+}
+
+static void anthropic_cleanup(void *state)
+{
+    struct anthropic_parser *parser = state;
+
+    pl_buf_finish(&parser->body);
+    pl_buf_finish(&parser->text);
+    pl_buf_finish(&parser->block.start);
+    pl_buf_finish(&parser->block.body);
+    pl_buf_finish(&parser->block.signature);
+    pl_buf_finish(&parser->replay);
+    pl_buf_finish(&parser->category);
+    tool_calls_finish(&parser->calls);
+    sse_finish(&parser->sse);
+    step_result_finish(&parser->failure);
+}
+
+static void anthropic_error(int status, struct pl_str body, struct step_result *result)
+{
+    const struct llm_fault fault = {.status = status, .message = body};
+
+    if (json_check(body, PL_LIMIT_JSON_DEPTH, NULL, NULL) == PL_OK &&
+        anthropic_read_error(body, status, result))
+        return;
+    llm_fault_result(&fault, PL_ERR_PROVIDER_ERROR, result);
+}
+
+static const char *const refused_parameters[] = {"seed", NULL};
+
+const struct provider_ops anthropic_ops = {
+    .kind = "anthropic",
+    .parser_size = sizeof(struct anthropic_parser),
+    .configure = anthropic_configure,
+    .build = anthropic_build,
+    .begin = anthropic_begin,
+    .feed = anthropic_feed,
+    .ended = anthropic_ended,
+    .finish = anthropic_finish,
+    .usage = anthropic_usage,
+    .cleanup = anthropic_cleanup,
+    .error = anthropic_error,
+    .refuses = refused_parameters,
+};
