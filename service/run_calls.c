@@ -28,7 +28,7 @@ void run_calls_put(struct exec_call *call)
     struct run_exec *exec = call->exec;
 
     /* a leader that goes without an answer leaves it to the next */
-    if (!call->home || call->aborting || reuse_leave(&call->reuse))
+    if (!call->home || call->aborting || call->beginning || reuse_leave(&call->reuse))
         return;
     lane_done(&call->call.ticket, loop_now(exec->home), NULL); /* it was never sent */
     run_tape_left(call);
@@ -186,35 +186,29 @@ static void call_reset(struct step_call *step_call)
     bus_publish(call->exec->env->bus, step_call->run_id, &event);
 }
 
-/* The home loop, before the result comes. */
-static void call_feed_began(struct exec_call *call)
+/* The home loop, before the result is looked at. */
+static void call_deliver_began(struct loop *loop, struct loop_mail *mail)
 {
+    struct exec_call *call = pl_container_of(mail, struct exec_call, began_mail);
     struct run_exec *exec = call->exec;
-    struct run_event event = {
-        .type = RUN_EV_ANSWERING, .now = loop_now(exec->home), .node = call->node};
+    struct run_event event = {.type = RUN_EV_ANSWERING, .now = loop_now(loop), .node = call->node};
 
-    if (exec->dropped)
-        return;
-    if (!run_exec_feed(exec, &event))
+    call->beginning = false;
+    if (call->home) /* it was thrown away meanwhile */
+        run_calls_put(call);
+    else if (!exec->dropped && !run_exec_feed(exec, &event))
         run_exec_no_memory(exec);
     run_exec_wake(exec);
 }
 
-static void call_deliver_began(struct loop *loop, struct loop_mail *mail)
-{
-    (void)loop;
-    call_feed_began(pl_container_of(mail, struct exec_call, began_mail));
-}
-
-/* The loop it runs on. Mail of one sender comes in order: the call is not freed before this. */
+/* The loop it runs on. Never at once: what follows may stop the call, which is in the middle of
+ * its answer. Mail of one sender comes in order: from another loop this comes before the call. */
 static void call_began(struct step_call *step_call)
 {
     struct exec_call *call = call_of(step_call);
 
-    if (step_call->loop == call->exec->home) {
-        call_feed_began(call);
-        return;
-    }
+    if (step_call->loop == call->exec->home)
+        call->beginning = true;
     call->began_mail.deliver = call_deliver_began;
     loop_post(call->exec->home, &call->began_mail);
 }

@@ -390,7 +390,9 @@ static void exec_deliver_turn(struct loop *loop, struct loop_mail *mail)
 
     (void)loop;
     exec->turn_queued = false;
-    if (!exec->dropped)
+    if (exec->dropped)
+        exec_drain_queue(exec); /* what was fed between two activations is only freed */
+    else
         exec_activate(exec);
     exec_maybe_free(exec);
 }

@@ -30,6 +30,7 @@ struct exec_call {
     bool finished;             /* the loop it runs on: complete has been called */
     bool promised;             /* its loop was picked by load and counts it until it begins */
     bool started;              /* it has been handed to its loop */
+    bool beginning;            /* news of its first piece are on their way on this loop */
     bool aborting;             /* an abort is on its way to the other loop and not back */
     bool home;                 /* its result has come back */
     size_t told;               /* the loop it runs on: bytes of deltas so far */
