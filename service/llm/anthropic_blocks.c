@@ -156,7 +156,7 @@ void anthropic_block_start(struct pl_str event, struct anthropic_parser *parser)
 
         if (is_string(member(start, "text")))
             json_decode_string(member(start, "text"), &parser->text);
-        if (keeps_replay(parser) && !pl_buf_failed(&parser->text))
+        if (keeps_replay(parser) && !pl_buf_failed(&parser->text) && parser->text.len > before)
             pl_buf_append(&block->body, parser->text.data + before, parser->text.len - before);
         return;
     }
