@@ -48,7 +48,7 @@ if [ -n "$quick" ]; then
 fi
 
 # A developer's own settings must not reach the tests.
-unset OPENAI_API_KEY OPENAI_BASE_URL OPENAI_MODEL ANTHROPIC_API_KEY GEMINI_API_KEY MAKEFLAGS CMAKE_GENERATOR CC CFLAGS LDFLAGS
+unset OPENAI_API_KEY OPENAI_BASE_URL OPENAI_MODEL ANTHROPIC_API_KEY ANTHROPIC_BASE_URL GEMINI_API_KEY MAKEFLAGS CMAKE_GENERATOR CC CFLAGS LDFLAGS
 # shellcheck disable=SC2046 # names
 unset $(env | sed -n 's/^\(PLAIT_[A-Z_]*\)=.*/\1/p') XDG_STATE_HOME
 unset http_proxy https_proxy all_proxy HTTP_PROXY HTTPS_PROXY ALL_PROXY
