@@ -147,8 +147,8 @@ const char *anthropic_stop_text(enum anthropic_stop stop)
         [ANTHROPIC_STOP_LENGTH] = "length",
         [ANTHROPIC_STOP_CONTEXT] = "length",
         [ANTHROPIC_STOP_TOOLS] = "tool_calls",
-        [ANTHROPIC_STOP_PAUSE] = "pause",
-        [ANTHROPIC_STOP_REFUSAL] = "refusal",
+        [ANTHROPIC_STOP_PAUSE] = "length",
+        [ANTHROPIC_STOP_REFUSAL] = "content_filter",
     };
 
     return texts[stop];

@@ -36,6 +36,16 @@ static enum anthropic_block_type type_of(struct pl_str block)
     return ANTHROPIC_BLOCK_OTHER;
 }
 
+/* What the text has become since it was so long. */
+static struct pl_str text_since(const struct anthropic_parser *parser, size_t before)
+{
+    const struct pl_buf *text = &parser->text;
+
+    if (pl_buf_failed(text) || text->len <= before)
+        return (struct pl_str){0};
+    return pl_str_n(text->data + before, text->len - before);
+}
+
 /* ---- tool calls ---- */
 
 /* A call with its id and name; NULL: nobody offered tools, or there are too many. */
@@ -96,8 +106,8 @@ static void take_text(struct pl_str block, struct anthropic_parser *parser)
 
     if (is_string(member(block, "text")))
         json_decode_string(member(block, "text"), &parser->text);
-    if (keeps_replay(parser) && !pl_buf_failed(&parser->text))
-        replay_text(parser, pl_str_n(parser->text.data + before, parser->text.len - before));
+    if (keeps_replay(parser))
+        replay_text(parser, text_since(parser, before));
 }
 
 static void take_call(struct pl_str block, struct anthropic_parser *parser)
@@ -156,8 +166,8 @@ void anthropic_block_start(struct pl_str event, struct anthropic_parser *parser)
 
         if (is_string(member(start, "text")))
             json_decode_string(member(start, "text"), &parser->text);
-        if (keeps_replay(parser) && !pl_buf_failed(&parser->text) && parser->text.len > before)
-            pl_buf_append(&block->body, parser->text.data + before, parser->text.len - before);
+        if (keeps_replay(parser))
+            pl_buf_str(&block->body, text_since(parser, before));
         return;
     }
     if (!keeps_replay(parser))
@@ -182,9 +192,8 @@ static void take_text_delta(struct pl_str delta, struct anthropic_parser *parser
     const size_t before = parser->text.len;
 
     decode_member(delta, "text", &parser->text);
-    if (keeps_replay(parser) && parser->block.type == ANTHROPIC_BLOCK_TEXT &&
-        !pl_buf_failed(&parser->text))
-        pl_buf_append(&parser->block.body, parser->text.data + before, parser->text.len - before);
+    if (keeps_replay(parser) && parser->block.type == ANTHROPIC_BLOCK_TEXT)
+        pl_buf_str(&parser->block.body, text_since(parser, before));
 }
 
 /* The arguments of a call, or the input of a server's own tool. */

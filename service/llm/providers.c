@@ -282,8 +282,9 @@ static enum pl_code unknown(const struct providers *providers, struct pl_str nam
     near = doc_nearest(name, names);
     return pl_err_set(
         err, PL_ERR_PROVIDER_UNKNOWN,
-        "no provider '%.*s' is configured%s%s%s; add it to the configuration, set "
-        "OPENAI_API_KEY for openai or ANTHROPIC_API_KEY for anthropic, or try sim/echo",
+        "no provider '%.*s' is configured%s%s%s; add it to the configuration, or set "
+        "OPENAI_API_KEY, ANTHROPIC_API_KEY or GEMINI_API_KEY for the provider of that name, or try "
+        "sim/echo",
         PL_STR_ARG(name), near ? " (did you mean '" : "", near ? near : "", near ? "'?)" : "");
 }
 

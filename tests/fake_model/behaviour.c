@@ -139,6 +139,8 @@ static void apply_word(const char *word, struct behaviour *behaviour)
         copy_text(behaviour->code, sizeof(behaviour->code), pl_str(word + 5));
     else if (strcmp(word, "flip") == 0)
         behaviour->flip = 1;
+    else if (strcmp(word, "think") == 0)
+        behaviour->think = 1;
     else if (strcmp(word, "notype") == 0)
         behaviour->no_type = 1;
     else if (strcmp(word, "dontretry") == 0)

@@ -60,6 +60,9 @@ struct behaviour {
     int flip;              /* 1: JSON to a stream request, a stream to a plain one */
     int no_type;           /* 1: no Content-Type header */
     int should_retry;      /* x-should-retry: -1 none, 0 false, 1 true */
+    int think;             /* 1: thoughts before the answer, wanted back (Anthropic) */
+    bool anthropic;        /* it was asked by the Messages API, not Chat Completions */
+    const char *problem;   /* what the error says, NULL: the usual */
 };
 
 /* Reads the words of a model name ("mock-200ms-e429p10"). Words it does not know are skipped. */

@@ -5,6 +5,7 @@
 #include "base/json.h"
 #include "base/utf8.h"
 #include "tests/fake_model/calls.h"
+#include "tests/fake_model/messages.h"
 
 #include <stdlib.h>
 
@@ -78,6 +79,8 @@ static const char *reason_phrase(int status)
         return "Internal Server Error";
     case 503:
         return "Service Unavailable";
+    case 529:
+        return "Overloaded";
     default:
         return "Status";
     }
@@ -106,6 +109,10 @@ static void write_error(struct pl_buf *out, int status, const struct behaviour *
 {
     const char *code = behaviour->code[0] ? behaviour->code : default_code(status);
 
+    if (behaviour->anthropic) {
+        messages_write_error(out, status, behaviour);
+        return;
+    }
     pl_buf_text(out, "{\"error\":{");
     pl_buf_printf(out, "\"message\":\"fake model answers %d (%s)\",\"type\":\"%s\",\"param\":null,",
                   status, code, code);
@@ -131,6 +138,12 @@ static void write_chat(struct pl_buf *out, const struct fake_request *request,
 
     pl_buf_init(&text, PLAN_MAX_BYTES);
     write_text(&text, request, behaviour);
+    if (behaviour->anthropic) {
+        messages_write(out, request, behaviour, pl_buf_view(&text), word_count(behaviour));
+        out->failed |= pl_buf_failed(&text);
+        pl_buf_finish(&text);
+        return;
+    }
     pl_buf_printf(
         out, "{\"id\":\"chatcmpl-%08x\",\"object\":\"chat.completion\",\"created\":1700000000,",
         request->id);
@@ -173,7 +186,7 @@ static void write_body(struct pl_buf *out, const struct fake_request *request,
         break;
     case FAULT_ERR200:
     case FAULT_ERRLATE:
-        write_error(out, 500, behaviour);
+        write_error(out, behaviour->anthropic ? 529 : 500, behaviour);
         break;
     case FAULT_STATUS:
         if (behaviour->status >= 400) {
@@ -192,8 +205,9 @@ static void write_body(struct pl_buf *out, const struct fake_request *request,
 static void head_begin(struct pl_buf *out, int status, const struct behaviour *behaviour,
                        const char *type)
 {
-    pl_buf_printf(out, "HTTP/1.1 %d %s\r\nserver: fake-model\r\nx-request-id: req-%d\r\n", status,
-                  reason_phrase(status), status);
+    pl_buf_printf(out, "HTTP/1.1 %d %s\r\nserver: fake-model\r\n%s: req-%d\r\n", status,
+                  reason_phrase(status), behaviour->anthropic ? "request-id" : "x-request-id",
+                  status);
     if (!behaviour->no_type)
         pl_buf_printf(out, "content-type: %s\r\n", type);
     if (behaviour->retry_after >= 0 && status >= 400)
@@ -375,6 +389,45 @@ static bool write_words(struct plan *plan, const struct fake_request *request,
     return ok;
 }
 
+/* The same by the Messages API, after the head; all of it comes when the latency is over. */
+static bool plan_messages(const struct fake_request *request, const struct behaviour *behaviour,
+                          double latency_ms, struct plan *plan)
+{
+    const enum plan_end half = half_end(behaviour->fault);
+    const bool broken = half != PLAN_KEEP || behaviour->fault == FAULT_ERRLATE;
+    const bool texts = !behaviour->calls[0] || behaviour->text[0];
+    struct pl_buf text, events;
+
+    pl_buf_init(&text, PLAN_MAX_BYTES);
+    pl_buf_init(&events, PLAN_MAX_BYTES);
+    if (texts)
+        write_text(&text, request, behaviour);
+    if (behaviour->fault == FAULT_ERR200) {
+        messages_write_error_event(&events, behaviour);
+    } else {
+        const size_t first = pl_utf8_cut(text.data ? text.data : "", text.len / 2);
+
+        messages_write_start(&events, request, behaviour, texts);
+        if (first)
+            messages_write_text(&events, behaviour, pl_str_n(text.data, first));
+        if (behaviour->fault == FAULT_ERRLATE)
+            messages_write_error_event(&events, behaviour);
+        if (!broken) {
+            if (text.len > first)
+                messages_write_text(&events, behaviour,
+                                    pl_str_n(text.data + first, text.len - first));
+            messages_write_end(&events, request, behaviour, texts, word_count(behaviour));
+        }
+    }
+    write_chunk(&plan->bytes, &events);
+    if (half == PLAN_KEEP)
+        pl_buf_text(&plan->bytes, "0\r\n\r\n");
+    plan->bytes.failed |= pl_buf_failed(&text) || pl_buf_failed(&events);
+    pl_buf_finish(&text);
+    pl_buf_finish(&events);
+    return add_piece(plan, latency_ms);
+}
+
 static bool plan_stream(const struct fake_request *request, const struct behaviour *behaviour,
                         double latency_ms, struct plan *plan)
 {
@@ -391,6 +444,8 @@ static bool plan_stream(const struct fake_request *request, const struct behavio
         plan->end = PLAN_HANG;
         return add_piece(plan, latency_ms);
     }
+    if (behaviour->anthropic)
+        return plan_messages(request, behaviour, latency_ms, plan);
     if (behaviour->fault == FAULT_ERR200) {
         write_error_event(&plan->bytes, behaviour);
         pl_buf_text(&plan->bytes, "0\r\n\r\n");

@@ -48,17 +48,27 @@ static void copy_buf(const struct pl_buf *text, char *out, size_t size)
     out[len] = '\0';
 }
 
-/* What the tools gave. */
+static void write_tool_result(struct pl_str content, struct pl_buf *out)
+{
+    if (out->len)
+        pl_buf_text(out, " | ");
+    append_text(content, out);
+}
+
+/* What the tools gave: messages of their own, or blocks in the user's. */
 static void write_tool_results(struct pl_str messages, struct pl_buf *out)
 {
-    struct json_iter it;
+    struct json_iter it, blocks;
 
     for (json_iter_init(&it, messages); json_iter_next(&it);) {
-        if (!pl_str_is(member(it.value, "role"), "\"tool\""))
-            continue;
-        if (out->len)
-            pl_buf_text(out, " | ");
-        append_text(member(it.value, "content"), out);
+        const struct pl_str content = member(it.value, "content");
+
+        if (pl_str_is(member(it.value, "role"), "\"tool\""))
+            write_tool_result(content, out);
+        else if (content.len && json_type(content) == JSON_ARRAY)
+            for (json_iter_init(&blocks, content); json_iter_next(&blocks);)
+                if (pl_str_is(member(blocks.value, "type"), "\"tool_result\""))
+                    write_tool_result(member(blocks.value, "content"), out);
     }
 }
 
@@ -107,7 +117,10 @@ void script_apply(struct pl_str body, struct behaviour *behaviour)
 
 void script_facts(struct pl_str body, struct script_facts *ret_facts)
 {
-    const struct pl_str format = member(body, "response_format");
+    const struct pl_str config = member(body, "output_config");
+    const struct pl_str format = config.len && member(config, "format").len
+                                     ? member(config, "format")
+                                     : member(body, "response_format");
 
     ret_facts->messages = (unsigned)json_count(member(body, "messages"));
     ret_facts->tools = (unsigned)json_count(member(body, "tools"));

@@ -15,7 +15,7 @@ void script_apply(struct pl_str body, struct behaviour *behaviour);
 /* What the log says of a request's body. */
 struct script_facts {
     unsigned messages, tools; /* how many */
-    bool schema;              /* response_format of type json_schema */
+    bool schema;              /* response_format, or output_config.format, of type json_schema */
 };
 void script_facts(struct pl_str body, struct script_facts *ret_facts);
 

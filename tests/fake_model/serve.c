@@ -7,6 +7,7 @@
 #include "base/list.h"
 #include "tests/fake_model/figures.h"
 #include "tests/fake_model/http_in.h"
+#include "tests/fake_model/messages.h"
 #include "tests/fake_model/plan.h"
 #include "tests/fake_model/script.h"
 #include "tests/fake_model/timers.h"
@@ -345,7 +346,33 @@ static struct request *request_new(const struct http_in *in)
     return request;
 }
 
-static void request_chat(struct server *server, struct conn *conn, const struct http_in *in)
+static bool has_key(const struct server *server, const struct http_in *in, bool anthropic)
+{
+    const struct pl_str value = http_in_header(in, anthropic ? "x-api-key" : "authorization");
+
+    if (!server->options.key)
+        return true;
+    if (anthropic)
+        return pl_str_is(value, server->options.key);
+    return pl_str_starts(value, PL_STR("Bearer ")) &&
+           pl_str_is(pl_str_n(value.ptr + 7, value.len - 7), server->options.key);
+}
+
+/* The Messages API refuses more than the other. */
+static void judge_messages(const struct http_in *in, struct behaviour *behaviour)
+{
+    const char *problem = messages_problem(in->body, behaviour->think);
+
+    if (!http_in_header(in, "anthropic-version").len)
+        problem = "anthropic-version: header is required";
+    if (!problem)
+        return;
+    behaviour_from_model(PL_STR("s400"), behaviour);
+    behaviour->problem = problem;
+}
+
+static void request_chat(struct server *server, struct conn *conn, const struct http_in *in,
+                         bool anthropic)
 {
     struct request *request = request_new(in);
     const bool json = json_check(in->body, 64, NULL, NULL) == PL_OK;
@@ -367,14 +394,13 @@ static void request_chat(struct server *server, struct conn *conn, const struct 
         script_apply(in->body, &request->behaviour);
         script_facts(in->body, &request->facts);
     }
-    value = http_in_header(in, "authorization");
-    if (server->options.key &&
-        !(pl_str_starts(value, PL_STR("Bearer ")) &&
-          pl_str_is(pl_str_n(value.ptr + 7, value.len - 7), server->options.key))) {
+    if (!has_key(server, in, anthropic))
         behaviour_from_model(PL_STR("s401"), &request->behaviour);
-    } else if (!json || !request->model.len) {
+    else if (!json || !request->model.len)
         behaviour_from_model(PL_STR("s400"), &request->behaviour);
-    }
+    else if (anthropic)
+        judge_messages(in, &request->behaviour);
+    request->behaviour.anthropic = anthropic;
     begin_answer(server, conn, in, request, (struct pl_str){0});
 }
 
@@ -422,7 +448,9 @@ static void dispatch(struct server *server, struct conn *conn, const struct http
     struct pl_buf out;
 
     if (path_ends(in, "/chat/completions") && pl_str_is(in->method, "POST")) {
-        request_chat(server, conn, in);
+        request_chat(server, conn, in, false);
+    } else if (path_ends(in, "/v1/messages") && pl_str_is(in->method, "POST")) {
+        request_chat(server, conn, in, true);
     } else if (pl_str_starts(in->path, PL_STR("/http/"))) {
         request_echo(server, conn, in);
     } else if (path_ends(in, "/models")) {

@@ -35,12 +35,14 @@ export async function startModel(t, { key } = {}) {
     const entries = () =>
         fs.readFileSync(log, 'utf8').split('\n').slice(0, -1).map((line) => JSON.parse(line));
     const stats = () => get(port, '/stats');
-    const isModelCall = (entry) => entry.path.endsWith('/chat/completions') || entry.path.startsWith('/http/');
+    const isModelCall = (entry) => entry.path.endsWith('/chat/completions') || entry.path.endsWith('/v1/messages') || entry.path.startsWith('/http/');
     return {
         port,
         process,
         url: `http://127.0.0.1:${port}`,
         env: { OPENAI_BASE_URL: `http://127.0.0.1:${port}/v1`, OPENAI_API_KEY: key ?? 'test-key' },
+        // the same server as provider `anthropic`
+        anthropic: { ANTHROPIC_BASE_URL: `http://127.0.0.1:${port}`, ANTHROPIC_API_KEY: key ?? 'test-key' },
         stats,
         // The calls that have ended so far, in the order they arrived.
         calls: () => entries().filter(isModelCall).sort((a, b) => a.n - b.n),

@@ -238,17 +238,17 @@ static const struct {
                      "use\"},{\"type\":\"text\",\"text\":\"w\"},{\"type\":\"tool_use\"}]}},{"
                      "\"role\":\"tool\",\"tool_call_id\":\"c1\",\"content\":null},{\"role\":"
                      "\"tool\",\"tool_call_id\":\"c2\",\"content\":\"r\"}]",
-     "\"messages\":[" USER(
-         SAYS("hi")) "," ASSISTANT("{\"type\":\"thinking\",\"thinking\" : "
-                                   "\"h\\u006dm\",\"signature\":\"a\\/b==\"},{\"type\":"
-                                   "\"tool_use\",\"id\":\"c1\",\"name\":\"f\",\"input\":{}}," SAYS(
-                                       "w") ",{\"type\":\"tool_use\",\"id\":\"c2\",\"name\":\"f\","
-                                            "\"input\":{}}") "," USER("{\"type\":\"tool_result\","
-                                                                      "\"tool_use_id\":\"c1\"},{"
-                                                                      "\"type\":\"tool_result\","
-                                                                      "\"tool_use_"
-                                                                      "id\":\"c2\",\"content\":"
-                                                                      "\"r\"}") "]}"},
+     "\"messages\":[" USER(SAYS("hi")) "," ASSISTANT(
+         "{\"type\":\"thinking\",\"thinking\" : "
+         "\"h\\u006dm\",\"signature\":\"a\\/b==\"},{\"type\":"
+         "\"tool_use\",\"id\":\"c1\",\"name\":\"f\",\"input\":{}}," SAYS(
+             "w") ",{\"type\":\"tool_use\",\"id\":\"c2\",\"name\":\"f\","
+                  "\"input\":{}}") "," USER("{\"type\":\"tool_result\","
+                                            "\"tool_use_id\":\"c1\"},{"
+                                            "\"type\":\"tool_result\","
+                                            "\"tool_use_"
+                                            "id\":\"c2\",\"content\":"
+                                            "\"r\"}") "]}"},
     /* another provider's replay is none of ours */
     {"[" HI ",{\"role\":\"assistant\",\"content\":\"w\",\"replay\":{\"gemini\":[1]}}]",
      "\"messages\":[" USER(SAYS("hi")) "," ASSISTANT(SAYS("w")) "]}"},
