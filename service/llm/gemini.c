@@ -146,22 +146,25 @@ static void gemini_begin(void *state, const struct llm_request *request, struct 
     parser->usage.calls = 1;
 }
 
-/* Servers answer JSON to a stream request and streams to a plain one: the first byte tells. No line
- * of an event stream begins with a bracket, and nothing else is JSON of ours. */
-static void decide_mode(struct gemini_parser *parser)
+/* Servers answer JSON to a stream request, streams to a plain one, and some name no type or a wrong
+ * one. The first bytes tell: no line of an event stream begins with a bracket. `last`: nothing more
+ * comes. */
+static void decide_mode(struct gemini_parser *parser, bool last)
 {
     struct pl_str text = pl_buf_view(&parser->body);
+    int events;
 
     while (parser->blanks < text.len && memchr(" \n\r\t", text.ptr[parser->blanks], 4))
         parser->blanks++;
     if (parser->blanks == text.len)
         return;
-    text.ptr += parser->blanks;
+    text = pl_str_n(text.ptr + parser->blanks, text.len - parser->blanks);
+    events = sse_looks_like(text);
     if (text.ptr[0] == '{' || text.ptr[0] == '[')
         parser->mode = GEMINI_WHOLE;
-    else if (parser->events || memchr(":dei\xEF", text.ptr[0], 5))
+    else if (parser->events || events > 0)
         parser->mode = GEMINI_STREAM;
-    else
+    else if (events == 0 || last)
         parser->mode = GEMINI_WHOLE; /* which will be said not to be JSON */
 }
 
@@ -181,7 +184,7 @@ static enum pl_code gemini_feed(void *state, struct pl_str piece, const struct l
     if (pl_buf_failed(&parser->body))
         return pl_err_set(err, PL_ERR_NO_MEMORY, "out of memory while an answer was read");
     if (parser->mode == GEMINI_UNDECIDED)
-        decide_mode(parser);
+        decide_mode(parser, false);
     if (parser->mode != GEMINI_STREAM)
         return PL_OK;
     first = parser->body; /* the buffer is for other things from here on */
@@ -263,6 +266,8 @@ static void gemini_finish(void *state, const struct llm_sink *sink, struct step_
 {
     struct gemini_parser *parser = state;
 
+    if (parser->mode == GEMINI_UNDECIDED)
+        decide_mode(parser, true);
     if (parser->mode == GEMINI_WHOLE) {
         read_whole(parser, sink, result);
     } else if (parser->mode == GEMINI_UNDECIDED && !parser->events) {

@@ -222,23 +222,6 @@ static void openai_begin(void *state, const struct llm_request *request, struct 
     parser->usage.calls = 1;
 }
 
-/* The line an event stream begins with, where no content type says that it is one. -1: too short to
- * tell. */
-static int looks_like_events(struct pl_str text)
-{
-    static const char *const starts[] = {":", "data:", "event:", "id:", "retry:", "\xEF\xBB\xBF"};
-
-    for (size_t i = 0; i < PL_ARRAY_LEN(starts); i++) {
-        const size_t len = strlen(starts[i]);
-
-        if (text.len >= len && memcmp(text.ptr, starts[i], len) == 0)
-            return 1;
-        if (text.len < len && memcmp(text.ptr, starts[i], text.len) == 0)
-            return -1;
-    }
-    return 0;
-}
-
 /* Servers answer JSON to a stream request, streams to a plain one, and some name no type or a wrong
  * one. The first bytes tell: no line of an event stream begins with a bracket. `last`: nothing more
  * comes. */
@@ -252,7 +235,7 @@ static void decide_mode(struct openai_parser *parser, bool last)
     if (parser->blanks == text.len)
         return;
     text = pl_str_n(text.ptr + parser->blanks, text.len - parser->blanks);
-    events = looks_like_events(text);
+    events = sse_looks_like(text);
     if (text.ptr[0] == '{' || text.ptr[0] == '[' || parser->type == OPENAI_TYPE_JSON)
         parser->mode = OPENAI_WHOLE;
     else if (parser->type == OPENAI_TYPE_STREAM || events > 0)
