@@ -262,13 +262,14 @@ stage_tsan() {
 
 stage_cli() { need_gcc && run_node gcc tests/cli/*.test.mjs; }
 
-# What only the tests of the service use, into build-test-http: a client of npm's, and nginx without installing and so
+# What only the tests of the service use, into build-test-http: a client and servers of npm's, and nginx without installing and so
 # starting it. What cannot be had is not tested, which is said.
 prepare_http() {
     tools=$top/build-test-http
     mkdir -p "$tools"
     cp tests/http/package.json "$tools/"
-    if [ ! -d "$tools/node_modules/eventsource" ] || [ ! -d "$tools/node_modules/@copilotkit/aimock" ]; then
+    if [ ! -d "$tools/node_modules/eventsource" ] || [ ! -d "$tools/node_modules/@copilotkit/aimock" ] ||
+        [ ! -d "$tools/node_modules/@modelcontextprotocol/server-everything" ]; then
         if ! command -v npm && [ "$(id -u)" -eq 0 ] && command -v apt-get; then
             DEBIAN_FRONTEND=noninteractive timeout 180 apt-get -q install -y --no-install-recommends npm
         fi

@@ -165,10 +165,10 @@ static enum pl_code fill(struct providers *providers, const struct provider_opti
     provider->base_url = pl_arena_str(providers->arena, base);
     if (options->api_key && *options->api_key)
         provider->api_key = pl_arena_str(providers->arena, pl_str(options->api_key));
-    provider->dialect_name = pl_arena_str(providers->arena, pl_str(options->dialect));
-    provider->api_version = pl_arena_str(providers->arena, pl_str(options->api_version));
     if (options->ca_file)
         provider->ca_file = pl_arena_str(providers->arena, pl_str(options->ca_file)).ptr;
+    provider->dialect_name = pl_arena_str(providers->arena, pl_str(options->dialect));
+    provider->api_version = pl_arena_str(providers->arena, pl_str(options->api_version));
     provider->first_byte_timeout = options->first_byte_timeout;
     provider->idle_timeout = options->idle_timeout;
     if (pl_arena_failed(providers->arena))
@@ -282,9 +282,8 @@ static enum pl_code unknown(const struct providers *providers, struct pl_str nam
     near = doc_nearest(name, names);
     return pl_err_set(
         err, PL_ERR_PROVIDER_UNKNOWN,
-        "no provider '%.*s' is configured%s%s%s; add it to the configuration, or set "
-        "OPENAI_API_KEY, ANTHROPIC_API_KEY or GEMINI_API_KEY for the provider of that name, or try "
-        "sim/echo",
+        "no provider '%.*s' is configured%s%s%s; add it to the configuration, set "
+        "OPENAI_API_KEY for openai or ANTHROPIC_API_KEY for anthropic, or try sim/echo",
         PL_STR_ARG(name), near ? " (did you mean '" : "", near ? near : "", near ? "'?)" : "");
 }
 

@@ -230,7 +230,7 @@ static enum pl_code build(const struct provider_ops *ops, struct pl_buf *out, st
 
     pl_buf_init(&tools, 65536);
     pl_buf_init(&messages, 65536);
-    llm_answer_write_tools(&agent, &tools);
+    llm_answer_write_tools(&agent, (struct pl_str){0}, &tools);
     llm_messages_reopen(&messages, PL_STR("[]"));
     llm_messages_add_turn(&messages, PL_STR("{\"content\":{\"a\":1},\"tool_calls\":[{\"id\":\"1\","
                                             "\"name\":\"f\",\"arguments\":{\"x\":1}}],\"replay\":{"
