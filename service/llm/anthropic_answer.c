@@ -81,7 +81,10 @@ bool anthropic_read_error(struct pl_str object, int status, struct step_result *
     fault.type = pl_buf_view(&type);
     fault.message = pl_buf_view(&message);
     fault.code = pl_str(code_of_text(fault.type, fault.message));
-    llm_fault_result(&fault, status ? PL_ERR_PROVIDER_ERROR : code_of_type(fault.type), result);
+    if (pl_buf_failed(&type) && !type.too_large)
+        pl_err_set(&result->err, PL_ERR_NO_MEMORY, "out of memory while an error was read");
+    else
+        llm_fault_result(&fault, status ? PL_ERR_PROVIDER_ERROR : code_of_type(fault.type), result);
     pl_buf_finish(&type);
     pl_buf_finish(&message);
     return true;
@@ -297,6 +300,7 @@ void anthropic_finish_whole(struct anthropic_parser *parser, const struct llm_si
 {
     const struct pl_str body = pl_buf_view(&parser->body);
     struct pl_err err;
+    enum pl_code code;
 
     if (body.len == 0) {
         pl_err_set(&result->err, PL_ERR_EMPTY_RESPONSE, "the answer has no body");
@@ -306,7 +310,12 @@ void anthropic_finish_whole(struct anthropic_parser *parser, const struct llm_si
         bad_answer(parser, "the answer is not JSON; check the base URL", result);
         return;
     }
-    if (json_check(body, PL_LIMIT_JSON_DEPTH, NULL, &err) != PL_OK) {
+    code = json_check(body, PL_LIMIT_JSON_DEPTH, NULL, &err);
+    if (code == PL_ERR_NO_MEMORY) {
+        pl_err_set(&result->err, code, "out of memory while an answer was read");
+        return;
+    }
+    if (code != PL_OK) {
         pl_err_prefix(&err, "the answer is not valid JSON");
         bad_answer(parser, err.message, result);
         return;
