@@ -68,6 +68,7 @@ want_tests() {
     want sqlite3 has_command sqlite3
     want libtest-json-schema-acceptance-perl schema_suite
     want universal-ctags has_command ctags
+    want openssl has_command openssl
     want shellcheck has_command shellcheck
     want util-linux has_command setarch
     want procps has_command ps

@@ -19,6 +19,8 @@ const struct config_key config_keys[] = {
     {"providers.*.api_key", "text", "none",
      "its key; write \"${NAME}\" to take it from the environment"},
     {"providers.*.api_key_file", "path", "none", "a file that holds the key"},
+    {"providers.*.ca_file", "path", "the system's",
+     "certificates (PEM) to trust in place of the system's, for a server of your own"},
     {"secrets.*.value", "text", "none",
      "what http steps send that name it; write \"${NAME}\" to take it from the environment"},
     {"secrets.*.value_file", "path", "none", "a file that holds it, instead of value"},
@@ -190,7 +192,8 @@ const char *config_read_key_file(struct config_reader *reader, const struct doc_
 
 static void read_provider(struct config_reader *reader, const struct doc_node *node)
 {
-    static const char *const known[] = {"kind", "base_url", "api_key", "api_key_file", NULL};
+    static const char *const known[] = {"kind",         "base_url", "api_key",
+                                        "api_key_file", "ca_file",  NULL};
     static const char *const later[] = {"limits", "models", NULL};
     struct provider_options options = {.name = node->key.ptr};
     const char *file;
@@ -206,6 +209,10 @@ static void read_provider(struct config_reader *reader, const struct doc_node *n
         doc_problem_at(reader->problems, node, true, "give api_key or api_key_file, not both");
     else if (file)
         options.api_key = config_read_key_file(reader, doc_get(node, "api_key_file"), file);
+    options.ca_file = config_read_text(reader, node, "ca_file");
+    if (options.ca_file && access(options.ca_file, R_OK) != 0)
+        doc_problem_at(reader->problems, doc_get(node, "ca_file"), false, "cannot read %s: %s",
+                       options.ca_file, strerror(errno));
     if (!options.kind)
         options.kind = options.name;
     if (reader->problems->total)

@@ -32,6 +32,8 @@ struct http_request {
     bool has_body;
     bool stream;                     /* an event stream: idle timer between pieces */
     const struct net_policy *policy; /* NULL: trusted (the operator wrote the address) */
+    const char *ca_file; /* PEM: who is trusted in place of the system's; outlives all calls; NULL:
+                            the system's */
     pl_ms connect_timeout, first_byte_timeout, idle_timeout,
         total_timeout; /* 0: the defaults of base/limits.h */
     size_t max_body;   /* decompressed bytes; 0: PL_LIMIT_RESPONSE_BYTES */

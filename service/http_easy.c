@@ -179,6 +179,19 @@ static bool set_decoding(struct http_easy *easy, bool decode)
     return true;
 }
 
+/* Connections are kept apart by it: that is curl's. */
+static bool set_ca_file(struct http_easy *easy, const char *ca_file)
+{
+    const char *path = ca_file ? ca_file : curl_version_info(CURLVERSION_NOW)->cainfo;
+
+    if (easy->ca_file == ca_file)
+        return true;
+    if (curl_easy_setopt(easy->curl, CURLOPT_CAINFO, path) != CURLE_OK)
+        return false;
+    easy->ca_file = ca_file;
+    return true;
+}
+
 enum pl_code http_easy_set(struct http_easy *easy, const struct http_request *request,
                            struct curl_slist *headers, struct pl_err *err)
 {
@@ -194,6 +207,7 @@ enum pl_code http_easy_set(struct http_easy *easy, const struct http_request *re
     if (code != PL_OK)
         return code;
     if (!set_method(easy, request->method, body) || !set_decoding(easy, !request->stream) ||
+        !set_ca_file(easy, request->ca_file) ||
         curl_easy_setopt(c, CURLOPT_HTTPHEADER, headers) != CURLE_OK)
         return no_memory(err);
     if (body && (curl_easy_setopt(c, CURLOPT_POSTFIELDSIZE_LARGE, length) != CURLE_OK ||

@@ -28,7 +28,8 @@ struct http_easy {
     struct http_call *call; /* whose it is */
     /* what the handle is set to */
     char *url;
-    char method[24]; /* "" when unknown */
+    char method[24];     /* "" when unknown */
+    const char *ca_file; /* as in http_request */
     bool sends_body, decodes, fresh;
     char error[CURL_ERROR_SIZE]; /* curl's own words on the last failure */
 };

@@ -32,14 +32,17 @@ struct llm_http {
 enum pl_code llm_http_prepare(struct llm_call *call, struct pl_err *err)
 {
     struct llm_http *state = pl_arena_alloc(call->arena, sizeof(*state));
+    enum pl_code code;
 
     if (!state)
         return pl_err_set(err, PL_ERR_NO_MEMORY, "out of memory");
     state->call = call;
     pl_buf_init(&state->error_body, ERROR_BODY_MAX);
     call->state = state;
-    return call->provider->ops->build(call->provider, &call->request, call->arena, &state->http,
-                                      err);
+    code =
+        call->provider->ops->build(call->provider, &call->request, call->arena, &state->http, err);
+    state->http.ca_file = call->provider->ca_file;
+    return code;
 }
 
 void llm_http_finish(struct llm_call *call)

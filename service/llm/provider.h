@@ -102,6 +102,7 @@ struct provider {
     const struct provider_ops *ops;
     struct pl_str name;     /* "openai": what stands before the slash */
     struct pl_str base_url; /* no slash at the end */
+    const char *ca_file;    /* NULL: the system's */
     struct pl_str api_key;  /* a secret: only configure may read it (and llm_http, to keep it out of
                                errors); may be empty */
     struct pl_str url;      /* made by configure: where calls go, NUL behind */
@@ -117,6 +118,7 @@ struct providers;
 /* What configuration says of one provider. */
 struct provider_options {
     const char *name, *kind, *base_url, *api_key; /* copied; base_url NULL: the kind's own */
+    const char *ca_file; /* copied: PEM of whom to trust; NULL: the system's */
     pl_ms first_byte_timeout, idle_timeout;
 };
 

@@ -161,6 +161,8 @@ static enum pl_code fill(struct providers *providers, const struct provider_opti
     provider->base_url = pl_arena_str(providers->arena, base);
     if (options->api_key && *options->api_key)
         provider->api_key = pl_arena_str(providers->arena, pl_str(options->api_key));
+    if (options->ca_file)
+        provider->ca_file = pl_arena_str(providers->arena, pl_str(options->ca_file)).ptr;
     provider->first_byte_timeout = options->first_byte_timeout;
     provider->idle_timeout = options->idle_timeout;
     if (pl_arena_failed(providers->arena))

@@ -64,10 +64,11 @@ export function leave(port, method, resource, { headers = {}, json } = {}) {
     return socket;
 }
 
-// Starts a service. Options: args and env (added), model (a stand-in whose address becomes provider `openai`), port.
-export async function startService(t, { args = [], env = {}, model, port: wanted } = {}) {
+// Starts a service. Options: args and env (added), model (a stand-in whose address becomes provider `openai`), port, database (a file
+// instead of one in the service's own folder).
+export async function startService(t, { args = [], env = {}, model, port: wanted, database: file } = {}) {
     const dir = folder(t);
-    const database = path.join(dir, 'plait.db');
+    const database = file ?? path.join(dir, 'plait.db');
     const service = { dir, database, port: wanted ?? (await freePort()), restarts: 0 };
     const all = environment({ HOME: dir, ...(model ? model.env : {}), ...env });
 
