@@ -285,7 +285,7 @@ void anthropic_finish_whole(struct anthropic_parser *parser, const struct llm_si
         pl_err_set(&result->err, PL_ERR_EMPTY_RESPONSE, "the answer has no body");
         return;
     }
-    if (parser->mode == ANTHROPIC_OTHER) {
+    if (parser->mode == ANSWER_OTHER) {
         bad_answer(parser, "the answer is not JSON; check the base URL", result);
         return;
     }
