@@ -335,7 +335,7 @@ void openai_finish_whole(struct openai_parser *parser, const struct llm_sink *si
         pl_err_set(&result->err, PL_ERR_EMPTY_RESPONSE, "the answer has no body");
         return;
     }
-    if (parser->mode == OPENAI_OTHER) {
+    if (parser->mode == ANSWER_OTHER) {
         bad_answer(parser, "the answer is not JSON; check the base URL", result);
         return;
     }

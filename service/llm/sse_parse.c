@@ -9,21 +9,6 @@ enum { PAST_BOM = 4 };
 
 static const char bom[3] = {'\xEF', '\xBB', '\xBF'};
 
-int sse_looks_like(struct pl_str text)
-{
-    static const char *const starts[] = {":", "data:", "event:", "id:", "retry:", "\xEF\xBB\xBF"};
-
-    for (size_t i = 0; i < PL_ARRAY_LEN(starts); i++) {
-        const size_t len = strlen(starts[i]);
-
-        if (text.len >= len && memcmp(text.ptr, starts[i], len) == 0)
-            return 1;
-        if (text.len < len && memcmp(text.ptr, starts[i], text.len) == 0)
-            return -1;
-    }
-    return 0;
-}
-
 void sse_init(struct sse_parser *parser)
 {
     *parser = (struct sse_parser){0};

@@ -28,10 +28,6 @@ struct sse_parser {
     bool has_data; /* a data line was there, if only an empty one */
 };
 
-/* Does the text begin with a line of an event stream? For answers whose content type does not say
- * that they are one. 1: yes, 0: no, -1: it is too short to tell. */
-int sse_looks_like(struct pl_str text);
-
 void sse_init(struct sse_parser *parser);
 void sse_finish(struct sse_parser *parser);
 
