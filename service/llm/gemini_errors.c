@@ -70,23 +70,13 @@ static void read_details(struct details *ret, struct pl_str list)
 
 /* ---- what it is ---- */
 
-static bool is_too_long(struct pl_str message)
-{
-    return contains(message, "exceeds the maximum number of tokens") ||
-           contains(message, "input token count") ||
-           contains(message, "exceeds the maximum number of input tokens");
-}
-
-/* A word of the table in llm_errors.c for what the status alone does not say. */
+/* A word of the table in llm_errors.c for what status and message alone do not say. */
 static struct pl_str word_of(const struct details *details, int status, struct pl_str message)
 {
-    if (details->bad_key || (status == 400 && contains(message, "API key not valid")) ||
-        (status == 400 && contains(message, "API key expired")))
+    if (details->bad_key || (status == 400 && contains(message, "API key expired")))
         return PL_STR("invalid_api_key");
     if (status == 429 && details->a_day)
         return PL_STR("insufficient_quota");
-    if (status == 400 && is_too_long(message))
-        return PL_STR("context_length_exceeded");
     if (status == STATUS_CANCELLED)
         return PL_STR("overloaded_error");
     return (struct pl_str){0};
