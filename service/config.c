@@ -21,6 +21,10 @@ const struct config_key config_keys[] = {
     {"providers.*.api_key_file", "path", "none", "a file that holds the key"},
     {"providers.*.ca_file", "path", "the system's",
      "certificates (PEM) to trust in place of the system's, for a server of your own"},
+    {"providers.*.dialect", "openai | azure | compatible", "by the host of base_url",
+     "which of the servers that speak like OpenAI it is"},
+    {"providers.*.api_version", "text", "none",
+     "of Azure, where base_url does not end in /openai/v1"},
     {"secrets.*.value", "text", "none",
      "what http steps send that name it; write \"${NAME}\" to take it from the environment"},
     {"secrets.*.value_file", "path", "none", "a file that holds it, instead of value"},
@@ -192,8 +196,8 @@ const char *config_read_key_file(struct config_reader *reader, const struct doc_
 
 static void read_provider(struct config_reader *reader, const struct doc_node *node)
 {
-    static const char *const known[] = {"kind",         "base_url", "api_key",
-                                        "api_key_file", "ca_file",  NULL};
+    static const char *const known[] = {"kind",    "base_url", "api_key",     "api_key_file",
+                                        "ca_file", "dialect",  "api_version", NULL};
     static const char *const later[] = {"limits", "models", NULL};
     struct provider_options options = {.name = node->key.ptr};
     const char *file;
@@ -204,6 +208,8 @@ static void read_provider(struct config_reader *reader, const struct doc_node *n
     options.kind = config_read_text(reader, node, "kind");
     options.base_url = config_read_text(reader, node, "base_url");
     options.api_key = config_read_text(reader, node, "api_key");
+    options.dialect = config_read_text(reader, node, "dialect");
+    options.api_version = config_read_text(reader, node, "api_version");
     file = config_read_text(reader, node, "api_key_file");
     if (file && options.api_key)
         doc_problem_at(reader->problems, node, true, "give api_key or api_key_file, not both");

@@ -10,6 +10,7 @@
 #include "service/engine_private.h"
 #include "service/engine_turns.h"
 #include "service/engine_watch.h"
+#include "service/mcp_servers.h"
 #include "service/pool.h"
 #include "service/workflow_cache.h"
 #include "storage/store.h"
@@ -255,9 +256,10 @@ static enum pl_code engine_init_tables(struct engine *engine, struct pl_err *err
     engine->watches = engine_watches_create();
     engine->keys = engine_keys_create();
     engine->turns = engine_turns_create();
+    engine->mcp = mcp_servers_create();
     engine->buckets = calloc(ENGINE_BUCKETS, sizeof *engine->buckets);
     if (!engine->bus || !engine->buckets || !engine->cache || !engine->watches || !engine->keys ||
-        !engine->turns)
+        !engine->turns || !engine->mcp)
         return pl_err_set(err, PL_ERR_NO_MEMORY, "out of memory");
     for (size_t i = 0; i < ENGINE_BUCKETS; i++)
         pl_list_init(&engine->buckets[i]);
@@ -281,6 +283,7 @@ static void engine_init_env(struct engine *engine, const struct engine_options *
             {
                 .providers = options->providers,
                 .policy = options->policy,
+                .mcp = engine->mcp,
                 .secrets = options->secrets,
                 .max_output = options->max_step_output ? options->max_step_output
                                                        : PL_LIMIT_STEP_OUTPUT_BYTES,
@@ -388,6 +391,7 @@ void engine_destroy(struct engine **ret_engine, pl_ms drain)
     engine_watches_destroy(&engine->watches);
     engine_keys_destroy(&engine->keys);
     engine_turns_destroy(&engine->turns);
+    mcp_servers_destroy(&engine->mcp);
     free(engine->buckets);
     pl_cond_finish(&engine->changed);
     pl_mutex_finish(&engine->lock);

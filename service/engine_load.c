@@ -65,6 +65,20 @@ static enum pl_code check_not_here(struct engine *engine, struct pl_str tenant, 
                 : PL_OK;
 }
 
+/* Are the secrets there that it names? */
+static bool has_secrets(const struct secrets *secrets, const struct step_def *step,
+                        struct pl_err *err)
+{
+    const struct agent_config *agent = step->kind == STEP_AGENT ? step->config.agent : NULL;
+
+    if (step->kind == STEP_HTTP && step->config.http->auth_secret.len)
+        return secrets_has(secrets, step->config.http->auth_secret, err);
+    for (size_t i = 0; agent && i < agent->n_mcp; i++)
+        if (agent->mcp[i].auth_secret.len && !secrets_has(secrets, agent->mcp[i].auth_secret, err))
+            return false;
+    return true;
+}
+
 /* A run that went on without a provider it needs would fail for good: it is left as it is until the
  * provider is back. */
 static enum pl_code check_models(struct engine *engine, const struct workflow *workflow,
@@ -77,8 +91,7 @@ static enum pl_code check_models(struct engine *engine, const struct workflow *w
             !providers_model_ok(engine->env.steps.providers, step->config.llm->model, err))
             return pl_err_prefix(err, "run %.*s stays as it is: step %.*s", PL_STR_ARG(id),
                                  PL_STR_ARG(step->path));
-        if (step->kind == STEP_HTTP && step->config.http->auth_secret.len &&
-            !secrets_has(engine->env.steps.secrets, step->config.http->auth_secret, err))
+        if (!has_secrets(engine->env.steps.secrets, step, err))
             return pl_err_prefix(err, "run %.*s stays as it is: step %.*s", PL_STR_ARG(id),
                                  PL_STR_ARG(step->path));
     }

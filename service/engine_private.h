@@ -23,6 +23,7 @@ struct engine {
     struct engine_watches *watches; /* set once */
     struct engine_keys *keys;       /* set once */
     struct engine_turns *turns;     /* set once */
+    struct mcp_servers *mcp;        /* set once */
     unsigned max_runs;              /* set once */
     size_t max_branches;            /* the same; 0: the default */
     /* held while a run is read from its rows and launched, so that two who resume it do not both,

@@ -6,23 +6,31 @@
  * turn n + 1. What a tool gives, or why it failed, goes into the conversation in the order the
  * model asked; a tool that does not exist and arguments that do not fit are answered to the model
  * without a step. The conversation follows from the memo (what it begins with) and the rows of
- * turns and tools, so nothing else of it is recorded. */
+ * turns and tools, so nothing else of it is recorded.
+ *
+ * With MCP servers the first thing is a step for each that asks for its tools ("agent.mcp.0"), all
+ * at once; what they gave becomes part of the memo, and the same tools are offered to the end, also
+ * after a restart. Calls of them are steps like those of other tools. */
 #include "service/run_agent.h"
 
 #include "base/json.h"
+#include "service/run_agent_tools.h"
 #include "service/run_core_private.h"
 #include "service/steps/llm_messages.h"
 
 #include <stdlib.h>
 
-enum { BODY_MODEL = 0 };
+enum {
+    BODY_MODEL = 0,
+    NTH_BITS = 8, /* of the number of an MCP tool's frame: which call of it in the turn */
+};
 
 /* What the model asked for in the present turn. */
 struct tool_call {
     struct pl_str id;             /* JSON token; borrowed from the turn's output */
     const struct step_body *body; /* NULL: answered without a step */
-    uint32_t number;              /* the nth call of this tool in the turn, from 1 */
-    struct pl_value *answer;      /* what the model is told; NULL: not known yet */
+    uint32_t number;         /* the nth call of this tool in the turn, from 1; see mcp_number */
+    struct pl_value *answer; /* what the model is told; NULL: not known yet */
 };
 
 struct run_agent {
@@ -32,6 +40,7 @@ struct run_agent {
     struct pl_value *said; /* the model's output of the present turn, once it is there */
     struct tool_call *calls;
     size_t n_calls;
+    struct agent_listing *listings; /* of each MCP server; NULL: there are none */
 };
 
 static struct run_agent *agent_of(const struct run_node *node)
@@ -49,6 +58,59 @@ struct pl_str run_agent_messages(const struct run_node *turn)
     return pl_buf_view(&agent_of(turn->frame->owner)->messages);
 }
 
+/* ---- tools of MCP servers ---- */
+
+static struct pl_str mcp_tools(const struct run_node *agent)
+{
+    struct pl_str tools = {0};
+
+    json_get(pl_value_text(agent->memo), PL_STR("tools"), &tools);
+    return tools;
+}
+
+struct pl_str run_agent_mcp_tools(const struct run_node *turn)
+{
+    return mcp_tools(turn->frame->owner);
+}
+
+static uint32_t mcp_number(uint32_t tool, uint32_t nth)
+{
+    return tool << NTH_BITS | nth;
+}
+
+void run_agent_write_name(const struct run_node *agent, uint32_t number, struct pl_buf *out)
+{
+    uint32_t nth = number & ((1u << NTH_BITS) - 1);
+    struct pl_str tool, name;
+
+    if (json_at(mcp_tools(agent), number >> NTH_BITS, &tool) &&
+        json_get(tool, PL_STR("name"), &name))
+        json_decode_string(name, out);
+    if (nth > 1)
+        pl_buf_printf(out, "-%u", nth);
+}
+
+/* Names of tools do not end in "-2", so a word that does is a second call. */
+bool run_agent_find_name(const struct run_node *agent, struct pl_str word, uint32_t *ret_number)
+{
+    uint32_t tool, nth = 0, scale = 1;
+    size_t at = word.len;
+
+    if (agent_tools_find(mcp_tools(agent), word, &tool)) {
+        *ret_number = mcp_number(tool, 1);
+        return true;
+    }
+    for (; at > 0 && word.len - at < 3 && word.ptr[at - 1] >= '0' && word.ptr[at - 1] <= '9';
+         at--, scale *= 10)
+        nth += scale * (uint32_t)(word.ptr[at - 1] - '0');
+    if (at < 2 || word.ptr[at - 1] != '-' || word.ptr[at] == '0' || nth < 2 ||
+        nth >= 1u << NTH_BITS ||
+        !agent_tools_find(mcp_tools(agent), pl_str_n(word.ptr, at - 1), &tool))
+        return false;
+    *ret_number = mcp_number(tool, nth);
+    return true;
+}
+
 /* ---- beginning ---- */
 
 static void begin(struct run_core *core, struct run_node *node)
@@ -58,19 +120,32 @@ static void begin(struct run_core *core, struct run_node *node)
 }
 
 /* The conversation begins with what the memo holds. */
+static bool begin_messages(struct run_node *node)
+{
+    struct run_agent *agent = agent_of(node);
+    struct pl_str messages = PL_STR("[]");
+
+    json_get(pl_value_text(node->memo), PL_STR("messages"), &messages);
+    pl_buf_reset(&agent->messages);
+    pl_buf_str(&agent->messages, messages);
+    return !pl_buf_failed(&agent->messages);
+}
+
 static bool make_inner(struct run_node *node)
 {
     struct run_agent *agent = calloc(1, sizeof(*agent));
-    struct pl_str messages = PL_STR("[]");
 
     if (!agent)
         return false;
     pl_list_init(&agent->inner.frames);
     pl_buf_init(&agent->messages, SIZE_MAX / 2);
     node->inner = &agent->inner;
-    json_get(pl_value_text(node->memo), PL_STR("messages"), &messages);
-    pl_buf_str(&agent->messages, messages);
-    return !pl_buf_failed(&agent->messages);
+    if (config_of(node)->n_mcp) {
+        agent->listings = calloc(config_of(node)->n_mcp, sizeof(*agent->listings));
+        if (!agent->listings)
+            return false;
+    }
+    return begin_messages(node);
 }
 
 static void begin_turn(struct run_core *core, struct run_node *node)
@@ -80,6 +155,24 @@ static void begin_turn(struct run_core *core, struct run_node *node)
 
     if (frame)
         run_frame_begin(core, frame);
+}
+
+/* Every server is asked for its tools, all at once. */
+static void begin_listings(struct run_core *core, struct run_node *node)
+{
+    const struct agent_config *config = config_of(node);
+
+    for (uint32_t i = 0; i < config->n_mcp && !core->out_of_memory; i++) {
+        struct pl_value *request = agent_tools_list_request(pl_value_text(node->memo), i);
+        struct run_frame *frame = NULL;
+
+        if (request)
+            frame = run_frame_create(core, node->def->bodies[config->listing_body], node, 0, i,
+                                     request);
+        core->out_of_memory |= !frame;
+        if (frame)
+            run_frame_begin(core, frame);
+    }
 }
 
 static bool evaluated(struct run_core *core, struct run_node *node, struct run_event *event)
@@ -98,7 +191,10 @@ static bool evaluated(struct run_core *core, struct run_node *node, struct run_e
         return true;
     }
     run_inside_begin(core, node);
-    begin_turn(core, node);
+    if (config_of(node)->n_mcp)
+        begin_listings(core, node);
+    else
+        begin_turn(core, node);
     return true;
 }
 
@@ -138,13 +234,30 @@ static const struct agent_tool *find_tool(const struct run_node *node, struct pl
     return NULL;
 }
 
-static uint32_t calls_before(const struct run_agent *agent, const struct step_body *body)
+/* `tool`: of those of MCP servers, which have one body; else 0. */
+static uint32_t calls_before(const struct run_agent *agent, const struct step_body *body,
+                             uint32_t tool)
 {
     uint32_t count = 0;
 
     for (size_t i = 0; i < agent->n_calls; i++)
-        count += agent->calls[i].body == body;
+        count += agent->calls[i].body == body && agent->calls[i].number >> NTH_BITS == tool;
     return count;
+}
+
+/* Which body the named tool has; NULL: there is no such tool. */
+static const struct step_body *find_body(const struct run_node *node, struct pl_str name,
+                                         uint32_t *ret_tool)
+{
+    const struct agent_tool *tool = find_tool(node, name);
+
+    *ret_tool = 0;
+    if (tool)
+        return node->def->bodies[tool->body];
+    if (name.len < 2 ||
+        !agent_tools_find(mcp_tools(node), pl_str_n(name.ptr + 1, name.len - 2), ret_tool))
+        return NULL;
+    return node->def->bodies[config_of(node)->call_body];
 }
 
 /* Reads one call of the turn: which tool, or what the model is told instead. */
@@ -153,18 +266,19 @@ static bool read_call(const struct run_node *node, struct pl_str json)
     struct run_agent *agent = agent_of(node);
     struct tool_call call = {.id = PL_STR("\"\"")};
     struct pl_str name = PL_STR("\"\""), wrong;
-    const struct agent_tool *tool;
+    const struct step_body *body;
+    uint32_t tool;
 
     json_get(json, PL_STR("id"), &call.id);
     json_get(json, PL_STR("name"), &name);
-    tool = find_tool(node, name);
-    if (!tool) {
+    body = find_body(node, name, &tool);
+    if (!body) {
         call.answer = error_answer("there is no such tool", name);
     } else if (json_get(json, PL_STR("arguments_error"), &wrong)) {
         call.answer = error_answer("the arguments do not fit", wrong);
     } else {
-        call.body = node->def->bodies[tool->body];
-        call.number = calls_before(agent, call.body) + 1;
+        call.body = body;
+        call.number = mcp_number(tool, calls_before(agent, body, tool) + 1);
     }
     if (!call.body && !call.answer)
         return false;
@@ -196,21 +310,26 @@ static void forget_turn(struct run_agent *agent)
     pl_value_unref(&agent->said);
 }
 
-/* The arguments of call `index`, as the model gave them. */
-static struct pl_value *arguments_of(const struct run_agent *agent, size_t index)
+/* The arguments of call `index`, as the model gave them; for a server, what it is asked. */
+static struct pl_value *arguments_of(const struct run_node *node, size_t index)
 {
+    const struct run_agent *agent = agent_of(node);
+    const struct tool_call *asked = &agent->calls[index];
     struct pl_str calls, call, arguments = PL_STR("{}");
 
     if (json_get(pl_value_text(agent->said), PL_STR("tool_calls"), &calls) &&
         json_at(calls, (int64_t)index, &call))
         json_get(call, PL_STR("arguments"), &arguments);
+    if (asked->body && !asked->body->id.len)
+        return agent_tools_call_request(pl_value_text(node->memo), asked->number >> NTH_BITS,
+                                        arguments);
     return pl_value_new(arguments);
 }
 
 static void begin_call(struct run_core *core, struct run_node *node, size_t index)
 {
     struct run_agent *agent = agent_of(node);
-    struct pl_value *arguments = arguments_of(agent, index);
+    struct pl_value *arguments = arguments_of(node, index);
     struct run_frame *frame;
 
     if (!arguments) {
@@ -321,6 +440,8 @@ static struct pl_value *answer_of(const struct run_node *step)
 {
     struct pl_str detail = PL_STR("\"it failed\"");
 
+    if (step->state == NODE_SUCCEEDED && step->def->kind == STEP_MCP && !step->frame->body->id.len)
+        return agent_tools_answer(pl_value_text(step->output));
     if (step->state == NODE_SUCCEEDED || step->handled)
         return pl_value_ref(step->output);
     if (step->state == NODE_SKIPPED)
@@ -345,13 +466,87 @@ static void answer(struct run_core *core, const struct run_frame *frame,
     }
 }
 
+/* ---- listings ---- */
+
+static bool take_listing(struct run_agent *agent, uint32_t server, const struct run_node *step)
+{
+    struct agent_listing *listing = &agent->listings[server];
+
+    listing->done = true;
+    if (step->state == NODE_SUCCEEDED) {
+        listing->tools = pl_value_ref(step->output);
+        return listing->tools != NULL;
+    }
+    /* a title, not the server's words: they would stand among the model's instructions */
+    listing->why = pl_code_title(step->error ? run_problem_code(step->error) : PL_ERR_CANCELLED);
+    return true;
+}
+
+static bool all_listed(const struct run_node *node)
+{
+    for (size_t i = 0; i < config_of(node)->n_mcp; i++)
+        if (!agent_of(node)->listings[i].done)
+            return false;
+    return true;
+}
+
+static void forget_listings(const struct run_node *node)
+{
+    struct run_agent *agent = agent_of(node);
+
+    for (size_t i = 0; agent->listings && i < config_of(node)->n_mcp; i++) {
+        pl_value_unref(&agent->listings[i].tools);
+    }
+}
+
+/* What the servers offer is known, and kept: the first turn can begin. */
+static void listed(struct run_core *core, struct run_node *node)
+{
+    struct pl_value *memo = NULL;
+    struct pl_err err = {0};
+
+    if (agent_tools_memo(config_of(node), pl_value_text(node->memo), agent_of(node)->listings,
+                         &memo, &err) != PL_OK) {
+        if (err.code == PL_ERR_NO_MEMORY)
+            core->out_of_memory = true;
+        else
+            fail(core, node,
+                 run_problem_make(&(struct run_problem){.code = err.code, .detail = err.message}));
+        return;
+    }
+    pl_value_unref(&node->memo);
+    node->memo = memo;
+    forget_listings(node);
+    run_node_touch(core, node);
+    if (begin_messages(node))
+        begin_turn(core, node);
+    else
+        core->out_of_memory = true;
+}
+
+static void listing_ended(struct run_core *core, struct run_frame *frame, struct run_node *step)
+{
+    struct run_node *node = frame->owner;
+
+    if (step->state != NODE_SUCCEEDED && config_of(node)->mcp[frame->number].required) {
+        fail(core, node, step->error ? pl_value_ref(step->error) : run_problem_of_branch(step));
+        return;
+    }
+    if (!take_listing(agent_of(node), frame->number, step))
+        core->out_of_memory = true;
+    else if (all_listed(node))
+        listed(core, node);
+}
+
 static void step_ended(struct run_core *core, struct run_frame *frame, struct run_node *step)
 {
     struct run_node *node = frame->owner;
 
     if (node->state != NODE_JOINING)
         return;
-    if (frame->body->role == BODY_TOOL) {
+    if (frame->body->role == BODY_LISTING) {
+        listing_ended(core, frame, step);
+    } else if (frame->body->role == BODY_TOOL) {
         answer(core, frame, step);
         next_turn(core, node);
     } else if (step->state == NODE_SUCCEEDED || step->handled) {
@@ -389,6 +584,8 @@ static bool fits(struct run_core *core, const struct run_node *node, const struc
 {
     (void)core;
     (void)ret_value;
+    if (body->role == BODY_LISTING)
+        return number < config_of(node)->n_mcp;
     if (body->role == BODY_TOOL)
         return level < config_of(node)->max_turns;
     return number < config_of(node)->max_turns;
@@ -420,10 +617,30 @@ static void derive_calls(struct run_core *core, struct run_node *node)
         if (!frame)
             continue;
         pl_value_unref(&frame->value);
-        frame->value = arguments_of(agent, i);
+        frame->value = arguments_of(node, i);
         core->out_of_memory |= !frame->value;
         if (run_node_is_final(run_node_at(frame, frame->body->top[0])))
             answer(core, frame, run_node_at(frame, frame->body->top[0]));
+    }
+}
+
+/* What the listings gave that are over, while others are not; and what each was asked. */
+static void derive_listings(struct run_core *core, struct run_node *node)
+{
+    const struct agent_config *config = config_of(node);
+
+    for (uint32_t i = 0; i < config->n_mcp; i++) {
+        struct run_frame *frame = frame_of(node, node->def->bodies[config->listing_body], 0, i);
+        const struct run_node *step = frame ? run_node_at(frame, frame->body->top[0]) : NULL;
+
+        if (!frame)
+            continue;
+        pl_value_unref(&frame->value);
+        frame->value = agent_tools_list_request(pl_value_text(node->memo), i);
+        core->out_of_memory |= !frame->value;
+        if (run_node_is_final(step) && !mcp_tools(node).len &&
+            !take_listing(agent_of(node), i, step))
+            core->out_of_memory = true;
     }
 }
 
@@ -433,6 +650,8 @@ static enum pl_code derive(struct run_core *core, struct run_node *node, struct 
     struct run_agent *agent = agent_of(node);
     struct run_frame *frame;
 
+    if (agent)
+        derive_listings(core, node);
     while (agent && (frame = frame_of(node, node->def->bodies[BODY_MODEL], 0, agent->turn))) {
         const struct run_node *step = run_node_at(frame, frame->body->top[0]);
         struct pl_str calls = PL_STR("[]");
@@ -455,6 +674,8 @@ static enum pl_code derive(struct run_core *core, struct run_node *node, struct 
 static void destroy(struct run_node *node)
 {
     forget_turn(agent_of(node));
+    forget_listings(node);
+    free(agent_of(node)->listings);
     pl_buf_finish(&agent_of(node)->messages);
 }
 

@@ -4,6 +4,7 @@
 #include "service/run_core_private.h"
 #include "service/run_join.h"
 #include "service/run_slots.h"
+#include "service/run_warm.h"
 
 #include <stdlib.h>
 
@@ -78,6 +79,8 @@ void run_branches_decided(struct run_core *core, struct run_node *node,
     if (node->inner)
         run_slots_dismiss(node);
     if (drain) {
+        if (!node->inner) /* steps of a parallel are open, begun or not */
+            run_warm_over(core, node);
         run_kind_of(node->def->kind)->closed(core, node);
         return;
     }

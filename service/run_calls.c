@@ -165,6 +165,39 @@ static void call_reset(struct step_call *step_call)
     bus_publish(call->exec->env->bus, step_call->run_id, &event);
 }
 
+/* The home loop, before the result comes. */
+static void call_feed_began(struct exec_call *call)
+{
+    struct run_exec *exec = call->exec;
+    struct run_event event = {
+        .type = RUN_EV_ANSWERING, .now = loop_now(exec->home), .node = call->node};
+
+    if (exec->dropped)
+        return;
+    if (!run_exec_feed(exec, &event))
+        run_exec_no_memory(exec);
+    run_exec_wake(exec);
+}
+
+static void call_deliver_began(struct loop *loop, struct loop_mail *mail)
+{
+    (void)loop;
+    call_feed_began(pl_container_of(mail, struct exec_call, began_mail));
+}
+
+/* The loop it runs on. Mail of one sender comes in order: the call is not freed before this. */
+static void call_began(struct step_call *step_call)
+{
+    struct exec_call *call = call_of(step_call);
+
+    if (step_call->loop == call->exec->home) {
+        call_feed_began(call);
+        return;
+    }
+    call->began_mail.deliver = call_deliver_began;
+    loop_post(call->exec->home, &call->began_mail);
+}
+
 void run_calls_feed_inbox(struct run_exec *exec)
 {
     for (struct pl_list *link; (link = pl_list_pop(&exec->inbox));)
@@ -238,11 +271,19 @@ static void call_describe(struct exec_call *call)
     const struct run_node *owner = node->parent ? NULL : node->frame->owner;
 
     call->call.sample = sample_of(node);
+    call->call.began = run_core_is_warming(call->exec->core, node) && node->def->kind == STEP_LLM
+                           ? call_began
+                           : NULL;
     if (node->fallback)
         call->call.model = run_node_model(node);
     if (owner && owner->def->kind == STEP_AGENT && node->frame->body->role == BODY_TURN) {
         call->call.agent = owner->def->config.agent;
         call->call.messages_override = run_agent_messages(node);
+        call->call.mcp_tools = run_agent_mcp_tools(node);
+    }
+    if (node->def->kind == STEP_MCP) {
+        call->call.mcp_request = pl_value_text(node->frame->value);
+        call->call.mcp_agent = owner->path;
     }
 }
 

@@ -3,6 +3,7 @@
  */
 #include "service/run_core_private.h"
 #include "service/run_join.h"
+#include "service/run_warm.h"
 
 #include <stdio.h>
 
@@ -140,7 +141,7 @@ static const char *check_dependencies(const struct run_core *core, const struct 
     CHECK(node->state != NODE_SKIPPED || open == 0 || node->silent,
           "it was skipped before a step it depends on was over");
     if (node->state == NODE_WAITING && node->entered) {
-        CHECK(open > 0, "nothing keeps it from beginning");
+        CHECK(open > 0 || run_warm_holds(node), "nothing keeps it from beginning");
         CHECK(core->state == RUN_RUNNING && !node->frame->failed,
               "it waits to begin in a run that ends");
     }
@@ -213,6 +214,8 @@ static const char *check_join(const struct run_node *node)
     wrong = node->def->kind == STEP_PARALLEL ? check_join_counts(node) : NULL;
     if (wrong)
         return wrong;
+    CHECK(!node->join->warming || (node->state == NODE_JOINING && !node->join->warmed),
+          "its first branch goes alone in a join that is not open");
     if (node->state == NODE_JOINING) {
         CHECK(!node->join->decided, "its join is decided and it goes on");
         copy = *node->join;

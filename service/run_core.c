@@ -6,6 +6,7 @@
 #include "base/limits.h"
 #include "service/run_core_private.h"
 #include "service/run_slots.h"
+#include "service/run_warm.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -281,10 +282,25 @@ static void evaluated(struct run_core *core, struct run_event *event)
     pl_value_unref(&event->state);
 }
 
+/* What follows from the result comes first: a branch that decides its join lets nobody begin. */
 static void result(struct run_core *core, struct run_event *event)
 {
     core->dropped += !run_attempt_result(core, event->node, event->result);
     step_result_finish(event->result);
+    if (core->warming == 0 || event->node->def->kind != STEP_LLM)
+        return;
+    run_core_settle(core);
+    run_warm_answering(core, event->node);
+}
+
+static void answering(struct run_core *core, struct run_event *event)
+{
+    const enum node_state state = event->node->state;
+
+    if (state == NODE_CALLING || state == NODE_STOPPING)
+        run_warm_answering(core, event->node);
+    else
+        core->dropped++;
 }
 
 static void deferred(struct run_core *core, struct run_event *event)
@@ -320,6 +336,9 @@ static void take(struct run_core *core, struct run_event *event)
     case RUN_EV_DEFERRED:
         deferred(core, event);
         break;
+    case RUN_EV_ANSWERING:
+        answering(core, event);
+        break;
     case RUN_EV_ANSWER:
         answered(core, event);
         break;
@@ -342,6 +361,8 @@ enum pl_code run_core_step(struct run_core *core, struct run_event *event,
     if (!core->out_of_memory) {
         run_frames_reap(core, event->node);
         take(core, event);
+        run_core_settle(core);
+        run_warm_update(core);
         run_core_settle(core);
         run_waiting_update(core);
     }

@@ -69,6 +69,10 @@
  *
  * 11. A run of which steps are ASKING and nothing else goes on (no call, timer, evaluation) waits
  *     for people: its status is "waiting", its timeout stands still, "run.waiting" is told.
+ * 12. `warm_up` of a map or parallel with a model's call in its first branch: the others begin when
+ *     a call in it has begun to answer (ANSWERING), or is over in any way, when the branch is over,
+ *     or when nothing of the run goes on by itself. The join report says how long they waited, its
+ *     row while JOINING too.
  *
  * Times are > 0. Notes: run.started, step.started, step.retrying (a wait begins, or a crash's
  * attempt is made again), step.reset (before it, for llm steps: text sent so far is void),
@@ -146,6 +150,9 @@ struct run_progress {
     unsigned total, pending, running, waiting, succeeded, failed, skipped, cancelled;
 };
 struct run_progress run_core_progress(const struct run_core *core);
+
+/* Do others wait until a model begins to answer this step? Then ANSWERING is of use. */
+bool run_core_is_warming(const struct run_core *core, const struct run_node *node);
 
 /* The model an llm step calls at present; empty for other kinds. */
 struct pl_str run_node_model(const struct run_node *node);

@@ -230,6 +230,28 @@ static enum pl_code make_wake(const struct step_def *def, struct value_asker *as
     return write_until(event, config->for_duration ? event->now + at : at);
 }
 
+/* Where the MCP servers are. */
+static enum pl_code write_servers(const struct agent_config *agent, const struct expr_scope *scope,
+                                  struct pl_buf *out, struct pl_err *err)
+{
+    enum pl_code code = PL_OK;
+    struct pl_buf url;
+
+    pl_buf_init(&url, PL_LIMIT_PROMPT_BYTES);
+    json_key(out, "mcp");
+    json_array_begin(out);
+    for (size_t i = 0; code == PL_OK && i < agent->n_mcp; i++) {
+        pl_buf_reset(&url);
+        code = template_write_text(agent->mcp[i].url, scope, &url, err);
+        json_comma(out);
+        json_write_string(out, pl_buf_view(&url));
+        out->failed |= pl_buf_failed(&url);
+    }
+    json_array_end(out);
+    pl_buf_finish(&url);
+    return code;
+}
+
 static enum pl_code make_conversation(const struct step_def *def, struct value_asker *asker,
                                       struct run_event *event)
 {
@@ -241,6 +263,8 @@ static enum pl_code make_conversation(const struct step_def *def, struct value_a
     json_object_begin(&buf);
     json_key(&buf, "messages");
     code = llm_messages_render(def->config.agent->llm, &scope, &buf, &event->err);
+    if (code == PL_OK && def->config.agent->n_mcp)
+        code = write_servers(def->config.agent, &scope, &buf, &event->err);
     json_object_end(&buf);
     return take(&buf, PL_LIMIT_PROMPT_BYTES, code, event);
 }
@@ -268,6 +292,7 @@ static enum pl_code make_begin(struct run_exec *exec, struct value_asker *asker,
     case STEP_REDUCE:
     case STEP_VOTE:
     case STEP_REPEAT:
+    case STEP_MCP:
     case STEP__KINDS:
         break;
     }

@@ -21,6 +21,8 @@ enum run_event_type {
     RUN_EV_EVALUATED, /* answers RUN_FX_EVAL */
     RUN_EV_RESULT,    /* answers RUN_FX_CALL (also after RUN_FX_ABORT), once each */
     RUN_EV_DEFERRED,  /* answers RUN_FX_CALL: not sent, lane paused until `until` */
+    RUN_EV_ANSWERING, /* a call of a step that is warming (run_core_is_warming) has given a first
+                         piece; its RESULT is still to come. May be left out */
     RUN_EV_ANSWER,    /* a person answers a step that is ASKING: value, or err REJECTED */
     RUN_EV_CANCEL,    /* the user cancels the run */
     RUN_EV_CANCEL_STEP,
@@ -32,7 +34,8 @@ enum run_eval_what {
     RUN_EVAL_DEFAULT, /* node's on_error default: value */
     RUN_EVAL_OUTPUT,  /* the run's output (node NULL): value */
     RUN_EVAL_BEGIN,   /* what a step begins with: value. map: `over`, a list; workflow: its input;
-                         human: {"ask","schema","data"}; sleep: {"until": ms}; agent: {"messages"} */
+                         human: {"ask","schema","data"}; sleep: {"until": ms}; agent:
+                         {"messages","mcp"} */
     RUN_EVAL_KEY,     /* the key (or score) of a vote's branch over node->output: value */
     RUN_EVAL_WRITES,  /* the state writes of a step over node->output: value, object by channel */
     RUN_EVAL_BODY,    /* the output of the frame of a workflow or repeat that is over: value */

@@ -12,6 +12,7 @@
 #include "service/pool.h"
 #include "service/run_eval.h"
 #include "service/run_state.h"
+#include "service/steps/mcp_step.h"
 
 #include <stdlib.h>
 
@@ -168,6 +169,14 @@ static void exec_effect(struct run_exec *exec, const struct run_effect *effect)
     }
 }
 
+/* An agent that is over leaves no session with an MCP server behind. */
+static void end_sessions(struct run_exec *exec, const struct run_node *node)
+{
+    if (node && node->def->kind == STEP_AGENT && node->def->config.agent->n_mcp &&
+        node_state_is_final(node->state))
+        mcp_step_end_sessions(&exec->env->steps, exec->home, exec->row.id, node);
+}
+
 /* One event through the core. Notes are rendered before effects are carried out: they show the
  * state as the event left it. Any of them may run out of memory: then no call may be made any more,
  * for nobody would take it home. */
@@ -179,6 +188,8 @@ static bool exec_step(struct run_exec *exec, struct run_event *event)
         return false;
     for (size_t i = 0; i < update.n_notes; i++)
         run_notes_add(exec, &update.notes[i]);
+    for (size_t i = 0; i < update.n_notes; i++)
+        end_sessions(exec, update.notes[i].node);
     for (size_t i = 0; i < update.n_effects && !exec->dropped; i++)
         exec_effect(exec, &update.effects[i]);
     return true;

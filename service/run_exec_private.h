@@ -20,7 +20,7 @@ struct exec_call {
     struct pl_list link;   /* on to_start, waiting or inbox */
     struct pl_list flying; /* on exec->flying, as long as it lives */
     struct loop_mail mail; /* carries it to its loop and home again */
-    struct loop_mail abort_mail;
+    struct loop_mail abort_mail, began_mail;
     struct exec_eval *eval;    /* what jq gave for its templates; NULL: nothing was asked */
     bool resolving;            /* it waits for jq: on no list */
     struct reuse_ticket reuse; /* of a call that may be answered by another one's answer */

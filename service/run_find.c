@@ -1,6 +1,7 @@
 /* run_find.c - the step a concrete path names ("reviews.17.summary"), by the workflow's shape and
  * the frames a run has. Not the making of paths (run_frame). Called when a run is loaded from its
  * rows and when somebody names a step of it. */
+#include "service/run_agent.h"
 #include "service/run_core_private.h"
 
 /* What is left of a path, segment by segment. */
@@ -85,8 +86,20 @@ static bool take_tool(struct segments *at, const struct step_body *body, uint32_
     return true;
 }
 
-/* Does what is left go into an instance of this body? */
-static bool enters(struct segments *at, const struct step_body *body, struct run_place *place)
+/* The same of a tool of an MCP server: which there are, the agent knows. */
+static bool take_mcp_tool(struct segments *at, const struct run_node *owner, uint32_t *ret_number)
+{
+    struct pl_str segment;
+
+    if (!peek(at, &segment) || !run_agent_find_name(owner, segment, ret_number))
+        return false;
+    take(at);
+    return true;
+}
+
+/* Does what is left go into an instance of this body of `owner`? */
+static bool enters(struct segments *at, const struct step_body *body, const struct run_node *owner,
+                   struct run_place *place)
 {
     struct segments from = *at;
     bool found = false;
@@ -108,7 +121,12 @@ static bool enters(struct segments *at, const struct step_body *body, struct run
         found = take_number(at, &place->number) && (!body->single || at->rest.len == 0);
         break;
     case BODY_TOOL:
-        found = take_number(at, &place->level) && take_tool(at, body, &place->number);
+        found = take_number(at, &place->level) &&
+                (body->id.len ? take_tool(at, body, &place->number)
+                              : take_mcp_tool(at, owner, &place->number));
+        break;
+    case BODY_LISTING:
+        found = take_word(at, PL_STR("mcp")) && take_number(at, &place->number);
         break;
     case BODY_COLLAPSE:
         found = take_word(at, PL_STR("collapse")) && take_number(at, &place->level) &&
@@ -173,7 +191,7 @@ static bool into_body(const struct run_core *core, struct segments *at, struct r
                       struct run_place *place, struct run_frame **ret_frame)
 {
     for (size_t i = 0; i < owner->def->n_bodies; i++) {
-        if (!enters(at, owner->def->bodies[i], place))
+        if (!enters(at, owner->def->bodies[i], owner, place))
             continue;
         place->body = owner->def->bodies[i];
         *ret_frame = live_frame(core, owner, place);

@@ -6,6 +6,7 @@
  * step in it is final, every row of it was taken, no evaluation of it is out, nothing it owns is
  * left, and its owner does not read it any more. */
 #include "base/limits.h"
+#include "service/run_agent.h"
 #include "service/run_core_private.h"
 
 #include <stdio.h>
@@ -40,9 +41,17 @@ void run_frame_write_path(const struct step_body *body, const struct run_node *o
         pl_buf_printf(out, ".score.%u", number);
         return;
     case BODY_TOOL:
+        if (!body->id.len) {
+            pl_buf_printf(out, ".%u.", level);
+            run_agent_write_name(owner, number, out);
+            return;
+        }
         pl_buf_printf(out, ".%u.%.*s", level, PL_STR_ARG(body->id));
         if (number > 1)
             pl_buf_printf(out, "-%u", number);
+        return;
+    case BODY_LISTING:
+        pl_buf_printf(out, ".mcp.%u", number);
         return;
     }
 }
@@ -357,12 +366,15 @@ static int compare_numbers(uint32_t a, uint32_t b)
 
 static uint32_t turn_of(const struct run_frame *frame)
 {
+    if (frame->body->role == BODY_LISTING)
+        return 0;
     return frame->body->role == BODY_TOOL ? frame->level : frame->number;
 }
 
 int run_frame_compare(const struct run_frame *a, const struct run_frame *b)
 {
-    bool turns = a->body->role == BODY_TURN || a->body->role == BODY_TOOL;
+    bool turns =
+        a->body->role == BODY_TURN || a->body->role == BODY_TOOL || a->body->role == BODY_LISTING;
     int order;
 
     if (turns) /* an agent's: the model's own call comes before those of its tools */

@@ -186,11 +186,45 @@ static void add_winner(struct pl_buf *out, const struct run_node *node)
         json_add_int(out, "winner", winner);
 }
 
+/* What waiting for the first branch took, and what of the input the provider had read before. */
+static void add_warm_up(struct pl_buf *out, const struct run_node *node)
+{
+    if (!node->join->warmed)
+        return;
+    json_key(out, "warm_up");
+    json_object_begin(out);
+    json_add_int(out, "waited_ms", node->join->waited);
+    json_add_int(out, "cached_input_tokens", node->usage.cached_input_tokens);
+    json_object_end(out);
+}
+
+static struct pl_str keep_report(struct pl_buf *out, struct pl_arena *arena)
+{
+    struct pl_str report =
+        pl_buf_failed(out) ? pl_str_n(NULL, 0) : pl_arena_str(arena, pl_buf_view(out));
+
+    pl_buf_finish(out);
+    return report;
+}
+
+struct pl_str run_join_open_report(const struct run_node *node, struct pl_arena *arena)
+{
+    struct pl_buf out;
+
+    if (!node->join->warmed)
+        return pl_str_n(NULL, 0);
+    pl_buf_init(&out, PL_LIMIT_RUN_OUTPUT_BYTES);
+    json_object_begin(&out);
+    json_add_string(&out, "policy", pl_str(join_kind_name(node->def->join.kind)));
+    add_warm_up(&out, node);
+    json_object_end(&out);
+    return keep_report(&out, arena);
+}
+
 struct pl_str run_join_report(const struct run_node *node, struct pl_arena *arena)
 {
     const struct node_join *join = node->join;
     const struct step_def *def = node->def;
-    struct pl_str report;
     struct pl_buf out;
 
     pl_buf_init(&out, PL_LIMIT_RUN_OUTPUT_BYTES);
@@ -210,8 +244,7 @@ struct pl_str run_join_report(const struct run_node *node, struct pl_arena *aren
     /* while it is closing its scores may still come in, one by one */
     if (def->kind == STEP_VOTE && join->decided && node->inner && node->state != NODE_CLOSING)
         run_tally_write(node, arena, &out);
+    add_warm_up(&out, node);
     json_object_end(&out);
-    report = pl_buf_failed(&out) ? pl_str_n(NULL, 0) : pl_arena_str(arena, pl_buf_view(&out));
-    pl_buf_finish(&out);
-    return report;
+    return keep_report(&out, arena);
 }

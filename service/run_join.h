@@ -47,7 +47,11 @@ struct pl_value *run_join_value(const struct run_node *node, size_t count, join_
 /* The `join` report of a step: {"policy","satisfied_by","needed","total","counted","failed",
  * "cancelled","missing","winner","code"}. Counts are numbers, missing is what is in no other count;
  * satisfied_by is the policy's name, "deadline", or null; winner is a branch id or null; code says
- * why a join that was decided is not satisfied, or null. */
+ * why a join that was decided is not satisfied, or null. After a `warm_up` also
+ * "warm_up": {"waited_ms","cached_input_tokens"} (of all branches). */
 struct pl_str run_join_report(const struct run_node *node, struct pl_arena *arena);
+/* The same while it is open, when there is little in it that the branches' rows do not say: policy
+ * and warm_up; empty without a `warm_up`. */
+struct pl_str run_join_open_report(const struct run_node *node, struct pl_arena *arena);
 
 #endif

@@ -40,6 +40,8 @@ struct run_kind {
     void (*closed)(struct run_core *core, struct run_node *node);
     /* Its join is decided: stops the branches that are open. */
     void (*stop)(struct run_core *core, struct run_node *node, enum cancel_reason reason);
+    /* It is JOINING and its first branch goes alone no more: begins the others. */
+    void (*warmed)(struct run_core *core, struct run_node *node);
     /* Its timer by its state. */
     void (*timer)(struct run_core *core, struct run_node *node);
     /* Frees what is its own in node->inner. */

@@ -19,6 +19,7 @@ static const struct run_kind *const kinds[] = {
     [STEP_AGENT] = &run_kind_agent,
     [STEP_HUMAN] = &run_kind_human,
     [STEP_SLEEP] = &run_kind_sleep,
+    [STEP_MCP] = &leaf,
 };
 
 const struct run_kind *run_kind_of(enum step_kind kind)

@@ -184,6 +184,18 @@ static void load_decision(const struct step_def *def, struct node_join *join, st
     join->winner = load_winner(def, report);
 }
 
+static void load_warm_up(struct node_join *join, struct pl_str report)
+{
+    struct pl_str warm_up, waited;
+    int64_t ms;
+
+    if (!json_get(report, PL_STR("warm_up"), &warm_up) ||
+        !json_get(warm_up, PL_STR("waited_ms"), &waited) || !json_int(waited, &ms) || ms < 0)
+        return;
+    join->warmed = true;
+    join->waited = ms;
+}
+
 static enum pl_code load_join(struct loader *load, struct run_node *node,
                               const struct store_step *row)
 {
@@ -196,8 +208,10 @@ static enum pl_code load_join(struct loader *load, struct run_node *node,
         return pl_err_set(load->err, PL_ERR_NO_MEMORY, "out of memory");
     node->join->total = (unsigned)def->n_children;
     node->join->winner = -1;
-    if (row->join.len)
+    if (row->join.len) {
         load_decision(def, node->join, row->join);
+        load_warm_up(node->join, row->join);
+    }
     return PL_OK;
 }
 

@@ -7,6 +7,7 @@
 #include "service/run_map.h"
 #include "base/json.h"
 #include "base/limits.h"
+#include "service/run_warm.h"
 
 #include <stdlib.h>
 
@@ -95,6 +96,11 @@ static bool make_inner(struct run_node *node)
            run_collapse_init(node);
 }
 
+static unsigned may_run(const struct run_node *node)
+{
+    return node->join->warming ? 1 : config_of(node)->concurrency;
+}
+
 /* Each map may have one item running whatever the others have: so all of them get on. */
 static bool has_room(struct run_core *core, const struct run_node *node)
 {
@@ -103,7 +109,7 @@ static bool has_room(struct run_core *core, const struct run_node *node)
     if (map->running == 0)
         return true;
     core->crowded |= core->n_live >= core->max_live;
-    return map->running < config_of(node)->concurrency && core->n_live < core->max_live;
+    return map->running < may_run(node) && core->n_live < core->max_live;
 }
 
 /* Begins items until as many run as may. */
@@ -134,6 +140,7 @@ static void start(struct run_core *core, struct run_node *node)
     }
     if (!run_branches_begin(core, node, run_slots_of(node)->n))
         return;
+    (void)run_warm_begin(core, node);
     if (run_join_decide(node, false))
         run_branches_decided(core, node, NULL, false);
     else
@@ -182,6 +189,7 @@ static void branch_ended(struct run_core *core, struct run_frame *frame, struct 
     map_of(node)->running--;
     run_branches_ended(core, node, step, frame->number);
     run_collapse_branch(core, node, frame->number);
+    run_warm_over(core, node); /* the first one, where they wait for it */
     fill(core, node);
 }
 
@@ -343,6 +351,7 @@ static enum pl_code derive(struct run_core *core, struct run_node *node, struct 
     for (size_t i = 0; i < run_slots_of(node)->begun; i++)
         map_of(node)->running += !node_state_is_final(branch_at(node, i).state);
     run_collapse_derive(core, node);
+    run_warm_load(core, node);
     return core->out_of_memory ? pl_err_set(err, PL_ERR_NO_MEMORY, "out of memory") : PL_OK;
 }
 
@@ -357,11 +366,11 @@ static const char *check(const struct run_core *core, const struct run_node *nod
         running += !node_state_is_final(branch_at(node, i).state);
     if (running != map->running)
         return "it counts the items under way wrongly";
-    if (running > config_of(node)->concurrency)
+    if (running > may_run(node))
         return "more items are under way than may be";
     /* one that waited for memory goes on when an item of its own ends */
     if (node->state == NODE_JOINING && map->slots.begun < map->slots.n &&
-        running < (core->crowded ? 1 : config_of(node)->concurrency))
+        running < (core->crowded ? 1 : may_run(node)))
         return "an item could begin and does not";
     return run_slots_check(node);
 }
@@ -382,6 +391,7 @@ const struct run_kind run_kind_map = {
     .frame_over = frame_over,
     .closed = closed,
     .stop = stop,
+    .warmed = fill,
     .timer = run_inside_timer,
     .destroy = destroy,
     .fits = fits,

@@ -4,6 +4,7 @@
 #include "base/limits.h"
 #include "service/run_core_private.h"
 #include "service/run_map.h"
+#include "service/run_warm.h"
 
 #include <assert.h>
 
@@ -97,6 +98,8 @@ void run_node_move(struct run_core *core, struct run_node *node, enum node_state
     core->in_flight += (unsigned)in_flight(to) - (unsigned)in_flight(from);
     run_waiting_moved(core, from, to);
     node->state = to;
+    if (from == NODE_JOINING)
+        run_warm_left(core, node);
     if (!node->created_at)
         node->created_at = core->now;
     if (to != NODE_HELD && to != NODE_BACKOFF && to != NODE_ASKING && to != NODE_SLEEPING) {
@@ -155,7 +158,8 @@ void run_node_try(struct run_core *core, struct run_node *node)
 {
     const struct step_def *def = node->def;
 
-    if (!node->entered || node->state != NODE_WAITING || node->open_deps > 0)
+    if (!node->entered || node->state != NODE_WAITING || node->open_deps > 0 ||
+        run_warm_holds(node))
         return;
     if (node->dependency_failed ||
         (def->n_deps > 0 && node->skipped_deps == def->n_deps && !def->when)) {

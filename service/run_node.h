@@ -28,6 +28,9 @@ struct node_join {
     enum pl_code code; /* when decided and not satisfied */
     bool fixed;        /* a vote: its outcome could not change any more */
     int winner;        /* index of the branch that satisfied `any` or won the vote, -1: none */
+    bool warming;      /* `warm_up`: the first branch goes alone */
+    bool warmed;       /* the same: it did, */
+    pl_ms waited;      /* and the others waited so long */
 };
 
 /* One step of one run: small, because a run has one for each of its steps, in one array. */

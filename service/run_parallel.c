@@ -2,6 +2,7 @@
  * join (run_branches, run_join). Called by run_core.c and through the table of kinds. */
 #include "service/run_core_private.h"
 #include "service/run_join.h"
+#include "service/run_warm.h"
 
 static struct join_branch branch_at(const struct run_node *node, size_t index)
 {
@@ -63,8 +64,16 @@ void run_parallel_branch_ended(struct run_core *core, struct run_node *node,
         return;
     node->open_children--;
     run_branches_ended(core, node, branch, branch_position(node, branch));
+    if (branch->def == node->def->children[0])
+        run_warm_over(core, node);
     if (node->state == NODE_CLOSING)
         run_node_try_close(core, node);
+}
+
+static void warmed(struct run_core *core, struct run_node *node)
+{
+    for (size_t i = 0; i < node->def->n_children; i++)
+        run_node_try(core, run_node_at(node->frame, node->def->children[i]));
 }
 
 static void begin(struct run_core *core, struct run_node *node)
@@ -86,13 +95,13 @@ static void begin(struct run_core *core, struct run_node *node)
         run_branches_decided(core, node, NULL, false); /* none has begun: nothing is drained */
         return;
     }
-    for (size_t i = 0; i < def->n_children; i++)
-        run_node_try(core, run_node_at(node->frame, def->children[i]));
+    if (!run_node_is_final(run_node_at(node->frame, def->children[0])))
+        (void)run_warm_begin(core, node);
+    warmed(core, node); /* those that are not held */
 }
 
 static enum pl_code derive(struct run_core *core, struct run_node *node, struct pl_err *err)
 {
-    (void)core;
     (void)err;
     for (size_t i = 0; node->join && i < node->def->n_children; i++) {
         const struct run_node *branch = run_node_at(node->frame, node->def->children[i]);
@@ -102,6 +111,9 @@ static enum pl_code derive(struct run_core *core, struct run_node *node, struct 
         else
             node->open_children++;
     }
+    if (node->join && node->def->n_children &&
+        !run_node_is_final(run_node_at(node->frame, node->def->children[0])))
+        run_warm_load(core, node);
     return PL_OK;
 }
 
@@ -109,6 +121,7 @@ const struct run_kind run_kind_parallel = {
     .begin = begin,
     .closed = closed,
     .stop = stop,
+    .warmed = warmed,
     .timer = run_inside_timer,
     .derive = derive,
 };

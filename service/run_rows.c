@@ -70,9 +70,9 @@ void run_core_step_row(const struct run_core *core, const struct run_node *node,
     };
     if (!step_kind_is_leaf(node->def->kind) && !run_node_is_final(node))
         ret_row->usage = (struct store_usage){0}; /* the rows of those inside it say it */
-    /* while it is open there is nothing in it that the branches' rows do not say */
-    if (node->join && node->state != NODE_JOINING)
-        ret_row->join = run_join_report(node, arena);
+    if (node->join)
+        ret_row->join = node->state == NODE_JOINING ? run_join_open_report(node, arena)
+                                                    : run_join_report(node, arena);
 }
 
 void run_core_run_row(const struct run_core *core, struct pl_arena *arena,

@@ -116,6 +116,7 @@ static bool is_before(struct place at, struct place reader)
     case BODY_ROOT:
     case BODY_BRANCH:
     case BODY_INLINE:
+    case BODY_LISTING:
         break;
     }
     return false;

@@ -129,6 +129,12 @@ static void run_view_call(const struct pl_value *call, struct pl_buf *out)
     json_add_raw(out, "call", call ? facts : PL_STR("null"));
 }
 
+/* While its branches run the row keeps of the join only what they do not say. */
+static bool has_report(const struct store_step *step)
+{
+    return step->join.len && !pl_str_is(step->phase, node_state_phase(NODE_JOINING));
+}
+
 void run_view_step(const struct store_step *step, const struct run_progress *progress,
                    struct pl_buf *out)
 {
@@ -142,7 +148,7 @@ void run_view_step(const struct store_step *step, const struct run_progress *pro
     json_add_raw(out, "error", pl_value_text(step->error));
     json_add_bool(out, "handled", step->handled);
     add_text_or_null(out, "reason", step->reason);
-    json_add_raw(out, "join", step->join.len ? step->join : PL_STR("null"));
+    json_add_raw(out, "join", has_report(step) ? step->join : PL_STR("null"));
     json_key(out, "waiting");
     run_view_waiting(pl_str_is(step->status, "waiting") ? step->memo : NULL, step->wake_at, out);
     json_key(out, "usage");

@@ -345,6 +345,7 @@ static void step_ended(struct run_core *core, struct run_frame *frame, struct ru
     case BODY_COLLAPSE:
     case BODY_TURN:
     case BODY_TOOL:
+    case BODY_LISTING:
     case BODY_INLINE:
         return;
     }

@@ -23,6 +23,7 @@ enum step_kind {
     STEP_HUMAN,
     STEP_REPEAT,
     STEP_SLEEP,
+    STEP_MCP, /* no document has it: a request of an agent to an MCP server */
     STEP__KINDS
 };
 
@@ -180,13 +181,37 @@ struct agent_tool {
     unsigned body;                /* index in bodies */
 };
 
+enum { AGENT_TOOLS_MAX = 128 }; /* own and those of MCP servers: what providers take */
+
+/* An MCP server whose tools an agent may call. */
+struct agent_mcp {
+    struct template *url;   /* renders to text */
+    struct pl_str url_text; /* as written, for people */
+    struct pl_str *tools;   /* the names of those that are offered; n_tools 0: all */
+    size_t n_tools;
+    struct pl_str auth_secret, auth_header; /* as under http */
+    const struct doc_node *auth_node;
+    pl_ms timeout; /* of one request, handshake and pages included; 0: the default */
+    bool required; /* the agent fails when its tools cannot be listed; else the model is told */
+};
+
 /* agent: a model with tools in a loop. bodies[0] is one llm step that no document has: the model's
- * turn (it runs by `llm`, its messages are made by the run). bodies[1..] the tools' `do`. */
+ * turn (it runs by `llm`, its messages are made by the run). bodies[1..] the tools' `do`. With MCP
+ * servers two more, each with one step of kind mcp: a listing for each server, and the calls. */
 struct agent_config {
     struct llm_config *llm;
     struct agent_tool *tools;
     size_t n_tools;
-    unsigned max_turns; /* default 10 */
+    struct agent_mcp *mcp;
+    size_t n_mcp;
+    unsigned listing_body, call_body; /* indexes in bodies, where n_mcp > 0 */
+    unsigned max_turns;               /* default 10 */
+};
+
+/* mcp: one request to an MCP server. Which server and which tool is in the value of its frame. */
+struct mcp_config {
+    const struct agent_config *agent;
+    bool listing; /* asks what tools there are; else calls one */
 };
 
 /* human: waits for a person. */

@@ -49,8 +49,9 @@ enum body_role {
     BODY_JUDGE,
     BODY_SCORE,
     BODY_TURN, /* a turn of repeat, the model's turn of an agent */
-    BODY_TOOL,
-    BODY_INLINE, /* steps of an inline workflow */
+    BODY_TOOL, /* a call of a tool; without an id: of an MCP server's, by the name it has there */
+    BODY_LISTING, /* what an MCP server of an agent offers */
+    BODY_INLINE,  /* steps of an inline workflow */
 };
 
 struct step_body {
@@ -112,6 +113,7 @@ struct step_def {
     struct template *on_error_default; /* ON_ERROR_DEFAULT */
     enum on_ambiguous on_ambiguous;    /* leaf kinds */
     struct join_policy join;           /* PARALLEL, MAP, VOTE */
+    bool warm_up;                      /* PARALLEL, MAP: the first branch goes before the rest */
     struct step_write *writes;
     size_t n_writes;
     struct pl_str description;
@@ -126,6 +128,7 @@ struct step_def {
         struct human_config *human;
         struct repeat_config *repeat;
         struct sleep_config *sleep;
+        struct mcp_config *mcp;
     } config;
     struct expr *exprs;          /* all its own expressions, linked by expr->next */
     const struct doc_node *node; /* where it stands, for messages */

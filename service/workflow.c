@@ -240,10 +240,15 @@ const char *step_kind_name(enum step_kind kind)
         [STEP_LLM] = "llm",           [STEP_HTTP] = "http",   [STEP_PARALLEL] = "parallel",
         [STEP_REDUCE] = "reduce",     [STEP_MAP] = "map",     [STEP_VOTE] = "vote",
         [STEP_WORKFLOW] = "workflow", [STEP_AGENT] = "agent", [STEP_HUMAN] = "human",
-        [STEP_REPEAT] = "repeat",     [STEP_SLEEP] = "sleep",
+        [STEP_REPEAT] = "repeat",     [STEP_SLEEP] = "sleep", [STEP_MCP] = "mcp",
     };
 
     return (unsigned)kind < PL_ARRAY_LEN(names) ? names[kind] : "unknown";
+}
+
+bool step_kind_is_written(enum step_kind kind)
+{
+    return kind != STEP_MCP;
 }
 
 const char *join_kind_name(enum join_kind kind)
@@ -258,7 +263,7 @@ const char *join_kind_name(enum join_kind kind)
 
 bool step_kind_is_leaf(enum step_kind kind)
 {
-    return kind == STEP_LLM || kind == STEP_HTTP || kind == STEP_REDUCE;
+    return kind == STEP_LLM || kind == STEP_HTTP || kind == STEP_REDUCE || kind == STEP_MCP;
 }
 
 bool step_kind_has_inside(enum step_kind kind)

@@ -87,6 +87,8 @@ const struct step_def *workflow_find(const struct workflow *workflow, struct pl_
 
 /* "llm", "http", "parallel", "reduce", ... */
 const char *step_kind_name(enum step_kind kind);
+/* Can a document have it? Others are made of what it says. */
+bool step_kind_is_written(enum step_kind kind);
 /* "all", "settled", "any", "quorum", "fraction". */
 const char *join_kind_name(enum join_kind kind);
 /* True for kinds that make one call or computation of their own (llm, http, reduce). */

@@ -168,7 +168,9 @@ static const char *body_path(struct wf_parser *p, const struct step_body *body)
     case BODY_TURN:
         return pl_arena_printf(p->arena, "%s.*", around);
     case BODY_TOOL:
-        return pl_arena_printf(p->arena, "%s.*.%s", around, body->id.ptr);
+        return pl_arena_printf(p->arena, "%s.*.%s", around, body->id.len ? body->id.ptr : "*");
+    case BODY_LISTING:
+        return pl_arena_printf(p->arena, "%s.mcp.*", around);
     case BODY_ROOT:
     case BODY_INLINE:
         break;

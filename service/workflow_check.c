@@ -132,6 +132,15 @@ static void check_models(struct checker *c)
 
 /* ---- secrets ---- */
 
+static void check_secret(struct checker *c, struct pl_str name, const struct doc_node *node)
+{
+    const struct workflow_env *env = c->p->env;
+    struct pl_err err = {0};
+
+    if (name.len && !env->secret_ok(env->arg, name, &err))
+        wf_problem(&c->ctx, node, "%s", err.message);
+}
+
 static void check_secrets(struct checker *c)
 {
     const struct workflow_env *env = c->p->env;
@@ -139,10 +148,12 @@ static void check_secrets(struct checker *c)
     for (size_t i = 0; env && env->secret_ok && i < c->p->n_steps; i++) {
         const struct step_def *step = c->p->steps[i].def;
         const struct http_config *http = step->kind == STEP_HTTP ? step->config.http : NULL;
-        struct pl_err err = {0};
+        const struct agent_config *agent = step->kind == STEP_AGENT ? step->config.agent : NULL;
 
-        if (http && http->auth_secret.len && !env->secret_ok(env->arg, http->auth_secret, &err))
-            wf_problem(&c->ctx, http->auth_node, "%s", err.message);
+        if (http)
+            check_secret(c, http->auth_secret, http->auth_node);
+        for (size_t k = 0; agent && k < agent->n_mcp; k++)
+            check_secret(c, agent->mcp[k].auth_secret, agent->mcp[k].auth_node);
     }
 }
 

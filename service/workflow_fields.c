@@ -61,7 +61,8 @@ static void usable_names(const struct wf_object *object, const char *names[NAMES
 
     if (object->step_kinds)
         for (unsigned kind = 0; kind < STEP__KINDS; kind++)
-            names[count++] = step_kind_name((enum step_kind)kind);
+            if (step_kind_is_written((enum step_kind)kind))
+                names[count++] = step_kind_name((enum step_kind)kind);
     for (const struct wf_object *at = object; at; at = at->also)
         for (size_t i = 0; i < at->n_fields && count < NAMES_MAX; i++)
             if (at->fields[i].parse)

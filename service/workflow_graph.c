@@ -18,7 +18,7 @@ static struct pl_str name_of(const struct step_def *step)
         if (step->body->role == BODY_COLLAPSE)
             return PL_STR("collapse");
         if (step->body->role == BODY_TOOL)
-            return step->body->id;
+            return step->body->id.len ? step->body->id : PL_STR("tools");
     }
     return step->id;
 }
@@ -63,6 +63,11 @@ static void label(const struct step_def *step, struct pl_buf *out)
     } else if (step->kind == STEP_WORKFLOW && step->config.workflow->child) {
         pl_buf_char(out, ' ');
         pl_buf_str(out, step->config.workflow->name);
+    } else if (step->kind == STEP_MCP) {
+        const struct agent_config *agent = step->config.mcp->agent;
+
+        for (size_t i = 0; i < agent->n_mcp; i++)
+            pl_buf_printf(out, "%s%.*s", i ? ", " : " ", PL_STR_ARG(agent->mcp[i].url_text));
     }
 }
 
@@ -98,6 +103,8 @@ static void draw_inside(const struct step_def *step, unsigned depth, struct pl_b
     for (size_t i = 0; i < step->n_bodies; i++) {
         const struct step_body *body = inner_body(step, i);
 
+        if (body && body->role == BODY_LISTING) /* a picture shows the servers once */
+            continue;
         for (size_t k = 0; body && k < body->n_top; k++)
             draw(body->top[k], depth, out);
     }
@@ -258,10 +265,21 @@ static const char *role_name(enum body_role role)
     static const char *const names[] = {
         [BODY_ROOT] = "root",   [BODY_BRANCH] = "branch", [BODY_COLLAPSE] = "collapse",
         [BODY_JUDGE] = "judge", [BODY_SCORE] = "score",   [BODY_TURN] = "turn",
-        [BODY_TOOL] = "tool",   [BODY_INLINE] = "steps",
+        [BODY_TOOL] = "tool",   [BODY_INLINE] = "steps",  [BODY_LISTING] = "listing",
     };
 
     return names[role];
+}
+
+static void json_servers(const struct agent_config *agent, struct pl_buf *out)
+{
+    json_key(out, "mcp");
+    json_array_begin(out);
+    for (size_t i = 0; i < agent->n_mcp; i++) {
+        json_comma(out);
+        json_write_string(out, agent->mcp[i].url_text);
+    }
+    json_array_end(out);
 }
 
 static void json_node(const struct step_def *step, struct pl_buf *out)
@@ -278,6 +296,8 @@ static void json_node(const struct step_def *step, struct pl_buf *out)
         json_add_string(out, "join", pl_str(join_kind_name(step->join.kind)));
     if (step->kind == STEP_WORKFLOW && step->config.workflow->child)
         json_add_string(out, "workflow", step->config.workflow->name);
+    if (step->kind == STEP_AGENT && step->config.agent->n_mcp)
+        json_servers(step->config.agent, out);
     json_object_end(out);
 }
 

@@ -214,6 +214,8 @@ void wf_read_llm(struct wf_ctx *ctx, const struct doc_node *node, const struct w
                  struct llm_config *llm);
 /* `schema:` of an llm, agent or human step: a schema or the name of one. */
 void wf_parse_schema(struct wf_ctx *ctx, const struct doc_node *node, struct schema_use *ret_use);
+/* `auth:` of an http step or an MCP server (target: struct http_config). */
+void wf_parse_auth(struct wf_ctx *ctx, const struct doc_node *node, void *target);
 /* True when `key` is one under `llm` or `http`: to say where a misplaced one belongs. */
 bool wf_is_llm_key(struct pl_str key);
 bool wf_is_http_key(struct pl_str key);

@@ -308,6 +308,7 @@ static const char *many_at_once(const struct step_def *step, const struct step_b
         case BODY_ROOT:
         case BODY_JUDGE:
         case BODY_TURN:
+        case BODY_LISTING:
         case BODY_INLINE:
             break;
         }

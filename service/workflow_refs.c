@@ -64,6 +64,7 @@ static const char *what_it_shows(enum step_kind kind)
     case STEP_REDUCE:
     case STEP_HUMAN:
     case STEP_SLEEP:
+    case STEP_MCP:
     case STEP__KINDS:
         break;
     }

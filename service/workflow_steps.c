@@ -152,10 +152,14 @@ static const char *step_elsewhere(struct pl_str key)
         return "it belongs inside 'llm'";
     if (wf_is_http_key(key))
         return "it belongs inside 'http'";
+    if (pl_str_is(key, "mcp"))
+        return "it belongs inside 'agent'";
     if (pl_str_is(key, "branches"))
         return "it belongs inside 'parallel'";
     if (pl_str_is(key, "over") || pl_str_is(key, "do"))
         return "it belongs inside 'map'";
+    if (pl_str_is(key, "warm_up"))
+        return "it belongs inside 'map' or 'parallel'";
     if (pl_str_is(key, "steps"))
         return "steps go inside 'workflow' or 'repeat'";
     return NULL;
@@ -255,16 +259,24 @@ static void check_handler_name(struct wf_ctx *ctx)
     }
 }
 
-/* The model's turn of an agent follows the agent's own policies. */
-static void finish_agent(struct step_def *step)
+/* The model's turn of an agent and its requests to MCP servers follow the agent's own policies. A
+ * tool of a server may change something, so whether to call it twice is as with http. */
+static void finish_agent(struct step_def *step, bool ambiguous_given)
 {
-    struct step_body *body = step->n_bodies ? step->bodies[0] : NULL;
+    for (size_t i = 0; i < step->n_bodies; i++) {
+        const struct step_body *body = step->bodies[i];
+        struct step_def *inside = body && body->n_top ? body->top[0] : NULL;
 
-    if (!body || body->n_top == 0)
-        return;
-    body->top[0]->retry = step->retry;
-    body->top[0]->timeout = step->timeout;
-    body->top[0]->on_ambiguous = step->on_ambiguous;
+        if (!inside || (i > 0 && inside->kind != STEP_MCP))
+            continue;
+        inside->retry = step->retry;
+        inside->timeout = step->timeout;
+        inside->on_ambiguous = step->on_ambiguous;
+        if (inside->kind == STEP_MCP && inside->config.mcp->listing)
+            inside->on_ambiguous = ON_AMBIGUOUS_RETRY;
+        else if (inside->kind == STEP_MCP && !ambiguous_given)
+            inside->on_ambiguous = ON_AMBIGUOUS_FAIL;
+    }
 }
 
 /* What depends on the whole step being read. */
@@ -281,7 +293,7 @@ static void finish_step(struct wf_ctx *ctx, const struct doc_node *node)
         !pl_str_is(step->config.http->method, "GET"))
         step->on_ambiguous = ON_AMBIGUOUS_FAIL;
     if (step->kind == STEP_AGENT)
-        finish_agent(step);
+        finish_agent(step, doc_get(node, "on_ambiguous") != NULL);
     if (step_kind_joins(step->kind) && join)
         wf_check_join(ctx, join);
     if (step->handler)

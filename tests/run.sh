@@ -48,7 +48,7 @@ if [ -n "$quick" ]; then
 fi
 
 # A developer's own settings must not reach the tests.
-unset OPENAI_API_KEY OPENAI_BASE_URL OPENAI_MODEL ANTHROPIC_API_KEY ANTHROPIC_BASE_URL GEMINI_API_KEY MAKEFLAGS CMAKE_GENERATOR CC CFLAGS LDFLAGS
+unset OPENAI_API_KEY OPENAI_BASE_URL OPENAI_MODEL ANTHROPIC_API_KEY ANTHROPIC_BASE_URL GEMINI_API_KEY GEMINI_BASE_URL MAKEFLAGS CMAKE_GENERATOR CC CFLAGS LDFLAGS
 # shellcheck disable=SC2046 # names
 unset $(env | sed -n 's/^\(PLAIT_[A-Z_]*\)=.*/\1/p') XDG_STATE_HOME
 unset http_proxy https_proxy all_proxy HTTP_PROXY HTTPS_PROXY ALL_PROXY
@@ -262,13 +262,14 @@ stage_tsan() {
 
 stage_cli() { need_gcc && run_node gcc tests/cli/*.test.mjs; }
 
-# What only the tests of the service use, into build-test-http: a client of npm's, and nginx without installing and so
+# What only the tests of the service use, into build-test-http: a client and servers of npm's, and nginx without installing and so
 # starting it. What cannot be had is not tested, which is said.
 prepare_http() {
     tools=$top/build-test-http
     mkdir -p "$tools"
     cp tests/http/package.json "$tools/"
-    if [ ! -d "$tools/node_modules/eventsource" ]; then
+    if [ ! -d "$tools/node_modules/eventsource" ] || [ ! -d "$tools/node_modules/@copilotkit/aimock" ] ||
+        [ ! -d "$tools/node_modules/@modelcontextprotocol/server-everything" ]; then
         if ! command -v npm && [ "$(id -u)" -eq 0 ] && command -v apt-get; then
             DEBIAN_FRONTEND=noninteractive timeout 180 apt-get -q install -y --no-install-recommends npm
         fi

@@ -96,7 +96,7 @@ static enum pl_code gemini_build(const struct provider *provider, const struct l
     enum pl_code code;
 
     if (!gemini_model_ok(provider, request->model, err))
-        return err->code;
+        return PL_ERR_INVALID_ARGUMENT;
     pl_buf_init(&body, BODY_MAX);
     code = gemini_write_body(provider, request, arena, &body, err);
     if (code == PL_OK && pl_buf_failed(&body))

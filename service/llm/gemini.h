@@ -29,6 +29,12 @@ enum gemini_finish {
 
 enum { GEMINI_WORD_MAX = 300 };
 
+/* Where in a JSON text a reader is that looks for its end. */
+struct gemini_brackets {
+    size_t depth;
+    bool in_text, escaped;
+};
+
 /* One answer being read. Zeroed before begin. */
 struct gemini_parser {
     const struct llm_request *request;
@@ -39,7 +45,8 @@ struct gemini_parser {
     struct sse_parser sse; /* STREAM */
     bool inside_line;      /* STREAM: the last byte was no line's end */
     bool bare;             /* STREAM: the rest goes into `body` */
-    struct pl_buf text;    /* what the parts add up to */
+    struct gemini_brackets brackets;
+    struct pl_buf text; /* what the parts add up to */
     struct tool_calls calls;
     struct pl_buf replay;      /* the parts as the API wants them back: a list without its end */
     bool needs_replay;         /* one of them has a signature or an id */

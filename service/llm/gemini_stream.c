@@ -5,7 +5,6 @@
 #include "service/llm/gemini.h"
 
 #include "base/json.h"
-#include "base/json_text.h"
 #include "base/limits.h"
 #include "base/utf8.h"
 
@@ -71,31 +70,52 @@ static size_t find_bare(struct gemini_parser *parser, struct pl_str piece)
     return piece.len;
 }
 
+/* Follows one byte of JSON; true when it closes the bracket that was opened first. Brackets in
+ * texts do not count. */
+static bool closes(struct gemini_brackets *at, char c)
+{
+    if (at->escaped) {
+        at->escaped = false;
+    } else if (at->in_text) {
+        at->escaped = c == '\\';
+        at->in_text = c != '"';
+    } else if (c == '"') {
+        at->in_text = true;
+    } else if (c == '{' || c == '[') {
+        at->depth++;
+    } else if (c == '}' || c == ']') {
+        return --at->depth == 0;
+    }
+    return false;
+}
+
 /* Such JSON is an error, and nothing comes behind it. */
 static enum pl_code take_bare(struct gemini_parser *parser, struct pl_str piece, struct pl_err *err)
 {
+    size_t len = 0;
+    bool closed = false;
     struct pl_str text;
     struct pl_err why;
-    enum pl_code code;
 
     if (parser->failed)
         return PL_OK;
-    pl_buf_str(&parser->body, piece);
-    if (pl_buf_failed(&parser->body) && !parser->body.too_large)
+    while (len < piece.len && parser->body.len + len <= BARE_MAX && !closed)
+        closed = closes(&parser->brackets, piece.ptr[len++]);
+    pl_buf_append(&parser->body, piece.ptr, len);
+    if (pl_buf_failed(&parser->body))
         return no_memory(err);
-    text = json_trim(pl_buf_view(&parser->body));
-    if (text.len > BARE_MAX || pl_buf_failed(&parser->body)) {
-        fail(parser, text, "came without its field name");
-        return PL_OK;
-    }
-    if (!text.len || (text.ptr[text.len - 1] != '}' && text.ptr[text.len - 1] != ']'))
-        return PL_OK;
-    code = json_check(text, PL_LIMIT_JSON_DEPTH, NULL, &why);
-    if (code == PL_ERR_NO_MEMORY)
-        return no_memory(err);
-    if (code != PL_OK)
+    text = pl_buf_view(&parser->body);
+    if (!closed && text.len <= BARE_MAX)
         return PL_OK; /* there is more to come */
-    parser->failed = gemini_read_error(text, 0, PL_ERR_STREAM_ERROR, &parser->failure);
+    switch ((int)json_check(text, PL_LIMIT_JSON_DEPTH, NULL, &why)) {
+    case PL_OK:
+        parser->failed = gemini_read_error(text, 0, PL_ERR_STREAM_ERROR, &parser->failure);
+        break;
+    case PL_ERR_NO_MEMORY:
+        return no_memory(err);
+    default:
+        break;
+    }
     if (!parser->failed)
         fail(parser, text, "came without its field name");
     return PL_OK;

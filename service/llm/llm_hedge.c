@@ -73,6 +73,7 @@ static void end_when_over(struct llm_hedge *hedge)
 {
     if (hedge->running || hedge->stopping)
         return;
+    llm_hedges_over(hedge->first.call.provider->latency);
     gather(hedge);
     hedge->complete(hedge);
 }

@@ -241,7 +241,7 @@ static bool is_id(struct pl_str text, struct pl_str key)
     for (size_t i = 0; i < text.len; i++)
         if (text.ptr[i] <= ' ' || text.ptr[i] > '~')
             return false;
-    return text.len <= REQUEST_ID_MAX &&
+    return text.len && text.len <= REQUEST_ID_MAX &&
            !(key.len >= KEY_MIN && memmem(text.ptr, text.len, key.ptr, key.len));
 }
 

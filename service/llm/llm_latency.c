@@ -37,7 +37,8 @@ struct llm_sketch {
 struct llm_latency {
     _Atomic(struct llm_sketch *) heads[HEADS]; /* lists that only grow, at their heads */
     atomic_uint sketches;
-    atomic_int earned; /* up to LLM_HEDGE_BURST hedges */
+    atomic_int earned; /* in hundredths of a hedge */
+    atomic_int flying; /* first calls */
 };
 
 /* ---- models ---- */
@@ -192,7 +193,7 @@ void llm_sketch_took(struct llm_sketch *sketch, pl_ms ms)
 bool llm_sketch_late(const struct llm_sketch *sketch, pl_ms *ret_ms)
 {
     uint64_t ever, weight, flying, seen = 0;
-    pl_ms median = -1, high = -1;
+    pl_ms p90 = -1, p95 = -1;
 
     if (!sketch)
         return false;
@@ -203,37 +204,43 @@ bool llm_sketch_late(const struct llm_sketch *sketch, pl_ms *ret_ms)
         return false;
     if (ever < WARM * flying)
         weight += flying; /* the fast ones have answered first: they are not the whole picture */
-    for (size_t i = 0; i < BUCKETS && high < 0; i++) {
+    for (size_t i = 0; i < BUCKETS && p95 < 0; i++) {
         seen += atomic_load(&sketch->counts[i]);
-        if (median < 0 && seen * 2 >= weight)
-            median = bucket_end(i);
+        if (p90 < 0 && seen * 100 >= weight * 90)
+            p90 = bucket_end(i);
         if (seen * 100 >= weight * 95)
-            high = bucket_end(i);
+            p95 = bucket_end(i);
     }
-    if (median < 0)
+    if (p90 < 0)
         return false;
-    if (high < 0 || high > median * LLM_LATENCY_MEDIANS)
-        high = median * LLM_LATENCY_MEDIANS;
-    *ret_ms = high > LLM_LATENCY_LEAST_MS ? high : LLM_LATENCY_LEAST_MS;
+    if (p95 < 0 || p95 > p90 * 3 / 2)
+        p95 = p90 * 3 / 2;
+    *ret_ms = p95 > LLM_LATENCY_LEAST_MS ? p95 : LLM_LATENCY_LEAST_MS;
     return true;
 }
 
 /* ---- the share ---- */
 
+/* What was earned and not used is kept only in proportion to the calls under way: a thousand that
+ * begin at once may be hedged by their share at once. */
 void llm_hedges_earn(struct llm_latency *latency)
 {
-    const int most = LLM_HEDGE_BURST * HEDGE;
-    int earned;
+    int earned, most, now;
 
     if (!latency)
         return;
+    most =
+        LLM_HEDGE_BURST * HEDGE + (atomic_fetch_add(&latency->flying, 1) + 1) * LLM_HEDGE_PERCENT;
     earned = atomic_load(&latency->earned);
-    while (earned < most) { /* mostly it is full: then nothing is written */
-        const int more = earned + LLM_HEDGE_PERCENT < most ? earned + LLM_HEDGE_PERCENT : most;
+    do {
+        now = earned + LLM_HEDGE_PERCENT < most ? earned + LLM_HEDGE_PERCENT : most;
+    } while (now != earned && !atomic_compare_exchange_weak(&latency->earned, &earned, now));
+}
 
-        if (atomic_compare_exchange_weak(&latency->earned, &earned, more))
-            return;
-    }
+void llm_hedges_over(struct llm_latency *latency)
+{
+    if (latency)
+        atomic_fetch_sub(&latency->flying, 1);
 }
 
 bool llm_hedges_take(struct llm_latency *latency)

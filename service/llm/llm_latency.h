@@ -20,9 +20,8 @@ enum {
     LLM_LATENCY_MODELS = 512,  /* sketches a provider has at most; others are not learned */
     LLM_LATENCY_ENOUGH = 10,   /* answers before anything is known */
     LLM_LATENCY_LEAST_MS = 10, /* "late" is never sooner */
-    LLM_LATENCY_MEDIANS = 3,   /* "late" is never later than so many medians */
     LLM_HEDGE_PERCENT = 10,    /* of a provider's calls may be sent again */
-    LLM_HEDGE_BURST = 10,      /* more than that at once, from the beginning */
+    LLM_HEDGE_BURST = 10,      /* beside a tenth of the calls under way, at once */
 };
 
 struct llm_latency *llm_latency_create(void); /* NULL when out of memory */
@@ -38,13 +37,15 @@ void llm_sketch_began(struct llm_sketch *sketch);
 void llm_sketch_took(struct llm_sketch *sketch, pl_ms ms);
 /* It ended in a way that says nothing about how long answers take. */
 void llm_sketch_gone(struct llm_sketch *sketch);
-/* After how long a call that has not begun to answer is late: the 95th percentile, within the
- * bounds above. While few answers are there compared with the calls under way, those count as
- * slower than all answers. False: not known yet. */
+/* After how long a call that has not begun to answer is late: the 95th percentile, but at most one
+ * and a half times the 90th: where about every twentieth call is far slower than all others, the
+ * 95th may be one of these. While few answers are there compared with the calls under way, those
+ * count as slower than all answers. False: not known yet. */
 bool llm_sketch_late(const struct llm_sketch *sketch, pl_ms *ret_ms);
 
-/* A call that is not sent again; earns its share. NULL: nothing. */
+/* A first call begins, and earns its share; it is over. NULL: nothing. */
 void llm_hedges_earn(struct llm_latency *latency);
+void llm_hedges_over(struct llm_latency *latency);
 /* May one more call be sent again? Takes it from what was earned. NULL: always. */
 bool llm_hedges_take(struct llm_latency *latency);
 

@@ -7,47 +7,9 @@
 #include "base/limits.h"
 #include "service/llm/llm_errors.h"
 #include "service/llm/llm_parts.h"
+#include "service/llm/openai_dialect.h"
 
 enum { BODY_MAX = PL_LIMIT_PROMPT_BYTES + (1 << 20), BYTES_A_TOKEN = 4 };
-
-/* ---- once ---- */
-
-static enum pl_code openai_configure(struct provider *provider, struct pl_arena *arena,
-                                     struct pl_err *err)
-{
-    struct http_header *headers = provider->headers;
-    const char *url =
-        pl_arena_printf(arena, "%.*s/chat/completions", PL_STR_ARG(provider->base_url));
-
-    provider->url = pl_str(url);
-    headers[0] = (struct http_header){PL_STR("content-type"), PL_STR("application/json")};
-    headers[1] =
-        (struct http_header){PL_STR("accept"), PL_STR("application/json, text/event-stream")};
-    provider->n_headers = 2;
-    if (provider->api_key.len) {
-        const char *bearer = pl_arena_printf(arena, "Bearer %.*s", PL_STR_ARG(provider->api_key));
-
-        headers[2] = (struct http_header){PL_STR("authorization"), pl_str(bearer)};
-        provider->n_headers = 3;
-        if (bearer && !http_header_ok(headers[2].name, headers[2].value))
-            return pl_err_set(err, PL_ERR_INVALID_CONFIG,
-                              "the API key of '%.*s' has characters no header can hold; is there a "
-                              "line break in it?",
-                              PL_STR_ARG(provider->name));
-    }
-    if (pl_arena_failed(arena))
-        return pl_err_set(err, PL_ERR_NO_MEMORY, "out of memory");
-    return PL_OK;
-}
-
-/* OpenAI itself has renamed the field, and its newer models refuse the old name; the others know
- * only the old one. */
-static const char *max_tokens_key(const struct provider *provider)
-{
-    return pl_str_starts(provider->base_url, PL_STR("https://api.openai.com/"))
-               ? "max_completion_tokens"
-               : "max_tokens";
-}
 
 /* ---- the request ---- */
 
@@ -172,7 +134,7 @@ static enum pl_code write_body(struct pl_buf *out, const struct provider *provid
     add_raw(out, request, "temperature", request->temperature);
     if (request->max_tokens > 0 && !is_set(request, "max_tokens") &&
         !is_set(request, "max_completion_tokens"))
-        json_add_int(out, max_tokens_key(provider), request->max_tokens);
+        json_add_int(out, openai_dialect_limit(provider, request->model), request->max_tokens);
     add_raw(out, request, "seed", request->seed);
     add_raw(out, request, "stop", request->stop);
     add_raw(out, request, "tools", request->tools);
@@ -195,6 +157,8 @@ static enum pl_code openai_build(const struct provider *provider, const struct l
     struct pl_buf body;
     enum pl_code code;
 
+    if (!openai_dialect_model_ok(provider, request->model, err))
+        return PL_ERR_INVALID_ARGUMENT;
     pl_buf_init(&body, BODY_MAX);
     code = write_body(&body, provider, request, err);
     if (code == PL_OK && pl_buf_failed(&body))
@@ -204,7 +168,7 @@ static enum pl_code openai_build(const struct provider *provider, const struct l
     if (code == PL_OK) {
         *ret_http = (struct http_request){
             .method = PL_STR("POST"),
-            .url = provider->url,
+            .url = openai_dialect_url(provider, request->model, arena),
             .headers = provider->headers,
             .n_headers = provider->n_headers,
             .body = pl_arena_str(arena, pl_buf_view(&body)),
@@ -339,7 +303,7 @@ static void openai_error(int status, struct pl_str body, struct step_result *res
 const struct provider_ops openai_ops = {
     .kind = "openai",
     .parser_size = sizeof(struct openai_parser),
-    .configure = openai_configure,
+    .configure = openai_dialect_configure,
     .build = openai_build,
     .begin = openai_begin,
     .feed = openai_feed,
@@ -348,4 +312,5 @@ const struct provider_ops openai_ops = {
     .usage = openai_usage,
     .cleanup = openai_cleanup,
     .error = openai_error,
+    .model_ok = openai_dialect_model_ok,
 };

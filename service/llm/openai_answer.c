@@ -53,26 +53,57 @@ static void take_word(struct pl_str object, const char *key, struct pl_buf *out)
         json_decode_string(value, out);
 }
 
-/* {"message", "type", "code"}: code is a word, or with OpenRouter and Gemini a number like a
- * status. */
+/* A code that is a number like a status (OpenRouter, vLLM), or a text with one (Azure); else 0. */
+static int code_as_status(struct pl_str error)
+{
+    struct pl_str code;
+    int64_t number;
+
+    if (!json_get(error, PL_STR("code"), &code))
+        return 0;
+    if (json_type(code) == JSON_STRING && code.len == 5)
+        code = pl_str_n(code.ptr + 1, 3);
+    return json_type(code) == JSON_NUMBER && json_int(code, &number) && number >= 300 &&
+                   number < 600
+               ? (int)number
+               : 0;
+}
+
+/* OpenRouter's metadata: what the provider behind it said; that an input was refused, for which it
+ * has no word. */
+static void take_metadata(struct pl_str error, struct pl_buf *code, struct pl_buf *message)
+{
+    struct pl_str metadata, value;
+
+    if (!json_get(error, PL_STR("metadata"), &metadata))
+        return;
+    if (!code->len && json_get(metadata, PL_STR("flagged_input"), &value))
+        pl_buf_text(code, "content_filter");
+    if (json_get(metadata, PL_STR("raw"), &value) && json_type(value) == JSON_STRING) {
+        pl_buf_text(message, message->len ? ": " : "");
+        json_decode_string(value, message);
+    }
+}
+
+/* {"message", "type", "code"}: code is a word, or a number like a status. */
 static void fault_of_object(struct pl_str error, int status, enum pl_code fallback,
                             struct step_result *result)
 {
     struct pl_buf code, type, message;
     struct llm_fault fault = {.status = status};
-    int64_t number = count_member(error, "code");
 
     pl_buf_init(&code, WORD_MAX);
     pl_buf_init(&type, WORD_MAX);
     pl_buf_init(&message, ERROR_TEXT_MAX);
-    if (!status && number >= 300 && number < 600)
-        fault.status = (int)number;
+    if (!status)
+        fault.status = code_as_status(error);
     take_word(error, "code", &code);
     take_word(error, "type", &type);
     if (json_type(error) == JSON_STRING)
         json_decode_string(error, &message);
     else
         take_word(error, "message", &message);
+    take_metadata(error, &code, &message);
     fault.code = pl_buf_view(&code);
     fault.type = pl_buf_view(&type);
     fault.message = pl_buf_view(&message);
@@ -107,7 +138,7 @@ enum openai_finish openai_read_finish(struct pl_str word)
 {
     if (json_type(word) != JSON_STRING)
         return OPENAI_FINISH_NONE;
-    if (pl_str_is(word, "\"length\""))
+    if (pl_str_is(word, "\"length\"") || pl_str_is(word, "\"model_length\"")) /* Mistral */
         return OPENAI_FINISH_LENGTH;
     if (pl_str_is(word, "\"content_filter\""))
         return OPENAI_FINISH_FILTER;
@@ -267,6 +298,13 @@ static void read_choice(struct openai_parser *parser, struct pl_str choice,
 
     if (json_get(choice, PL_STR("finish_reason"), &value))
         parser->finish = openai_read_finish(value);
+    if (openai_read_error(choice, 0, PL_ERR_PROVIDER_ERROR, result))
+        return;
+    if (json_get(choice, PL_STR("finish_reason"), &value) && pl_str_is(value, "\"error\"")) {
+        pl_err_set(&result->err, PL_ERR_PROVIDER_ERROR,
+                   "the answer ended with finish_reason error");
+        return;
+    }
     if (!json_get(choice, PL_STR("message"), &message) || json_type(message) != JSON_OBJECT) {
         bad_answer(parser, "the answer's first choice has no message", result);
         return;

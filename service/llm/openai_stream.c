@@ -69,8 +69,9 @@ static enum pl_code take_choices(const struct feeding *feeding, struct pl_str ch
             feeding->parser->finish = openai_read_finish(value);
             if (pl_str_is(value, "\"error\"")) {
                 feeding->parser->failed = true;
-                pl_err_set(&feeding->parser->failure.err, PL_ERR_STREAM_ERROR,
-                           "the stream ended with finish_reason error");
+                if (!openai_read_error(it.value, 0, PL_ERR_STREAM_ERROR, &feeding->parser->failure))
+                    pl_err_set(&feeding->parser->failure.err, PL_ERR_STREAM_ERROR,
+                               "the stream ended with finish_reason error");
             }
         }
     }

@@ -18,6 +18,7 @@ struct llm_call;
 struct provider;
 struct schema_use;
 struct agent_config;
+struct openai_dialect;
 
 /* One model call, rendered. Lives in the step call's arena. */
 struct llm_request {
@@ -105,7 +106,10 @@ struct provider {
     const char *ca_file;    /* NULL: the system's */
     struct pl_str api_key;  /* a secret: only configure may read it (and llm_http, to keep it out of
                                errors); may be empty */
-    struct pl_str url;      /* made by configure: where calls go, NUL behind */
+    struct pl_str dialect_name, api_version; /* of the kind openai; may be empty */
+    const struct openai_dialect *dialect;    /* made by configure, of the kind openai */
+    struct pl_str url;                       /* made by configure: where calls go, NUL behind */
+    struct pl_str url_tail; /* made by configure: what follows the model, if that is in the URL */
     struct http_header headers[PROVIDER_HEADERS]; /* made by configure: sent with every call */
     size_t n_headers;
     struct lane *lane;                      /* its admission; see limits.h */
@@ -118,7 +122,8 @@ struct providers;
 /* What configuration says of one provider. */
 struct provider_options {
     const char *name, *kind, *base_url, *api_key; /* copied; base_url NULL: the kind's own */
-    const char *ca_file; /* copied: PEM of whom to trust; NULL: the system's */
+    const char *ca_file;               /* copied: PEM of whom to trust; NULL: the system's */
+    const char *dialect, *api_version; /* of the kind openai; NULL: by the host; none */
     pl_ms first_byte_timeout, idle_timeout;
 };
 

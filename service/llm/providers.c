@@ -156,6 +156,10 @@ static enum pl_code fill(struct providers *providers, const struct provider_opti
         if (code != PL_OK)
             return code;
     }
+    if ((options->dialect || options->api_version) && kinds[kind].ops != &openai_ops)
+        return pl_err_set(err, PL_ERR_INVALID_CONFIG,
+                          "dialect and api_version are for the kind openai; '%s' is of kind %s",
+                          options->name, kinds[kind].ops->kind);
     provider->ops = kinds[kind].ops;
     provider->name = pl_arena_str(providers->arena, pl_str(options->name));
     provider->base_url = pl_arena_str(providers->arena, base);
@@ -163,6 +167,8 @@ static enum pl_code fill(struct providers *providers, const struct provider_opti
         provider->api_key = pl_arena_str(providers->arena, pl_str(options->api_key));
     if (options->ca_file)
         provider->ca_file = pl_arena_str(providers->arena, pl_str(options->ca_file)).ptr;
+    provider->dialect_name = pl_arena_str(providers->arena, pl_str(options->dialect));
+    provider->api_version = pl_arena_str(providers->arena, pl_str(options->api_version));
     provider->first_byte_timeout = options->first_byte_timeout;
     provider->idle_timeout = options->idle_timeout;
     if (pl_arena_failed(providers->arena))

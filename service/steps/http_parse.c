@@ -249,7 +249,7 @@ static const struct wf_object auth_object = {
     .n_fields = PL_ARRAY_LEN(auth_fields),
 };
 
-static void http_auth(struct wf_ctx *ctx, const struct doc_node *node, void *target)
+void wf_parse_auth(struct wf_ctx *ctx, const struct doc_node *node, void *target)
 {
     if (node->type == DOC_STRING) {
         auth_secret(ctx, node, target);
@@ -284,7 +284,7 @@ static const struct wf_field http_fields[] = {
     {.key = "auth",
      .types = WF_STRING | WF_OBJECT,
      .help = "the name of a secret, or {header, secret}",
-     .parse = http_auth},
+     .parse = wf_parse_auth},
 };
 
 static const char *http_elsewhere(struct pl_str key)

@@ -95,15 +95,15 @@ static enum pl_code render_messages(struct step_call *step, const struct expr_sc
     return code;
 }
 
-static enum pl_code render_tools(const struct agent_config *agent, struct pl_arena *arena,
-                                 struct pl_str *ret_tools, struct pl_err *err)
+static enum pl_code render_tools(const struct step_call *step, struct pl_str *ret_tools,
+                                 struct pl_err *err)
 {
     struct pl_buf buf;
     enum pl_code code = PL_OK;
 
     pl_buf_init(&buf, PL_LIMIT_PROMPT_BYTES);
-    llm_answer_write_tools(agent, &buf);
-    code = keep(&buf, arena, ret_tools, err);
+    llm_answer_write_tools(step->agent, step->mcp_tools, &buf);
+    code = keep(&buf, step->arena, ret_tools, err);
     pl_buf_finish(&buf);
     return code;
 }
@@ -134,14 +134,14 @@ static enum pl_code render(struct step_call *step, const struct expr_scope *scop
         code = render_messages(step, scope, request, err);
     if (code == PL_OK && config->extra)
         code = render_extra(config->extra, scope, step->arena, &request->extra, err);
-    if (code == PL_OK && step->agent && step->agent->n_tools)
-        code = render_tools(step->agent, step->arena, &request->tools, err);
+    if (code == PL_OK && step->agent && (step->agent->n_tools || json_count(step->mcp_tools)))
+        code = render_tools(step, &request->tools, err);
     request->agent = step->agent;
     request->schema = config->schema.schema ? &config->schema : NULL;
     request->temperature = config->temperature;
     request->max_tokens = config->max_tokens;
     request->stop = config->stop;
-    request->stream = step->stream;
+    request->stream = step->stream || step->began;
     request->attempt = step->attempt;
     /* where attempts before this one failed, each had all its answers refused */
     request->answer = step->attempt > 1 ? (step->attempt - 1) * (config->repair + 1) : 0;
@@ -159,9 +159,15 @@ static enum pl_code render(struct step_call *step, const struct expr_scope *scop
 static void on_delta(void *arg, struct pl_str text)
 {
     struct llm_attempt *attempt = arg;
+    struct step_call *step = attempt->step;
 
+    if (step->began)
+        step->began(step);
+    step->began = NULL;
+    if (!step->delta)
+        return;
     attempt->told = true;
-    attempt->step->delta(attempt->step, text);
+    step->delta(step, text);
 }
 
 /* The text told so far is void. */
@@ -262,9 +268,12 @@ static void on_complete(struct llm_hedge *asking)
 {
     struct llm_attempt *attempt = pl_container_of(asking, struct llm_attempt, asking);
     struct step_call *step = attempt->step;
-    const struct llm_terms terms = {.schema = asking->first.call.request.schema,
-                                    .agent = step->agent,
-                                    .max_output = step->env->max_output};
+    const struct llm_terms terms = {
+        .schema = asking->first.call.request.schema,
+        .agent = step->agent,
+        .mcp_tools = step->mcp_tools,
+        .max_output = step->env->max_output,
+    };
     struct step_result *result = &step->result;
     struct pl_str again[2] = {0};
     enum pl_code code = PL_OK;
@@ -303,7 +312,7 @@ static enum pl_code llm_prepare(struct step_call *step, const struct expr_scope 
     call->result = &step->result;
     attempt->asking.policy = &step->def->config.llm->hedge;
     attempt->asking.sink =
-        (struct llm_sink){.arg = attempt, .delta = step->delta ? on_delta : NULL};
+        (struct llm_sink){.arg = attempt, .delta = step->delta || step->began ? on_delta : NULL};
     attempt->asking.reset = on_reset;
     attempt->asking.complete = on_complete;
     step->request = attempt;

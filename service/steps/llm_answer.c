@@ -6,6 +6,7 @@
 #include "base/limits.h"
 #include "base/utf8.h"
 #include "service/llm/llm_parts.h"
+#include "service/run_agent_tools.h"
 #include "service/schema.h"
 
 enum {
@@ -151,25 +152,59 @@ static enum pl_code take_structured(const struct schema_use *use, struct pl_aren
 
 /* ---- tools ---- */
 
-void llm_answer_write_tools(const struct agent_config *agent, struct pl_buf *out)
+static struct pl_str member(struct pl_str object, const char *key)
 {
+    struct pl_str value;
+
+    return json_get(object, pl_str(key), &value) ? value : PL_STR("null");
+}
+
+static void begin_tool(struct pl_buf *out)
+{
+    json_object_begin(out);
+    json_add_string(out, "type", PL_STR("function"));
+    json_key(out, "function");
+    json_object_begin(out);
+}
+
+static void end_tool(struct pl_buf *out)
+{
+    json_object_end(out);
+    json_object_end(out);
+}
+
+static void write_mcp_tool(struct pl_str tool, struct pl_buf *out)
+{
+    struct pl_str value;
+
+    begin_tool(out);
+    json_add_raw(out, "name", member(tool, "name"));
+    if (json_get(tool, PL_STR("description"), &value))
+        json_add_raw(out, "description", value);
+    json_add_raw(out, "parameters", member(tool, "parameters"));
+    end_tool(out);
+}
+
+void llm_answer_write_tools(const struct agent_config *agent, struct pl_str mcp_tools,
+                            struct pl_buf *out)
+{
+    struct json_iter it;
+
     json_array_begin(out);
     for (size_t i = 0; i < agent->n_tools; i++) {
         const struct agent_tool *tool = &agent->tools[i];
 
-        json_object_begin(out);
-        json_add_string(out, "type", PL_STR("function"));
-        json_key(out, "function");
-        json_object_begin(out);
+        begin_tool(out);
         json_add_string(out, "name", tool->id);
         if (tool->description.len)
             json_add_string(out, "description", tool->description);
         json_add_raw(out, "parameters",
                      tool->parameters.json.len ? tool->parameters.json
                                                : PL_STR("{\"type\":\"object\",\"properties\":{}}"));
-        json_object_end(out);
-        json_object_end(out);
+        end_tool(out);
     }
+    for (json_iter_init(&it, mcp_tools); json_iter_next(&it);)
+        write_mcp_tool(it.value, out);
     json_array_end(out);
 }
 
@@ -182,19 +217,48 @@ static const struct agent_tool *find_tool(const struct agent_config *agent, stru
     return NULL;
 }
 
+/* The schema of a tool of an MCP server. NULL: none, or one that is not understood (then the server
+ * is left to judge), or memory is out. */
+static const struct schema *mcp_schema(const struct llm_terms *terms, struct pl_str name,
+                                       struct pl_arena *arena, bool *ret_found)
+{
+    struct doc_node *root = NULL;
+    struct doc_problems problems;
+    struct pl_str tool = {0};
+    uint32_t index;
+
+    *ret_found = agent_tools_find(terms->mcp_tools, name, &index);
+    if (!*ret_found || !json_at(terms->mcp_tools, index, &tool))
+        return NULL;
+    doc_problems_init(&problems, arena);
+    if (doc_parse(arena, member(tool, "parameters"), DOC_JSON, &root, &problems) != PL_OK || !root)
+        return NULL;
+    return schema_compile(arena, root, &problems);
+}
+
+/* What the arguments of a tool must fit; NULL: anything. *ret_found: there is such a tool. */
+static const struct schema *find_schema(const struct llm_terms *terms, struct pl_str name,
+                                        struct pl_arena *arena, bool *ret_found)
+{
+    const struct agent_tool *tool = find_tool(terms->agent, name);
+
+    *ret_found = true;
+    return tool ? tool->parameters.schema : mcp_schema(terms, name, arena, ret_found);
+}
+
 /* The arguments against the tool's parameters: with the defaults filled in, or why they do not fit.
  */
-static enum pl_code fit_arguments(const struct agent_tool *tool, struct pl_arena *arena,
+static enum pl_code fit_arguments(const struct schema *schema, struct pl_arena *arena,
                                   struct pl_str *value, struct pl_str *ret_error)
 {
     struct doc_problems problems;
     struct pl_str filled, problem;
     enum pl_code code;
 
-    if (!tool->parameters.schema)
+    if (!schema)
         return PL_OK;
     doc_problems_init(&problems, arena);
-    code = schema_apply(tool->parameters.schema, arena, *value, &filled, &problems);
+    code = schema_apply(schema, arena, *value, &filled, &problems);
     if (code == PL_OK)
         *value = filled;
     if (code != PL_ERR_INVALID_INPUT)
@@ -209,12 +273,13 @@ static enum pl_code fit_arguments(const struct agent_tool *tool, struct pl_arena
 
 /* The arguments as they go on, and what is wrong with them, or nothing. A tool that does not exist
  * is wrong too: the model has to be told. */
-static enum pl_code take_arguments(const struct agent_config *agent, struct pl_arena *arena,
+static enum pl_code take_arguments(const struct llm_terms *terms, struct pl_arena *arena,
                                    struct pl_str name_token, struct pl_str token,
                                    struct pl_str *ret_value, struct pl_str *ret_error)
 {
     const struct pl_str name = json_decode_string_arena(name_token, arena);
-    const struct agent_tool *tool = find_tool(agent, name);
+    bool found;
+    const struct schema *schema = find_schema(terms, name, arena, &found);
     struct pl_str text = json_trim(json_decode_string_arena(token, arena));
     struct pl_err why = {0};
     enum pl_code code;
@@ -225,7 +290,7 @@ static enum pl_code take_arguments(const struct agent_config *agent, struct pl_a
     if (code == PL_ERR_NO_MEMORY || pl_arena_failed(arena))
         return PL_ERR_NO_MEMORY;
     *ret_value = code == PL_OK && json_type(text) == JSON_OBJECT ? text : token;
-    if (!tool)
+    if (!found)
         *ret_error =
             pl_str(pl_arena_printf(arena, "there is no tool '%.*s' here", PL_STR_ARG(name)));
     else if (code != PL_OK)
@@ -233,25 +298,18 @@ static enum pl_code take_arguments(const struct agent_config *agent, struct pl_a
             pl_str(pl_arena_printf(arena, "the arguments are not valid JSON: %s", why.message));
     else if (json_type(text) != JSON_OBJECT)
         *ret_error = PL_STR("the arguments are not a JSON object");
-    else if (fit_arguments(tool, arena, ret_value, ret_error) != PL_OK)
+    else if (fit_arguments(schema, arena, ret_value, ret_error) != PL_OK)
         return PL_ERR_NO_MEMORY;
     return pl_arena_failed(arena) ? PL_ERR_NO_MEMORY : PL_OK;
 }
 
-static struct pl_str member(struct pl_str object, const char *key)
-{
-    struct pl_str value;
-
-    return json_get(object, pl_str(key), &value) ? value : PL_STR("null");
-}
-
-static enum pl_code write_call(const struct agent_config *agent, struct pl_arena *arena,
+static enum pl_code write_call(const struct llm_terms *terms, struct pl_arena *arena,
                                struct pl_str call, struct pl_buf *out)
 {
     const struct pl_str name = member(call, "name");
     struct pl_str value, error = {0};
     enum pl_code code =
-        take_arguments(agent, arena, name, member(call, "arguments"), &value, &error);
+        take_arguments(terms, arena, name, member(call, "arguments"), &value, &error);
 
     if (code != PL_OK)
         return code;
@@ -268,7 +326,7 @@ static enum pl_code write_call(const struct agent_config *agent, struct pl_arena
 /* ---- the whole ---- */
 
 /* `given`: the turn as the provider gave it. What it wants back goes through as it is. */
-static enum pl_code write_turn(const struct agent_config *agent, struct pl_arena *arena,
+static enum pl_code write_turn(const struct llm_terms *terms, struct pl_arena *arena,
                                struct pl_str given, struct pl_str content, struct pl_str calls,
                                struct pl_buf *out)
 {
@@ -281,7 +339,7 @@ static enum pl_code write_turn(const struct agent_config *agent, struct pl_arena
     json_key(out, "tool_calls");
     json_array_begin(out);
     for (json_iter_init(&it, calls); code == PL_OK && json_iter_next(&it);)
-        code = write_call(agent, arena, it.value, out);
+        code = write_call(terms, arena, it.value, out);
     json_array_end(out);
     if (json_get(given, PL_STR(LLM_REPLAY_KEY), &replay))
         json_add_raw(out, LLM_REPLAY_KEY, replay);
@@ -331,7 +389,7 @@ enum pl_code llm_answer_take(const struct llm_terms *terms, struct pl_arena *are
     pl_buf_init(&buf, PL_LIMIT_STREAM_BYTES);
     if (!terms->agent)
         json_write_compact(&buf, content);
-    else if (write_turn(terms->agent, arena, given, content, calls, &buf) != PL_OK)
+    else if (write_turn(terms, arena, given, content, calls, &buf) != PL_OK)
         code = pl_err_set(err, PL_ERR_NO_MEMORY, "out of memory while an answer was read");
     if (code == PL_OK)
         code = replace(output, &buf, terms->max_output, err);

@@ -13,6 +13,7 @@
 struct llm_terms {
     const struct schema_use *schema;  /* NULL: any text */
     const struct agent_config *agent; /* NULL: no turn of an agent */
+    struct pl_str mcp_tools;          /* the tools of its MCP servers; see step_call */
     size_t max_output;                /* bytes the output may have; 0: no limit of its own */
 };
 
@@ -24,7 +25,9 @@ enum pl_code llm_answer_take(const struct llm_terms *terms, struct pl_arena *are
                              struct pl_value **output, struct pl_str ret_again[static 2],
                              struct pl_err *err) PL_MUST_CHECK;
 
-/* Appends the tools of an agent as the JSON list of llm_request.tools. */
-void llm_answer_write_tools(const struct agent_config *agent, struct pl_buf *out);
+/* Appends the tools of an agent and those of its MCP servers as the JSON list of
+ * llm_request.tools. */
+void llm_answer_write_tools(const struct agent_config *agent, struct pl_str mcp_tools,
+                            struct pl_buf *out);
 
 #endif

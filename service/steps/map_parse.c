@@ -153,6 +153,12 @@ static void map_collapse(struct wf_ctx *ctx, const struct doc_node *node, void *
         wf_problem_key(ctx, node, "collapse needs 'do': a step over .items, outputs of the items");
 }
 
+static void map_warm_up(struct wf_ctx *ctx, const struct doc_node *node, void *target)
+{
+    (void)target;
+    ctx->step->warm_up = pl_str_is(node->text, "true");
+}
+
 static const struct wf_field map_fields[] = {
     {.key = "over",
      .types = WF_LIST | WF_STRING,
@@ -167,6 +173,7 @@ static const struct wf_field map_fields[] = {
      .types = WF_NUMBER,
      .help = "how many items one branch takes, as .items",
      .parse = map_batch},
+    {.key = "warm_up", .types = WF_BOOL, .help = "true or false", .parse = map_warm_up},
     {.key = "do", .types = WF_OBJECT, .help = "a step", .parse = map_do},
     {.key = "collapse",
      .types = WF_OBJECT,

@@ -14,11 +14,18 @@ static void parallel_branches(struct wf_ctx *ctx, const struct doc_node *node, v
     step->n_children = scope->n_steps;
 }
 
+static void parallel_warm_up(struct wf_ctx *ctx, const struct doc_node *node, void *target)
+{
+    (void)ctx;
+    ((struct step_def *)target)->warm_up = pl_str_is(node->text, "true");
+}
+
 static const struct wf_field parallel_fields[] = {
     {.key = "branches",
      .types = WF_OBJECT,
      .help = "an object of ids and steps",
      .parse = parallel_branches},
+    {.key = "warm_up", .types = WF_BOOL, .help = "true or false", .parse = parallel_warm_up},
 };
 
 static const char *parallel_elsewhere(struct pl_str key)

@@ -18,13 +18,15 @@
 
 struct providers;
 struct net_policy;
+struct mcp_servers;
 struct secrets;
 struct step_call;
 
 /* What kinds need of the engine: set once at start, read by all threads. */
 struct step_env {
     struct providers *providers;
-    const struct net_policy *policy; /* of http steps */
+    const struct net_policy *policy; /* of http and mcp steps */
+    struct mcp_servers *mcp;         /* what is known of MCP servers; may be NULL */
     const struct secrets *secrets;   /* which they may name; NULL: none */
     size_t max_output;               /* bytes of one step's output */
 };
@@ -57,12 +59,22 @@ struct step_call {
     /* JSON list of messages, the whole conversation: instead of system, messages and prompt, whose
      * templates are not looked at. See steps/llm_messages.h. */
     struct pl_str messages_override;
+    /* The tools of MCP servers the model is offered beside the agent's own, as in the agent's memo
+     * (run_agent_tools.h); empty: none. */
+    struct pl_str mcp_tools;
+
+    /* For mcp steps: what is asked of which server, see run_agent_tools.h. */
+    struct pl_str mcp_request;
+    struct pl_str mcp_agent; /* the path of the agent it belongs to */
 
     /* For kinds: text as it arrives; on `loop`'s thread. May be NULL. */
     void (*delta)(struct step_call *call, struct pl_str text);
     /* For kinds: the text told so far is void, other text follows in the same attempt (an answer
      * that did not fit its schema is asked for again); on `loop`'s thread. May be NULL. */
     void (*reset)(struct step_call *call);
+    /* For llm steps: the answer begins; once, with the first piece of it. Not NULL: stream, though
+     * nobody listens. On `loop`'s thread. May be NULL. */
+    void (*began)(struct step_call *call);
     /* run_exec's: takes the call home. */
     void (*complete)(struct step_call *call);
 };

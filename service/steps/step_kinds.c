@@ -3,10 +3,9 @@
 #include "service/steps/step_kinds.h"
 
 static const struct step_kind_ops *const table[STEP__KINDS] = {
-    [STEP_LLM] = &step_llm_ops,
-    [STEP_HTTP] = &step_http_ops,
+    [STEP_LLM] = &step_llm_ops,       [STEP_HTTP] = &step_http_ops,
     [STEP_PARALLEL] = NULL, /* run_core's */
-    [STEP_REDUCE] = &step_reduce_ops,
+    [STEP_REDUCE] = &step_reduce_ops, [STEP_MCP] = &step_mcp_ops,
 };
 
 const struct step_kind_ops *step_kind_ops(enum step_kind kind)
@@ -20,6 +19,8 @@ bool step_waits_for_intent(const struct step_def *def)
         return false;
     if (def->on_ambiguous == ON_AMBIGUOUS_FAIL)
         return true;
+    if (def->kind == STEP_MCP)
+        return !def->config.mcp->listing;
     return def->kind == STEP_HTTP && !pl_str_is(def->config.http->method, "GET") &&
            !pl_str_is(def->config.http->method, "HEAD");
 }

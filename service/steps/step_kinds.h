@@ -8,5 +8,6 @@
 extern const struct step_kind_ops step_llm_ops;    /* llm.c */
 extern const struct step_kind_ops step_http_ops;   /* http.c */
 extern const struct step_kind_ops step_reduce_ops; /* reduce.c */
+extern const struct step_kind_ops step_mcp_ops;    /* mcp.c */
 
 #endif

@@ -2,6 +2,7 @@
  * calls and its answer is read and judged. Each piece of work says no_memory or does it whole;
  * nothing leaks. Run by ctest. */
 #include "base/json.h"
+#include "service/llm/gemini.h"
 #include "service/llm/openai.h"
 #include "service/steps/llm_answer.h"
 #include "service/steps/llm_messages.h"
@@ -128,8 +129,14 @@ END_TEST
 
 /* ---- reading ---- */
 
-static enum pl_code read_answer(const char *body, bool stream, struct pl_buf *out,
-                                struct pl_err *err)
+/* Room for any parser that takes no allocation of its own. */
+static union {
+    struct openai_parser openai;
+    struct gemini_parser gemini;
+} parser;
+
+static enum pl_code read_answer(const struct provider_ops *ops, const char *body, bool stream,
+                                struct pl_buf *out, struct pl_err *err)
 {
     const struct llm_request request = {.messages = PL_STR("[]"),
                                         .tools = PL_STR("[{}]"),
@@ -137,21 +144,21 @@ static enum pl_code read_answer(const char *body, bool stream, struct pl_buf *ou
                                         .stream = stream,
                                         .max_output = 65536};
     const struct llm_sink sink = {0};
-    struct openai_parser parser = {0};
     struct step_result result;
     enum pl_code code;
 
+    memset(&parser, 0, sizeof(parser));
     step_result_init(&result);
-    openai_ops.begin(&parser, &request, PL_STR(""));
-    code = openai_ops.feed(&parser, pl_str(body), &sink, err);
+    ops->begin(&parser, &request, PL_STR(""));
+    code = ops->feed(&parser, pl_str(body), &sink, err);
     if (code == PL_OK) {
-        openai_ops.finish(&parser, &sink, &result);
+        ops->finish(&parser, &sink, &result);
         code = result.err.code;
         *err = result.err;
     }
     if (code == PL_OK)
         pl_buf_str(out, pl_value_text(result.output));
-    openai_ops.cleanup(&parser);
+    ops->cleanup(&parser);
     step_result_finish(&result);
     return code;
 }
@@ -159,6 +166,7 @@ static enum pl_code read_answer(const char *body, bool stream, struct pl_buf *ou
 static enum pl_code read_whole(struct pl_buf *out, struct pl_err *err)
 {
     return read_answer(
+        &openai_ops,
         "{\"choices\":[{\"message\":{\"content\":\"a\\n\",\"tool_calls\":[{\"id\":\"1\","
         "\"function\":{\"name\":\"f\",\"arguments\":\"{\\\"x\"}},{\"function\":{\"name\":\"g\","
         "\"arguments\":{\"x\":1}}}]},\"finish_reason\":\"tool_calls\"}]}",
@@ -168,6 +176,7 @@ static enum pl_code read_whole(struct pl_buf *out, struct pl_err *err)
 static enum pl_code read_stream(struct pl_buf *out, struct pl_err *err)
 {
     return read_answer(
+        &openai_ops,
         "data: {\"choices\":[{\"delta\":{\"tool_calls\":[{\"index\":0,\"id\":\"1\",\"function\":{"
         "\"name\":\"f\",\"arguments\":\"{\"}}]}}]}\n\ndata: {\"choices\":[{\"delta\":{"
         "\"tool_calls\":[{\"index\":0,\"id\":\"1\",\"function\":{\"name\":\"f\",\"arguments\":"
@@ -176,19 +185,43 @@ static enum pl_code read_stream(struct pl_buf *out, struct pl_err *err)
         true, out, err);
 }
 
+#define GEMINI_CALLS                                                                             \
+    "{\"candidates\":[{\"content\":{\"parts\":[{\"text\":\"a\\n\"},{\"functionCall\":{\"id\":"   \
+    "\"1\",\"name\":\"f\",\"args\":{\"x\":1}},\"thoughtSignature\":\"QQ==\"},{\"functionCall\":" \
+    "{\"name\":\"g\"}}]},\"finishReason\":\"STOP\"}],\"responseId\":\"r\"}"
+
+static enum pl_code read_gemini_whole(struct pl_buf *out, struct pl_err *err)
+{
+    return read_answer(&gemini_ops, GEMINI_CALLS, false, out, err);
+}
+
+static enum pl_code read_gemini_stream(struct pl_buf *out, struct pl_err *err)
+{
+    return read_answer(&gemini_ops, "data: " GEMINI_CALLS "\r\n\r\n", true, out, err);
+}
+
+static enum pl_code read_gemini_error(struct pl_buf *out, struct pl_err *err)
+{
+    return read_answer(&gemini_ops,
+                       "data: " GEMINI_CALLS "\n\n{\n\"error\":{\"code\":503,\"message\":\"b\"}}",
+                       true, out, err);
+}
+
 START_TEST(tool_calls_are_read_whole_or_not_at_all)
 {
     fail_each(read_whole, PL_OK);
     fail_each(read_stream, PL_OK);
+    fail_each(read_gemini_whole, PL_OK);
+    fail_each(read_gemini_stream, PL_OK);
+    fail_each(read_gemini_error, PL_ERR_OVERLOADED);
 }
 END_TEST
 
 /* ---- asking ---- */
 
-static enum pl_code build(struct pl_buf *out, struct pl_err *err)
+static enum pl_code build(const struct provider_ops *ops, struct pl_buf *out, struct pl_err *err)
 {
-    static const struct provider provider = {.ops = &openai_ops,
-                                             .base_url = {"http://127.0.0.1:1/v1", 21}};
+    const struct provider provider = {.ops = ops, .url = PL_STR("http://127.0.0.1:1/v1")};
     struct pl_arena *arena = pl_arena_create(0);
     struct llm_request request = {.model = PL_STR("m"), .schema = &schema};
     struct http_request http = {0};
@@ -197,16 +230,18 @@ static enum pl_code build(struct pl_buf *out, struct pl_err *err)
 
     pl_buf_init(&tools, 65536);
     pl_buf_init(&messages, 65536);
-    llm_answer_write_tools(&agent, &tools);
+    llm_answer_write_tools(&agent, (struct pl_str){0}, &tools);
     llm_messages_reopen(&messages, PL_STR("[]"));
     llm_messages_add_turn(&messages, PL_STR("{\"content\":{\"a\":1},\"tool_calls\":[{\"id\":\"1\","
-                                            "\"name\":\"f\",\"arguments\":{\"x\":1}}]}"));
+                                            "\"name\":\"f\",\"arguments\":{\"x\":1}}],\"replay\":{"
+                                            "\"gemini\":[{\"functionCall\":{\"id\":\"1\","
+                                            "\"name\":\"f\"}}]}}"));
     llm_messages_add_tool(&messages, PL_STR("\"1\""), PL_STR("[1]"));
     json_array_end(&messages);
     request.tools = pl_buf_view(&tools);
     request.messages = pl_buf_view(&messages);
     if (arena && !pl_buf_failed(&tools) && !pl_buf_failed(&messages))
-        code = openai_ops.build(&provider, &request, arena, &http, err);
+        code = ops->build(&provider, &request, arena, &http, err);
     if (code == PL_OK)
         pl_buf_str(out, http.body);
     pl_buf_finish(&tools);
@@ -215,9 +250,20 @@ static enum pl_code build(struct pl_buf *out, struct pl_err *err)
     return code;
 }
 
+static enum pl_code build_openai(struct pl_buf *out, struct pl_err *err)
+{
+    return build(&openai_ops, out, err);
+}
+
+static enum pl_code build_gemini(struct pl_buf *out, struct pl_err *err)
+{
+    return build(&gemini_ops, out, err);
+}
+
 START_TEST(a_request_is_built_whole_or_not_at_all)
 {
-    fail_each(build, PL_OK);
+    fail_each(build_openai, PL_OK);
+    fail_each(build_gemini, PL_OK);
 }
 END_TEST
 

@@ -9,7 +9,7 @@
 static void write_place(const struct run_frame *frame, struct pl_buf *out)
 {
     const struct step_body *body = frame->body;
-    bool turn = body->role == BODY_TURN || body->role == BODY_TOOL;
+    bool turn = body->role == BODY_TURN || body->role == BODY_TOOL || body->role == BODY_LISTING;
     unsigned kind = turn || body->role == BODY_BRANCH ? 0 : body->number;
     unsigned level = body->role == BODY_TURN ? frame->number : frame->level;
 
@@ -192,7 +192,9 @@ static void compare_nodes(struct play *play, const struct run_node *a, const str
                a->join->cancelled == b->join->cancelled && a->join->counted == b->join->counted &&
                a->join->decided == b->join->decided && a->join->satisfied == b->join->satisfied &&
                a->join->by_deadline == b->join->by_deadline && a->join->code == b->join->code &&
-               a->join->winner == b->join->winner && a->join->fixed == b->join->fixed;
+               a->join->winner == b->join->winner && a->join->fixed == b->join->fixed &&
+               a->join->warming == b->join->warming && a->join->warmed == b->join->warmed &&
+               a->join->waited == b->join->waited;
     if (!same)
         play_breach(play, "step %s is not the same after loading", a->path.ptr);
 }

@@ -45,6 +45,7 @@ static void forget_answers(struct play *play, struct pl_str path)
 
     while (*at) {
         bool answer = (*at)->type == RUN_EV_RESULT || (*at)->type == RUN_EV_DEFERRED ||
+                      (*at)->type == RUN_EV_ANSWERING ||
                       ((*at)->type == RUN_EV_EVALUATED && !path.len);
 
         if (answer && !(*at)->crash && (!path.len || pl_str_eq((*at)->path, path)))
@@ -68,6 +69,12 @@ static void expect_answer(struct play *play, const struct run_node *node)
     if (coming.line && coming.line->defer) {
         coming.type = RUN_EV_DEFERRED;
         coming.at = play->now;
+    } else if (coming.line && coming.line->begins) {
+        struct coming begins = coming;
+
+        begins.type = RUN_EV_ANSWERING;
+        begins.at = play->now + coming.line->begins;
+        expect(play, begins);
     }
     if (track->paid)
         play_breach(play, "step %s succeeded before and is called again", track->path.ptr);
@@ -181,7 +188,7 @@ static bool fill(struct play *play, const struct coming *coming, struct run_even
                  struct step_result *result)
 {
     bool answers = coming->type == RUN_EV_RESULT || coming->type == RUN_EV_DEFERRED ||
-                   coming->type == RUN_EV_EVALUATED;
+                   coming->type == RUN_EV_ANSWERING || coming->type == RUN_EV_EVALUATED;
 
     if (!event->node && coming->path.len && answers) {
         play_breach(play, "step %s is gone and was to be answered", coming->path.ptr);

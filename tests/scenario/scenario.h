@@ -13,6 +13,7 @@
  * between two dots, and a line without one goes before those with one:
  *   a#2: 50ms ok {"x": 1}
  *   a: 50ms fail rate_limited free hint=1s status=429 no_retry : why
+ *   a#1: begins 20ms 50ms ok 1            a first piece of the answer comes before it
  *   a#1: defer 200ms rate_limited
  *   a abort: 5ms ok "late"                what an aborted call comes to; else cancelled after 1 ms
  *   when a = false       accept p.a = 20ms true       default a = "x"       output = {"y": 2}
@@ -58,6 +59,7 @@ struct script_line {
     bool before;             /* CANCEL: before START */
     bool defer, fails, truth, free, no_retry;
     pl_ms at, after, hint; /* after: how long it takes, or the process is down */
+    pl_ms begins;          /* RESULT: when the answer begins; 0: with the result */
     int status;
     enum pl_code code;
     struct pl_str text; /* an output, an error's message, why it is deferred */

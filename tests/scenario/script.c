@@ -106,6 +106,8 @@ static bool parse_outcome(struct scenario *scenario, struct script_line *line, s
         line->text = rest;
         return true;
     }
+    if (starts(&rest, "begins"))
+        line->begins = take_time(&rest, 0);
     line->after = take_time(&rest, 10);
     if (starts(&rest, "ok")) {
         line->text = rest;

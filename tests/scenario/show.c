@@ -56,6 +56,8 @@ void show_event(struct play *play, const struct run_event *event, const struct c
     else if (event->type == RUN_EV_DEFERRED)
         pl_buf_printf(out, "DEFERRED %s#%u until %lld", path_of(event->node), coming->call,
                       (long long)(event->until - PLAY_START));
+    else if (event->type == RUN_EV_ANSWERING)
+        pl_buf_printf(out, "ANSWERING %s#%u", path_of(event->node), coming->call);
     else if (event->type == RUN_EV_ANSWER)
         show_person(play, event, coming);
     else if (event->type == RUN_EV_CANCEL_STEP)

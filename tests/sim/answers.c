@@ -61,7 +61,10 @@ static void write_begin(struct pl_buf *out, const struct sim_run *run, const str
         pl_buf_printf(out, "{\"until\":%lld}", (long long)(run->now + (pl_ms)(roll % 900) - 50));
         return;
     case STEP_AGENT:
-        pl_buf_text(out, "{\"messages\":[{\"role\":\"user\",\"content\":\"go\"}]}");
+        pl_buf_text(out, "{\"messages\":[{\"role\":\"user\",\"content\":\"go\"}],\"mcp\":[");
+        for (size_t i = 0; i < step->def->config.agent->n_mcp; i++)
+            pl_buf_printf(out, "%s\"http://s%zu/mcp\"", i ? "," : "", i);
+        pl_buf_text(out, "]}");
         return;
     default:
         pl_buf_printf(out, "{\"begin\":%u}", (unsigned)(roll % 1000));
@@ -208,6 +211,39 @@ static const enum pl_code failures[] = {
     PL_ERR_EXPRESSION_ERROR, PL_ERR_INVALID_OUTPUT,   PL_ERR_RESPONSE_TOO_LARGE,
 };
 
+/* The tools of a server: their names are nobody else's. */
+static void write_listing(struct pl_buf *out, const struct run_node *node, struct sim_rng *rng)
+{
+    unsigned tools = sim_below(rng, SIM_SERVER_TOOLS + 1);
+
+    pl_buf_char(out, '[');
+    for (unsigned i = 0; i < tools; i++)
+        pl_buf_printf(out,
+                      "%s{\"name\":\"s%u.%u\",\"inputSchema\":{\"type\":\"object\","
+                      "\"properties\":{\"n\":{}}}}",
+                      i ? "," : "", node->frame->number, i);
+    pl_buf_char(out, ']');
+}
+
+static void write_mcp_result(struct pl_buf *out, const struct sim_step *step, struct sim_rng *rng)
+{
+    pl_buf_printf(out, "{\"content\":[{\"type\":\"text\",\"text\":\"%s %u\"}]", step->path.ptr,
+                  step->serial);
+    pl_buf_text(out, sim_chance(rng, 20) ? ",\"isError\":true}" : "}");
+}
+
+static void write_tool_name(struct pl_buf *out, const struct agent_config *config,
+                            struct sim_rng *rng)
+{
+    if (config->n_mcp && sim_chance(rng, 50))
+        pl_buf_printf(out, "s%u_%u", sim_below(rng, (unsigned)config->n_mcp),
+                      sim_below(rng, SIM_SERVER_TOOLS));
+    else if (config->n_tools == 0 || sim_chance(rng, 10))
+        pl_buf_text(out, "no_such_tool");
+    else
+        pl_buf_str(out, config->tools[sim_below(rng, (unsigned)config->n_tools)].id);
+}
+
 /* The model's word in an agent's turn: an answer, or calls of tools, some of them nonsense. */
 static void write_turn(struct pl_buf *out, const struct sim_step *agent, struct sim_rng *rng)
 {
@@ -217,10 +253,7 @@ static void write_turn(struct pl_buf *out, const struct sim_step *agent, struct 
     pl_buf_printf(out, "{\"content\":\"said %u\",\"tool_calls\":[", mark);
     for (unsigned i = 0; i < calls; i++) {
         pl_buf_printf(out, "%s{\"id\":\"c%u_%u\",\"name\":\"", i ? "," : "", mark, i);
-        if (config->n_tools == 0 || sim_chance(rng, 10))
-            pl_buf_text(out, "no_such_tool");
-        else
-            pl_buf_str(out, config->tools[sim_below(rng, (unsigned)config->n_tools)].id);
+        write_tool_name(out, config, rng);
         pl_buf_printf(out, "\",\"arguments\":{\"n\":%u}", sim_below(rng, 100));
         if (sim_chance(rng, 8))
             pl_buf_text(out, ",\"arguments_error\":\"they do not fit\"");
@@ -261,6 +294,10 @@ static void write_output(struct pl_buf *out, const struct sim_step *step,
         write_score(out, roll);
     else if (role == BODY_TURN && up->def->kind == STEP_AGENT)
         write_turn(out, up, rng);
+    else if (role == BODY_LISTING)
+        write_listing(out, node, rng);
+    else if (step->def->kind == STEP_MCP)
+        write_mcp_result(out, step, rng);
     else
         pl_buf_printf(out, "{\"step\":\"%s\",\"serial\":%u}", step->path.ptr, step->serial);
 }

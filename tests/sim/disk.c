@@ -218,7 +218,8 @@ static bool same_join(const struct node_join *a, const struct node_join *b)
            a->skipped == b->skipped && a->cancelled == b->cancelled && a->counted == b->counted &&
            a->decided == b->decided && a->satisfied == b->satisfied &&
            a->by_deadline == b->by_deadline && a->code == b->code && a->winner == b->winner &&
-           a->fixed == b->fixed;
+           a->fixed == b->fixed && a->warming == b->warming && a->warmed == b->warmed &&
+           a->waited == b->waited;
 }
 
 static void compare_image(struct sim_run *run, const struct sim_image *was)

@@ -129,6 +129,8 @@ static void gen_parallel(struct gen *g, unsigned depth)
         branches = 100 + sim_below(g->rng, 120);
     json_key(g->out, "parallel");
     json_object_begin(g->out);
+    if (sim_chance(g->rng, 20))
+        json_add_bool(g->out, "warm_up", true);
     json_key(g->out, "branches");
     json_object_begin(g->out);
     for (unsigned i = 0; i < branches; i++) {

@@ -54,6 +54,8 @@ static void gen_map(struct gen *g, unsigned depth)
         json_add_int(g->out, "concurrency", sim_between(g->rng, 1, 5));
     if (batch)
         json_add_int(g->out, "batch", sim_between(g->rng, 1, 4));
+    if (sim_chance(g->rng, 25))
+        json_add_bool(g->out, "warm_up", sim_chance(g->rng, 90));
     g->many *= 5;
     gen_do(g, depth, batch ? GEN_LEAF : GEN_ANY);
     if (collapse) {
@@ -215,6 +217,24 @@ static void gen_repeat(struct gen *g, unsigned depth)
 
 /* ---- agent, human, sleep ---- */
 
+/* Servers whose tools only the answers know (answers.c). */
+static void gen_servers(struct gen *g)
+{
+    unsigned servers = 1 + sim_below(g->rng, 2);
+
+    json_key(g->out, "mcp");
+    json_array_begin(g->out);
+    for (unsigned i = 0; i < servers; i++) {
+        json_comma(g->out);
+        json_object_begin(g->out);
+        json_add_string(g->out, "url", PL_STR("http://tools.example/mcp"));
+        if (sim_chance(g->rng, 30))
+            json_add_bool(g->out, "required", true);
+        json_object_end(g->out);
+    }
+    json_array_end(g->out);
+}
+
 static void gen_agent(struct gen *g, unsigned depth)
 {
     unsigned tools = sim_below(g->rng, 4), saved = g->n_visible;
@@ -238,6 +258,8 @@ static void gen_agent(struct gen *g, unsigned depth)
     }
     g->many /= 4;
     json_object_end(g->out);
+    if (sim_chance(g->rng, 40))
+        gen_servers(g);
     json_add_int(g->out, "max_turns", sim_between(g->rng, 1, 4));
     json_object_end(g->out);
 }

@@ -109,10 +109,13 @@ static void check_frames(struct sim_run *run, unsigned *in_flight)
         run->n_live += frame->n_nodes;
         for (size_t i = 0; i < frame->n_nodes && !run->broken; i++) {
             check_waits(run, &frame->nodes[i], in_flight);
+            sim_warm_look(run, &frame->nodes[i]);
             asking += frame->nodes[i].state == NODE_ASKING;
             busy += is_busy(frame->nodes[i].state);
         }
     }
+    if (busy == 0 && run->core->warming > 0 && run_core_state(run->core) == RUN_RUNNING)
+        sim_breach(run, "nothing goes on and branches wait for a first one");
     waits = asking > 0 && busy == 0 && run_core_state(run->core) == RUN_RUNNING;
     if (waits != (run->waiting.since > 0))
         sim_breach(run, "%u people are asked, %u steps go on by themselves, and it is %s", asking,

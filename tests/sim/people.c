@@ -99,7 +99,9 @@ struct sim_step *sim_sibling(const struct sim_run *run, const struct sim_step *s
 struct sim_step *sim_instance(const struct sim_run *run, const struct sim_step *owner,
                               const struct step_body *body, uint32_t level, uint32_t number)
 {
-    struct run_node probe = {.path = owner->path};
+    /* the names of tools of MCP servers are in the agent's memo */
+    struct run_node probe = {.path = owner->path,
+                             .memo = owner->last ? owner->last->row.memo : NULL};
     struct sim_step *step;
     struct pl_buf path;
 

@@ -37,6 +37,10 @@ case $number in
     line='return run_node_is_branch(node) && !node->counted;'
     bug='return run_node_is_branch(node) \&\& false;'
     ;;
+9) # warm_up: the others go when the first branch has begun, not when a model answers it
+    line='parent->def->children[0] != node->def;'
+    bug='parent->def->children[0]->index > node->def->index;'
+    ;;
 *)
     echo "plant.sh: there is no bug $number" >&2
     exit 1

@@ -7,6 +7,8 @@
 #include "base/json.h"
 #include "service/run_agent.h"
 
+#include <stdio.h>
+
 void sim_must_be(struct sim_run *run, struct pl_str path, const char *what, struct pl_str is,
                  struct pl_buf *should)
 {
@@ -103,6 +105,33 @@ static struct pl_str calls_of(const struct sim_step *turn)
     return calls;
 }
 
+static const struct sim_step *listing_of(const struct sim_run *run, const struct sim_step *agent,
+                                         size_t server)
+{
+    return sim_instance(run, agent, agent->def->bodies[agent->def->config.agent->listing_body], 0,
+                        (uint32_t)server);
+}
+
+/* Where the tool "s1_2" stands among all that the servers listed, in their order; -1: nowhere. */
+static int mcp_place(const struct sim_run *run, const struct sim_step *agent, struct pl_str name)
+{
+    const struct agent_config *config = agent->def->config.agent;
+    char token[64];
+    int place = 0;
+
+    for (size_t server = 0; server < config->n_mcp; server++) {
+        const struct sim_step *listing = listing_of(run, agent, server);
+        size_t n = sim_is_good(listing) ? json_count(sim_output(listing)) : 0;
+
+        for (size_t i = 0; i < n; i++, place++) {
+            snprintf(token, sizeof(token), "\"s%zu_%zu\"", server, i);
+            if (pl_str_is(name, token))
+                return place;
+        }
+    }
+    return -1;
+}
+
 /* The instance that call `index` of a turn began; NULL: it was answered without one. */
 static const struct sim_step *tool_step(const struct sim_run *run, const struct sim_step *agent,
                                         uint32_t turn, struct pl_str calls, size_t index)
@@ -111,6 +140,7 @@ static const struct sim_step *tool_step(const struct sim_run *run, const struct 
     struct pl_str call, name, wrong, other;
     const struct agent_tool *tool = NULL;
     uint32_t number = 0;
+    int place;
 
     if (!json_at(calls, (int64_t)index, &call) || !json_get(call, PL_STR("name"), &name) ||
         json_get(call, PL_STR("arguments_error"), &wrong))
@@ -118,11 +148,32 @@ static const struct sim_step *tool_step(const struct sim_run *run, const struct 
     for (size_t i = 0; i < config->n_tools; i++)
         if (pl_str_eq(config->tools[i].id, pl_str_n(name.ptr + 1, name.len - 2)))
             tool = &config->tools[i];
-    for (size_t i = 0; tool && i <= index; i++)
+    place = tool ? -1 : mcp_place(run, agent, name);
+    for (size_t i = 0; (tool || place >= 0) && i <= index; i++)
         if (json_at(calls, (int64_t)i, &call) && json_get(call, PL_STR("name"), &other) &&
             pl_str_eq(other, name) && !json_get(call, PL_STR("arguments_error"), &wrong))
             number++;
+    if (place >= 0)
+        return sim_instance(run, agent, agent->def->bodies[config->call_body], turn,
+                            (uint32_t)place << 8 | number);
     return tool ? sim_instance(run, agent, agent->def->bodies[tool->body], turn, number) : NULL;
+}
+
+/* What the model is told of what a tool gave, a text or JSON. */
+static void write_told(struct pl_buf *out, const struct sim_step *tool)
+{
+    struct pl_str content, part, text = PL_STR("\"\""), flag;
+
+    if (tool->def->kind != STEP_MCP) {
+        pl_buf_str(out, sim_output(tool));
+        return;
+    }
+    if (json_get(sim_output(tool), PL_STR("content"), &content) && json_at(content, 0, &part))
+        json_get(part, PL_STR("text"), &text);
+    if (json_get(sim_output(tool), PL_STR("isError"), &flag))
+        pl_buf_printf(out, "{\"error\":%.*s}", PL_STR_ARG(text));
+    else
+        json_decode_string(text, out);
 }
 
 /* Is this message the answer to call `index` of the turn? */
@@ -131,7 +182,7 @@ static void judge_answer(struct sim_run *run, const struct sim_step *agent, uint
 {
     struct pl_str call, id, told, content;
     const struct sim_step *tool = tool_step(run, agent, turn, calls, index);
-    struct pl_buf text;
+    struct pl_buf text, should;
 
     if (!json_at(calls, (int64_t)index, &call) || !json_get(call, PL_STR("id"), &id) ||
         !json_get(message, PL_STR("tool_call_id"), &told) || !pl_str_eq(id, told) ||
@@ -143,11 +194,24 @@ static void judge_answer(struct sim_run *run, const struct sim_step *agent, uint
     if (!sim_is_good(tool)) /* the model is told why */
         return;
     pl_buf_init(&text, 1u << 20);
+    pl_buf_init(&should, 1u << 20);
     json_decode_string(content, &text);
-    if (!pl_str_eq(pl_buf_view(&text), sim_output(tool)) && !json_equal(content, sim_output(tool)))
+    write_told(&should, tool);
+    if (!pl_str_eq(pl_buf_view(&text), pl_buf_view(&should)) &&
+        !json_equal(content, sim_output(tool)))
         sim_breach(run, "%s: turn %u: call %zu is answered %.*s, its tool gave %.*s",
                    agent->path.ptr, turn, index, PL_STR_ARG(content), PL_STR_ARG(sim_output(tool)));
     pl_buf_finish(&text);
+    pl_buf_finish(&should);
+}
+
+/* Is the model told that tools of a server are not there? */
+static bool lacks_tools(const struct sim_run *run, const struct sim_step *agent)
+{
+    for (size_t i = 0; i < agent->def->config.agent->n_mcp; i++)
+        if (!sim_is_good(listing_of(run, agent, i)))
+            return true;
+    return false;
 }
 
 /* The conversation a turn goes on with: turns and answers, in the order they were asked. */
@@ -155,7 +219,7 @@ static void judge_messages(struct sim_run *run, const struct sim_step *agent,
                            const struct run_node *node)
 {
     struct pl_str messages = run_agent_messages(node), message;
-    int64_t at = 1;
+    int64_t at = lacks_tools(run, agent) ? 2 : 1;
 
     for (uint32_t turn = 0; turn < node->frame->number && !run->broken; turn++) {
         const struct sim_step *said = sim_instance(run, agent, agent->def->bodies[0], 0, turn);
@@ -176,6 +240,10 @@ static void judge_agent(struct sim_run *run, const struct sim_step *agent)
     const struct sim_step *turn = NULL;
     struct pl_str content = PL_STR("null");
 
+    for (size_t i = 0; i < agent->def->config.agent->n_mcp; i++)
+        if (agent->def->config.agent->mcp[i].required && !sim_is_good(listing_of(run, agent, i)))
+            sim_breach(run, "%s: succeeded without the tools of a server it needs",
+                       agent->path.ptr);
     for (uint32_t i = 0; i < agent->def->config.agent->max_turns; i++) {
         const struct sim_step *next = sim_instance(run, agent, agent->def->bodies[0], 0, i);
 
@@ -282,6 +350,19 @@ static void write_candidates(struct pl_buf *out, const struct sim_run *run,
     pl_buf_text(out, only < 0 ? "]" : "");
 }
 
+/* The tool "s1_2" is the server's "s1.2". */
+static void write_mcp_request(struct pl_buf *out, struct pl_str call, struct pl_str arguments)
+{
+    struct pl_str name = PL_STR("\"s0_0\"");
+
+    json_get(call, PL_STR("name"), &name);
+    pl_buf_printf(
+        out,
+        "{\"server\":%c,\"url\":\"http://s%c/mcp\",\"tool\":\"s%c.%c\",\"arguments\":%.*s,"
+        "\"parameters\":{\"type\":\"object\",\"properties\":{\"n\":{}}}}",
+        name.ptr[2], name.ptr[2], name.ptr[2], name.ptr[4], PL_STR_ARG(arguments));
+}
+
 static void write_arguments(struct pl_buf *out, const struct sim_run *run,
                             const struct sim_step *agent, const struct run_frame *frame)
 {
@@ -294,7 +375,10 @@ static void write_arguments(struct pl_buf *out, const struct sim_run *run,
 
         if (tool && tool->def->body == frame->body && tool->number == frame->number &&
             json_at(calls, (int64_t)i, &call) && json_get(call, PL_STR("arguments"), &arguments)) {
-            pl_buf_str(out, arguments);
+            if (tool->def->kind == STEP_MCP)
+                write_mcp_request(out, call, arguments);
+            else
+                pl_buf_str(out, arguments);
             return;
         }
     }
@@ -338,6 +422,9 @@ void sim_judge_frame(struct sim_run *run, const struct run_node *node)
     else if (frame->body->role == BODY_JUDGE || frame->body->role == BODY_SCORE)
         write_candidates(&should, run, owner,
                          frame->body->role == BODY_JUDGE ? -1 : (int)frame->number);
+    else if (frame->body->role == BODY_LISTING)
+        pl_buf_printf(&should, "{\"server\":%u,\"url\":\"http://s%u/mcp\"}", frame->number,
+                      frame->number);
     else if (frame->body->role == BODY_TOOL)
         write_arguments(&should, run, owner, frame);
     if (should.len)

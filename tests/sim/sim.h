@@ -12,6 +12,7 @@
  *   ref_join.c            what joins must have come to
  *   ref_votes.c           who must have won a vote, and whether it was over early
  *   ref_kinds.c           what maps, repeats, agents and the others must have given
+ *   ref_warm.c            who may begin beside the first branch of a warm_up
  *   ref_state.c           what the state must have been
  *   main.c                the command line */
 #ifndef PLAIT_TESTS_SIM_SIM_H
@@ -153,6 +154,18 @@ pl_ms sim_timeout_at(const struct sim_run *run);
 /* Looks at everything: O(steps). */
 void sim_check_all(struct sim_run *run);
 
+/* ---- ref_warm.c ---- */
+/* Before an event goes in: does it let branches go that wait for the first one? */
+void sim_warm_event(struct sim_run *run, const struct run_event *event);
+/* A step is final. */
+void sim_warm_ended(struct sim_run *run, const struct sim_step *step);
+/* After an event: where nothing goes on, nobody waits for a first branch. */
+void sim_warm_idle(struct sim_run *run);
+/* A step has left WAITING: was it its turn? */
+void sim_warm_began(struct sim_run *run, struct sim_step *step);
+/* Between two events: does nobody wait who need not? */
+void sim_warm_look(struct sim_run *run, const struct run_node *node);
+
 /* ---- disk.c ---- */
 /* The row of a node as it is now becomes the last one. */
 void sim_take_row(struct sim_run *run, struct sim_step *step, const struct run_node *node);
@@ -167,6 +180,9 @@ void sim_compare_disk(struct sim_run *run);
 /* ---- reference.c, ref_join.c, ref_kinds.c, ref_state.c ---- */
 /* At the end of the run. */
 void sim_judge_run(struct sim_run *run);
+/* The parts of it that are about the run as a whole (ref_outcome.c); `row` is the run's. */
+void sim_judge_outcome(struct sim_run *run, const struct store_run *row);
+void sim_judge_usage(struct sim_run *run, const struct store_run *row);
 /* What was known before a RESULT went in, and what it said. */
 struct sim_before {
     bool is_result;

@@ -43,6 +43,8 @@ struct sim_mirror {
     bool refused;              /* a good result was one that the step around it cannot take */
     bool asked_in_vain;        /* a person's time to answer ran out */
     pl_ms wakes_at;            /* sleep: when */
+    bool warmed;               /* warm_up: something let the others go, */
+    pl_ms warmed_at;           /* then */
 };
 
 /* A copy of a row that owns what it points to; shared by counting. */
@@ -127,6 +129,8 @@ struct sim_entry {
 
 enum sim_call_state { SIM_CALL_NONE, SIM_CALL_WAITS_FOR_COMMIT, SIM_CALL_OUT };
 
+enum { SIM_SERVER_TOOLS = 3 }; /* that an MCP server offers, at most */
+
 /* The simulator's side of a step of the run, by its concrete path. It stays when the frame of the
  * step is gone. */
 struct sim_step {
@@ -160,6 +164,7 @@ struct sim_step {
 enum sim_timer_type {
     SIM_AT_RESULT,
     SIM_AT_DEFERRED,
+    SIM_AT_ANSWERING, /* a first piece of what comes with SIM_AT_RESULT */
     SIM_AT_EVALUATED,
     SIM_AT_COMMIT,
     SIM_AT_CANCEL,

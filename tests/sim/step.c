@@ -7,7 +7,7 @@ static const char *const event_names[] = {
     [RUN_EV_TICK] = "TICK",     [RUN_EV_EVALUATED] = "EVALUATED",
     [RUN_EV_RESULT] = "RESULT", [RUN_EV_DEFERRED] = "DEFERRED",
     [RUN_EV_CANCEL] = "CANCEL", [RUN_EV_CANCEL_STEP] = "CANCEL_STEP",
-    [RUN_EV_ANSWER] = "ANSWER",
+    [RUN_EV_ANSWER] = "ANSWER", [RUN_EV_ANSWERING] = "ANSWERING",
 };
 static const char *const eval_names[] = {
     [RUN_EVAL_WHEN] = "when",     [RUN_EVAL_ACCEPT] = "accept", [RUN_EVAL_DEFAULT] = "default",
@@ -242,6 +242,11 @@ static void look_at(struct sim_run *run, const struct run_node *node)
         sim_breach(run, "%s: was %s for good and is %s", path_of(node), node_state_phase(was),
                    node_state_phase(node->state));
     step->mirror.state = node->state;
+    if (was == NODE_WAITING && node->state != NODE_WAITING && node->state != NODE_CANCELLED &&
+        !node->silent)
+        sim_warm_began(run, step);
+    if (node_state_is_final(node->state))
+        sim_warm_ended(run, step);
     if (step->mirror.reason != CANCEL_NONE && node->reason != step->mirror.reason &&
         node->state != NODE_SUCCEEDED && node->state != NODE_FINISHING &&
         node->state != NODE_ACCEPTING) /* it came back all the same */
@@ -450,6 +455,8 @@ void sim_step_core(struct sim_run *run, struct run_event *event)
     record_event(run, event, step, before.is_result);
     if (step)
         record_answer(run, step, &before, event);
+    if (step)
+        sim_warm_event(run, event);
     if (run->started_at == 0 && (event->type == RUN_EV_START || event->type == RUN_EV_RECOVER))
         run->started_at = run->now;
     code = run_core_step(run->core, event, &update);
@@ -458,6 +465,7 @@ void sim_step_core(struct sim_run *run, struct run_event *event)
         return;
     }
     note_waiting(run);
+    sim_warm_idle(run);
     take_update(run, &update);
     if (before.is_result && !run->broken)
         sim_judge_result(run, &before, event->node);

@@ -276,6 +276,20 @@ static void person_answers(struct sim_run *run, const struct sim_timer *timer)
 
 /* ---- calls ---- */
 
+/* The executor tells of a first piece where others wait for it; there may be none. */
+static void begin_answer(struct sim_run *run, const struct sim_step *step, int64_t latency)
+{
+    const struct run_node *node = sim_node(run, step);
+
+    if (step->def->kind != STEP_LLM || !node || !run_core_is_warming(run->core, node) ||
+        !sim_chance(&run->rng, 70))
+        return;
+    sim_schedule(run, (struct sim_timer){.time = run->now + sim_between(&run->rng, 0, latency),
+                                         .type = SIM_AT_ANSWERING,
+                                         .index = (int32_t)step->id,
+                                         .serial = step->serial});
+}
+
 void sim_send(struct sim_run *run, struct sim_step *step)
 {
     int64_t latency = sim_between(&run->rng, 0, (int64_t)run->mood.latency);
@@ -286,6 +300,7 @@ void sim_send(struct sim_run *run, struct sim_step *step)
         latency *= 10;
     if (step->def->timeout > 0 && latency > step->def->timeout)
         latency = step->def->timeout;
+    begin_answer(run, step, latency);
     sim_schedule(run, (struct sim_timer){.time = run->now + latency,
                                          .type = SIM_AT_RESULT,
                                          .index = (int32_t)step->id,
@@ -346,6 +361,14 @@ static void begin_abort(struct sim_run *run, struct sim_step *step)
 
 /* ---- activations ---- */
 
+static void deliver_answering(struct sim_run *run, const struct sim_step *step)
+{
+    struct run_event event = {
+        .type = RUN_EV_ANSWERING, .now = run->now, .node = sim_node(run, step)};
+
+    sim_step_core(run, &event);
+}
+
 static void deliver(struct sim_run *run, const struct sim_timer *item)
 {
     struct sim_step *step = item->index < 0 ? NULL : run->steps[item->index];
@@ -357,6 +380,8 @@ static void deliver(struct sim_run *run, const struct sim_timer *item)
     else if (step->call == SIM_CALL_OUT && step->serial == item->serial) {
         if (item->type == SIM_AT_DEFERRED)
             deliver_deferred(run, step);
+        else if (item->type == SIM_AT_ANSWERING)
+            deliver_answering(run, step);
         else
             deliver_result(run, step);
     }

@@ -78,6 +78,8 @@ export function checkEvent({ id, type, data }, run) {
     if (type === 'step.delta') {
         assert.equal(id, undefined, 'deltas carry no id');
         assert.equal(typeof data.text, 'string', where);
+    } else if (type === 'step.reset' && id === undefined) {
+        assert.equal(data.seq, undefined, 'within an attempt it is as passing as the deltas it voids');
     } else if (type !== 'run.progress') {
         assert.match(id, /^[1-9]\d*$/, where);
         assert.equal(data.seq, Number(id), where);

@@ -118,6 +118,24 @@ START_TEST(every_key_of_the_file_is_read)
 }
 END_TEST
 
+START_TEST(other_apis_and_dialects_are_configured_like_the_rest)
+{
+    ck_assert_int_eq(load("providers:\n"
+                          "  gem: {kind: gemini, api_key: 'AIza'}\n"
+                          "  me: {kind: openai, base_url: 'https://me.openai.azure.com', "
+                          "api_key: k, api_version: '2024-10-21'}\n"
+                          "  gate: {kind: openai, base_url: 'http://127.0.0.1:2', dialect: azure, "
+                          "api_version: '2024-10-21'}\n"),
+                     PL_OK);
+    ck_assert_str_eq(provider("gem")->url.ptr, "https://generativelanguage.googleapis.com/v1beta");
+    ck_assert_str_eq(provider("me")->url.ptr, "https://me.openai.azure.com/openai/deployments/");
+    ck_assert_str_eq(provider("gate")->url_tail.ptr, "/chat/completions?api-version=2024-10-21");
+    config_destroy(&config);
+    ck_assert_int_eq(load("providers: {gem: {kind: gemini, dialect: openai}}\n"),
+                     PL_ERR_INVALID_CONFIG);
+}
+END_TEST
+
 START_TEST(a_file_with_nothing_in_it_configures_nothing)
 {
     ck_assert_int_eq(load("# nothing\n"), PL_OK);
@@ -255,6 +273,7 @@ int main(void)
     tcase_add_checked_fixture(tcase, set_up, tear_down);
     tcase_add_test(tcase, without_a_file_there_is_what_the_environment_names);
     tcase_add_test(tcase, every_key_of_the_file_is_read);
+    tcase_add_test(tcase, other_apis_and_dialects_are_configured_like_the_rest);
     tcase_add_test(tcase, a_file_with_nothing_in_it_configures_nothing);
     tcase_add_test(tcase, a_provider_of_the_file_replaces_that_of_the_environment);
     tcase_add_loop_test(tcase, every_mistake_is_told_with_its_place, 0, PL_ARRAY_LEN(wrong));

@@ -236,7 +236,7 @@ START_TEST(tools_are_offered_in_the_shape_of_the_api)
 
     make_tools();
     pl_buf_init(&out, 4096);
-    llm_answer_write_tools(&agent, &out);
+    llm_answer_write_tools(&agent, (struct pl_str){0}, &out);
     ck_assert_str_eq(
         test_text(&out),
         "[{\"type\":\"function\",\"function\":{\"name\":\"find\",\"description\":\"looks "

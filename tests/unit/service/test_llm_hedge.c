@@ -549,6 +549,18 @@ START_TEST(nothing_is_sent_again_beyond_the_share)
 }
 END_TEST
 
+START_TEST(without_memory_for_a_hedge_the_first_goes_on_alone)
+{
+    pl_arena_destroy(&arena);
+    arena = pl_arena_create(64);
+    hedge.first.call.arena = arena;
+    ask(answer_late);
+    assert_answer(0);
+    ck_assert_uint_eq(n_calls, 1);
+    ck_assert_uint_eq(hedge.sent, 0);
+}
+END_TEST
+
 static void answers_are_learned_meanwhile(unsigned n)
 {
     struct llm_sketch *sketch = llm_latency_of(provider.latency, PL_STR("m"), false);
@@ -607,6 +619,7 @@ int main(void)
     tcase_add_test(tcase, an_answer_that_crosses_an_abort_is_kept);
     tcase_add_test(tcase, all_calls_share_one_time_budget);
     tcase_add_test(tcase, nothing_is_sent_again_beyond_the_share);
+    tcase_add_test(tcase, without_memory_for_a_hedge_the_first_goes_on_alone);
     tcase_add_test(tcase, what_is_late_is_learned_even_while_a_call_waits);
     tcase_add_test(tcase, nothing_is_late_before_anything_is_learned);
     suite_add_tcase(suite, tcase);

@@ -13,6 +13,8 @@ static void set_up(void)
 {
     unsetenv("OPENAI_API_KEY");
     unsetenv("OPENAI_BASE_URL");
+    unsetenv("GEMINI_API_KEY");
+    unsetenv("GEMINI_BASE_URL");
     unsetenv("ANTHROPIC_API_KEY");
     unsetenv("ANTHROPIC_BASE_URL");
     providers = providers_create();
@@ -138,6 +140,27 @@ START_TEST(a_parameter_is_taken_unless_the_kind_has_no_place_for_it)
 }
 END_TEST
 
+START_TEST(gemini_appears_by_its_key_or_its_base_url)
+{
+    const struct provider *provider;
+    struct pl_err err;
+
+    assert_not_found("gemini/m", PL_ERR_PROVIDER_UNKNOWN, "set GEMINI_API_KEY");
+    setenv("GEMINI_API_KEY", "AIza", 1);
+    ck_assert_int_eq(providers_add_environment(providers, &err), PL_OK);
+    provider = find("gemini/gemini-2.5-flash", "gemini-2.5-flash");
+    ck_assert_str_eq(provider->url.ptr, "https://generativelanguage.googleapis.com/v1beta");
+    unsetenv("GEMINI_API_KEY");
+    setenv("GEMINI_BASE_URL", "http://127.0.0.1:1/", 1);
+    ck_assert_int_eq(providers_add_environment(providers, &err), PL_OK);
+    provider = find("gemini/m", "m");
+    ck_assert_str_eq(provider->url.ptr, "http://127.0.0.1:1/v1beta");
+    ck_assert_uint_eq(provider->api_key.len, 0);
+    ck_assert(providers_model_ok(providers, PL_STR("gemini/models/a-1.5_b"), &err));
+    ck_assert(!providers_model_ok(providers, PL_STR("gemini/a?b"), &err));
+}
+END_TEST
+
 START_TEST(a_bad_base_url_names_its_variable)
 {
     static const char *const bad[] = {"api.openai.com/v1", "ftp://x/v1",    "http://",
@@ -197,14 +220,27 @@ START_TEST(wrong_kinds_and_names_are_refused)
         {.name = "x", .kind = "opnai"},
         {.name = "x", .kind = "antropic"},
         {.name = "x", .kind = "anthropic", .api_key = "line\nbreak"},
+        {.name = "x", .kind = "gemni"},
+        {.name = "x", .kind = "gemini", .api_key = "line\nbreak"},
+        {.name = "x", .kind = "gemini", .dialect = "azure"},
+        {.name = "x", .kind = "openai", .dialect = "vllm"},
         {.name = "a/b", .kind = "openai"},
         {.name = "", .kind = "openai"},
         {.name = "x", .kind = "openai", .base_url = "nothing"},
         {.name = "x", .kind = "openai", .api_key = "line\nbreak"},
     };
-    static const char *const words[] = {
-        "does not have", "did you mean 'openai'?", "did you mean 'anthropic'?", "line break",
-        "no slash",      "needs a name",           "http:// or https://",       "line break"};
+    static const char *const words[] = {"does not have",
+                                        "did you mean 'openai'?",
+                                        "did you mean 'anthropic'?",
+                                        "line break",
+                                        "did you mean 'gemini'?",
+                                        "line break",
+                                        "for the kind openai",
+                                        "no dialect",
+                                        "no slash",
+                                        "needs a name",
+                                        "http:// or https://",
+                                        "line break"};
 
     for (size_t i = 0; i < PL_ARRAY_LEN(bad); i++) {
         struct pl_err err;
@@ -229,6 +265,7 @@ int main(void)
     tcase_add_test(tcase, a_base_url_alone_suffices);
     tcase_add_test(tcase, anthropic_appears_from_its_own_variables);
     tcase_add_test(tcase, a_parameter_is_taken_unless_the_kind_has_no_place_for_it);
+    tcase_add_test(tcase, gemini_appears_by_its_key_or_its_base_url);
     tcase_add_test(tcase, a_bad_base_url_names_its_variable);
     tcase_add_test(tcase, one_of_the_same_name_replaces_the_other);
     tcase_add_test(tcase, many_providers_are_all_found);

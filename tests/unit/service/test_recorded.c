@@ -7,6 +7,7 @@
  * line break as \n), "usage:", "finish:"; upstream, deltas and finish only where there are any. */
 #include "base/json.h"
 #include "service/llm/anthropic.h"
+#include "service/llm/gemini.h"
 #include "service/llm/openai.h"
 #include "tests/support/text.h"
 
@@ -19,7 +20,7 @@
 
 enum { RECORDINGS_MAX = 200, PATH_MAX_HERE = 512, TEXT_MAX = 1 << 20 };
 
-static const struct provider_ops *const kinds[] = {&anthropic_ops, &openai_ops};
+static const struct provider_ops *const kinds[] = {&anthropic_ops, &gemini_ops, &openai_ops};
 
 static char *names[RECORDINGS_MAX]; /* with their endings */
 static size_t n_names;

@@ -1,6 +1,6 @@
-/* test_workflow_models.c - what a check asks about the models of a workflow, and what it says when
- * one does not take a parameter. Not which models there are (test_providers). Run by ctest. */
-#include "service/workflow.h"
+/* test_workflow_models.c - which models and parameters of theirs are asked about when a workflow is
+ * compiled. Run by ctest. */
+#include "tests/support/text.h"
 #include "tests/support/workflow.h"
 
 #include <check.h>
@@ -75,16 +75,15 @@ END_TEST
 
 int main(void)
 {
-    Suite *suite = suite_create("service/workflow_models");
-    TCase *tcase = tcase_create("all");
-    SRunner *runner;
+    Suite *suite = suite_create("workflow models");
+    TCase *tcase = tcase_create("workflow models");
+    SRunner *runner = srunner_create(suite);
     int failed;
 
     tcase_add_test(tcase, a_model_is_asked_for_once);
     tcase_add_test(tcase, a_parameter_a_model_does_not_take_is_a_problem_at_its_key);
     tcase_add_test(tcase, a_default_model_nobody_uses_is_not_asked_for);
     suite_add_tcase(suite, tcase);
-    runner = srunner_create(suite);
     srunner_run_all(runner, CK_NORMAL);
     failed = srunner_ntests_failed(runner);
     srunner_free(runner);
