@@ -30,6 +30,8 @@ static void set_up(void)
     memset(&err, 0, sizeof(err));
     unsetenv("OPENAI_API_KEY");
     unsetenv("OPENAI_BASE_URL");
+    unsetenv("ANTHROPIC_API_KEY");
+    unsetenv("ANTHROPIC_BASE_URL");
     unsetenv("NO_SUCH_NAME");
     setenv("TEST_KEY", "sk-from-env", 1);
 }
@@ -123,6 +125,7 @@ START_TEST(other_apis_and_dialects_are_configured_like_the_rest)
 {
     ck_assert_int_eq(load("providers:\n"
                           "  gem: {kind: gemini, api_key: 'AIza'}\n"
+                          "  claude: {kind: anthropic, api_key: 'sk-ant'}\n"
                           "  me: {kind: openai, base_url: 'https://me.openai.azure.com', "
                           "api_key: k, api_version: '2024-10-21'}\n"
                           "  gate: {kind: openai, base_url: 'http://127.0.0.1:2', dialect: azure, "
@@ -130,6 +133,7 @@ START_TEST(other_apis_and_dialects_are_configured_like_the_rest)
                      PL_OK);
     ck_assert_str_eq(provider("gem")->url.ptr, "https://generativelanguage.googleapis.com/v1beta");
     ck_assert_str_eq(provider("me")->url.ptr, "https://me.openai.azure.com/openai/deployments/");
+    ck_assert_str_eq(provider("claude")->url.ptr, "https://api.anthropic.com/v1/messages");
     ck_assert_str_eq(provider("gate")->url_tail.ptr, "/chat/completions?api-version=2024-10-21");
     config_destroy(&config);
     ck_assert_int_eq(load("providers: {gem: {kind: gemini, dialect: openai}}\n"),
