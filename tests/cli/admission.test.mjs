@@ -107,3 +107,35 @@ test('a 429 holds up all calls, not each for itself', limit, async (t) => {
     assert.equal(calls.filter((one) => one.status === 429).length, 1);
     assert.ok(Math.min(...next) - refused.end_ms >= 900, `${Math.min(...next) - refused.end_ms} ms`);
 });
+
+test('a server that fails time after time is left alone, and is not waited for long', limit, async (t) => {
+    const home = place(t);
+    const model = await startModel(t);
+    const config = configured(home, model, {});
+    const file = home.file('w.json', once({
+        all: { join: 'settled', map: { over: '${ [range(120)] }', concurrency: 5, do: call('limited/mock-300ms-s500', 'n ${ .item }') } },
+    }));
+    const { code, out, err } = await run(t, home, ['run', '--json', '--config', config, file]);
+    assert.equal(code, 0, err);
+    const parsed = parseRun({ out, err });
+    const calls = await model.allCalls();
+    assert.ok(calls.length < 90, `${calls.length} calls of 120`);
+    const untried = parsed.steps.filter((step) => /time after time/.test(step.error?.detail));
+    assert.ok(untried.length >= 120 - calls.length, `${untried.length} were not sent`);
+    for (const step of untried) assert.equal(step.error.code, 'provider_error');
+});
+
+test('a step with another model goes on to it at once when a server fails time after time', limit, async (t) => {
+    const home = place(t);
+    const model = await startModel(t);
+    const provider = { kind: 'openai', base_url: `${model.url}/v1`, api_key: 'k' };
+    const config = home.file('plait.json', { providers: { limited: provider, other: provider } });
+    const step = call('limited/mock-300ms-s500', 'n ${ .item }', { fallback: ['other/mock-20ms'] });
+    const file = home.file('w.json', once({ all: { map: { over: '${ [range(120)] }', concurrency: 5, do: step } } }));
+    const { code, err } = await run(t, home, ['run', '--config', config, file]);
+    assert.equal(code, 0, err);
+    const calls = await model.allCalls();
+    const bad = calls.filter((one) => one.status === 500);
+    assert.ok(bad.length < 90, `${bad.length} calls in vain`);
+    assert.equal(calls.length - bad.length, 120);
+});
