@@ -79,8 +79,8 @@ START_TEST(marked_arguments_are_found_and_wrong_marks_are_noticed)
         "{\"properties\":{\"a\":{\"type\":\"string\",\"x-mcp-header\":\"a b\"}}}",
         "{\"properties\":{\"a\":{\"type\":\"string\",\"x-mcp-header\":\"\"}}}",
         "{\"properties\":{\"a\":{\"type\":\"string\",\"x-mcp-header\":7}}}",
-        "{\"properties\":{\"a\":{\"type\":\"string\",\"x-mcp-header\":\"A\"},"
-        "\"b\":{\"type\":\"string\",\"x-mcp-header\":\"a\"}}}",
+        ("{\"properties\":{\"a\":{\"type\":\"string\",\"x-mcp-header\":\"A\"},"
+         "\"b\":{\"type\":\"string\",\"x-mcp-header\":\"a\"}}}"),
     };
     struct mcp_param params[4];
     bool valid;
