@@ -400,7 +400,6 @@ static void add_kind(struct estimator *est, const struct estimate_place *place,
     case STEP_REDUCE:
     case STEP_HUMAN:
     case STEP_SLEEP:
-    case STEP_MCP:
     case STEP__KINDS:
         break;
     }

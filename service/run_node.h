@@ -112,4 +112,10 @@ static inline struct run_node *run_node_at(const struct run_frame *frame,
     return def ? &frame->nodes[def->slot] : NULL;
 }
 
+/* Is it held without a time? */
+static inline bool run_node_is_held_until_told(const struct run_node *node)
+{
+    return node->state == NODE_HELD && node->wake_at == 0;
+}
+
 #endif
