@@ -299,6 +299,8 @@ void run_calls_go_on(struct run_exec *exec, struct exec_call *call)
         pl_list_append(&exec->to_start, &call->link);
         return;
     }
+    if (!exec->draining) /* it is made anew when its turn comes */
+        reuse_pause(&call->reuse);
     run_calls_discard(call);
     if (!run_exec_feed(exec, &event))
         run_exec_no_memory(exec);
