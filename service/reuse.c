@@ -4,6 +4,7 @@
  * A flight is what tickets with the same request wait for:
  *   LOOKING  the thread reads the store; all who asked wait
  *   FLYING   one leads and calls; the others wait
+ *   PAUSED   the leader could not call yet; who asks next leads, else one of those who wait
  *   STORING  it went well, all were told; who comes now waits for the commit
  * and is gone when nobody needs it. */
 #include "service/reuse.h"
@@ -24,13 +25,15 @@ enum {
     LEADERS = 3,            /* so many fail in a row, then nobody waits for the next */
     PRUNE_FIRST_MS = 60000, /* what has expired goes though nothing new is kept: */
     PRUNE_EVERY_MS = 600000,
+    PAUSE_MS = 1000, /* a leader that paused and does not come back is waited for so long */
     HEX = 2 * REUSE_KEY_BYTES + 1,
 };
 
-enum flight_state { LOOKING, FLYING, STORING };
+enum flight_state { LOOKING, FLYING, PAUSED, STORING };
 
 struct reuse_flight {
-    struct pl_list bucket, lookup; /* guarded by lock */
+    struct pl_list bucket; /* guarded by lock */
+    struct pl_list lookup; /* the same: among lookups, or paused */
     struct reuse *reuse;
     struct reuse_key key;
     char hex[HEX];
@@ -39,6 +42,7 @@ struct reuse_flight {
     struct pl_list waiting;      /* of reuse_ticket.link, oldest first */
     struct reuse_ticket *leader; /* FLYING */
     unsigned failures;           /* leaders in a row */
+    int64_t paused_until;        /* PAUSED: of the monotonic clock */
     struct store_cached answer;  /* STORING */
     struct pl_str tenant;        /* behind the struct */
 };
@@ -52,6 +56,7 @@ struct reuse {
     struct pl_cond wake;
     bool closing;           /* guarded by lock, to the end */
     struct pl_list lookups; /* of reuse_flight.lookup */
+    struct pl_list paused;  /* the same, the first to be over first */
     struct pl_list flights[BUCKETS];
     struct reuse_memory *memory;
 };
@@ -133,6 +138,7 @@ static struct reuse_flight *create_locked(struct reuse *reuse, const struct reus
 static void free_locked(struct reuse_flight *flight)
 {
     pl_list_remove(&flight->bucket);
+    pl_list_remove(&flight->lookup);
     store_cached_finish(&flight->answer);
     free(flight);
 }
@@ -149,6 +155,7 @@ static void promote_locked(struct reuse_flight *flight)
 {
     struct reuse_ticket *ticket = next_locked(flight);
 
+    pl_list_remove(&flight->lookup);
     flight->leader = ticket;
     if (!ticket) {
         free_locked(flight);
@@ -157,6 +164,13 @@ static void promote_locked(struct reuse_flight *flight)
     flight->state = FLYING;
     ticket->leads = true;
     tell_locked(ticket);
+}
+
+/* Nobody waits for a leader that is to come back. */
+static void abandon_locked(struct reuse_flight *flight)
+{
+    if (flight->state == PAUSED && pl_list_empty(&flight->waiting))
+        free_locked(flight);
 }
 
 static void answer_all_locked(struct reuse_flight *flight, const struct store_cached *answer)
@@ -223,6 +237,13 @@ static enum reuse_turn ask_locked(struct reuse *reuse, struct reuse_ticket *tick
     if (first && !(flight = create_locked(reuse, key, request)))
         return REUSE_CALLS; /* without memory it calls for itself */
     ticket->flight = flight;
+    if (flight->state == PAUSED) {
+        pl_list_remove(&flight->lookup);
+        flight->state = FLYING;
+        flight->leader = ticket;
+        ticket->leads = true;
+        return REUSE_CALLS;
+    }
     pl_list_append(&flight->waiting, &ticket->link);
     if (!first)
         return REUSE_FOLLOWS;
@@ -369,6 +390,28 @@ void reuse_settle(struct reuse_ticket *ticket, const struct step_result *result,
         keep(flight, now);
 }
 
+void reuse_pause(struct reuse_ticket *ticket)
+{
+    struct reuse *reuse = ticket->reuse;
+    struct reuse_flight *flight;
+
+    if (!reuse)
+        return;
+    pl_mutex_lock(&reuse->lock);
+    flight = ticket->flight;
+    if (flight && flight->leader == ticket) {
+        ticket->flight = NULL;
+        ticket->leads = false;
+        flight->leader = NULL;
+        flight->state = PAUSED;
+        flight->paused_until = pl_monotonic_us() / 1000 + PAUSE_MS;
+        pl_list_append(&reuse->paused, &flight->lookup);
+        pl_cond_signal(&reuse->wake);
+        abandon_locked(flight);
+    }
+    pl_mutex_unlock(&reuse->lock);
+}
+
 bool reuse_leave(struct reuse_ticket *ticket)
 {
     struct reuse *reuse = ticket->reuse;
@@ -383,6 +426,8 @@ bool reuse_leave(struct reuse_ticket *ticket)
     pl_list_remove(&ticket->link);
     if (flight && flight->leader == ticket)
         promote_locked(flight);
+    else if (flight)
+        abandon_locked(flight);
     if (ticket->answered)
         store_cached_finish(&ticket->answer);
     ticket->answered = ticket->leads = false;
@@ -434,15 +479,36 @@ static void pruned(void *arg, enum pl_code code, const struct store_op_result *r
         log_debug(NULL, "CACHE-NOT-PRUNED", "%s", err->message);
 }
 
-/* The next flight to look up; NULL: it is time to prune, or to end. */
+/* Somebody else leads where a leader has paused for too long. How long until the next one has; all
+ * pause equally long, so the first to pause is the first. */
+static pl_ms go_on_locked(struct reuse *reuse)
+{
+    const int64_t now = pl_monotonic_us() / 1000;
+
+    while (!pl_list_empty(&reuse->paused)) {
+        struct reuse_flight *flight =
+            pl_container_of(reuse->paused.next, struct reuse_flight, lookup);
+
+        if (flight->paused_until > now)
+            return flight->paused_until - now;
+        promote_locked(flight);
+    }
+    return PRUNE_FIRST_MS;
+}
+
+/* The next flight to look up; NULL: it is time to look whether to prune, or to end. */
 static struct reuse_flight *wait_for_work(struct reuse *reuse, bool *ret_closing)
 {
     struct pl_list *link;
     bool woken = true;
+    pl_ms rest;
 
     pl_mutex_lock(&reuse->lock);
-    while (pl_list_empty(&reuse->lookups) && !reuse->closing && woken)
-        woken = pl_cond_wait_for(&reuse->wake, &reuse->lock, PRUNE_FIRST_MS);
+    rest = go_on_locked(reuse);
+    while (pl_list_empty(&reuse->lookups) && !reuse->closing && woken) {
+        woken = pl_cond_wait_for(&reuse->wake, &reuse->lock, rest);
+        rest = go_on_locked(reuse);
+    }
     link = pl_list_pop(&reuse->lookups);
     *ret_closing = reuse->closing && !link; /* what was begun is ended */
     pl_mutex_unlock(&reuse->lock);
@@ -486,6 +552,7 @@ struct reuse *reuse_create(struct store *store, const struct pl_clock *clock)
     pl_mutex_init(&reuse->lock);
     pl_cond_init(&reuse->wake);
     pl_list_init(&reuse->lookups);
+    pl_list_init(&reuse->paused);
     for (size_t i = 0; i < BUCKETS; i++)
         pl_list_init(&reuse->flights[i]);
     reuse->memory = reuse_memory_create(PL_LIMIT_CACHE_MEMORY_BYTES);

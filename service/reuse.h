@@ -5,9 +5,10 @@
  * Who asks is answered from memory, or waits for the store to be looked at (on a thread of its
  * own), or for the one who asked the same before: the leader, who makes the call. When the leader's
  * answer is good, all who wait have it, and it is kept until its time is over; when it is not, or
- * the leader leaves, the next one who waits leads. Where three leaders in a row have failed the
- * rest wait for nobody any more: one after the other would take as long as all of them. What is
- * kept is found by others once it is durable. */
+ * the leader leaves, the next one who waits leads. A leader whose turn at the provider has not come
+ * pauses, so that not all who wait behind it take a place in the provider's queue as well. Where
+ * three leaders in a row have failed the rest wait for nobody any more: one after the other would
+ * take as long as all of them. What is kept is found by others once it is durable. */
 #ifndef PLAIT_SERVICE_REUSE_H
 #define PLAIT_SERVICE_REUSE_H
 
@@ -64,6 +65,9 @@ enum reuse_turn reuse_ask(struct reuse *reuse, struct reuse_ticket *ticket,
 /* Home loop. How the call went of one who was to make it; the result stays the caller's. One who
  * is nobody's leader, or never asked: nothing happens. */
 void reuse_settle(struct reuse_ticket *ticket, const struct step_result *result, pl_ms now);
+/* Home loop. A leader may not call now and asks again later, with this ticket or another: until
+ * then those who wait go on waiting, for a moment at most; then one of them leads. */
+void reuse_pause(struct reuse_ticket *ticket);
 /* Home loop. Does not want it any more, waiting or leading; again is nothing. True: `told` is still
  * to come, until then the ticket must live. What it was answered and did not take is released. */
 bool reuse_leave(struct reuse_ticket *ticket);

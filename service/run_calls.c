@@ -313,14 +313,22 @@ bool run_calls_unprepare(struct exec_call *call)
     return call->call.arena != NULL;
 }
 
+/* It is made anew when its step goes on; until then those who wait for its answer go first. */
+static void call_hold(struct run_exec *exec, struct exec_call *call, const struct run_event *event)
+{
+    if (!exec->draining)
+        reuse_pause(&call->reuse);
+    run_calls_discard(call);
+    if (!run_exec_feed(exec, event))
+        run_exec_no_memory(exec);
+}
+
 void run_calls_go_on(struct run_exec *exec, struct exec_call *call)
 {
     struct run_event event;
 
     if (call_unaffordable(call, &event)) {
-        run_calls_discard(call);
-        if (!run_exec_feed(exec, &event))
-            run_exec_no_memory(exec);
+        call_hold(exec, call, &event);
         return;
     }
     switch (run_admit_call(call, &event)) {
@@ -328,9 +336,7 @@ void run_calls_go_on(struct run_exec *exec, struct exec_call *call)
         pl_list_append(&exec->to_start, &call->link);
         break;
     case RUN_ADMIT_HELD:
-        run_calls_discard(call);
-        if (!run_exec_feed(exec, &event))
-            run_exec_no_memory(exec);
+        call_hold(exec, call, &event);
         break;
     case RUN_ADMIT_RESULT:
         call_feed(call);

@@ -167,6 +167,16 @@ test('one who waits and loses its race leaves the leader alone', limit, async (t
     assert.equal(got.step.other.status, 'succeeded');
 });
 
+test('a leader that a server puts off is waited for, and calls when it may', limit, async (t) => {
+    const { got, calls } = await (await world(t)).run({
+        m: { map: { over: '${ [range(50)] }', do: cached('mock-retryafter300ms', 'the same') } },
+    });
+    assert.ok(got.step.m.output.every((text) => text === got.step.m.output[0]));
+    assert.equal(got.usage.calls, calls.length);
+    assert.equal(calls.filter(({ status }) => status === 200).length, 1);
+    assert.ok(calls.length <= 3, `${calls.length} calls`);
+});
+
 // ---- warm_up ----
 
 test('with warm_up the first branch is called alone, the others once it answers', limit, async (t) => {

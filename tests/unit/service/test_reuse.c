@@ -396,6 +396,56 @@ START_TEST(after_three_leaders_in_a_row_have_failed_nobody_waits_for_the_next)
 }
 END_TEST
 
+START_TEST(a_leader_whose_turn_has_not_come_is_waited_for_and_leads_when_it_comes_back)
+{
+    struct asker a = {0}, again = {0}, b = {0}, c = {0};
+
+    lead(&a);
+    ck_assert_int_eq(ask(&b), REUSE_FOLLOWS);
+    ck_assert_int_eq(ask(&c), REUSE_FOLLOWS);
+    reuse_pause(&a.ticket);
+    ck_assert(!reuse_leave(&a.ticket)); /* its call is thrown away, another one is made for it */
+    ck_assert_int_eq(ask(&again), REUSE_CALLS);
+    ck_assert_uint_eq(told_so_far(&b), 0);
+    settle(&again, PL_OK, "1");
+    wait_told(&b, 1);
+    wait_told(&c, 1);
+    check_answer(&b, "1");
+    check_answer(&c, "1");
+}
+END_TEST
+
+START_TEST(one_who_waits_leads_when_a_leader_that_paused_does_not_come_back)
+{
+    struct asker a = {0}, b = {0}, c = {0};
+
+    lead(&a);
+    ck_assert_int_eq(ask(&b), REUSE_FOLLOWS);
+    ck_assert_int_eq(ask(&c), REUSE_FOLLOWS);
+    reuse_pause(&a.ticket);
+    wait_told(&b, 1); /* a second later */
+    ck_assert(!b.ticket.answered);
+    ck_assert_uint_eq(told_so_far(&c), 0);
+    settle(&b, PL_OK, "1");
+    wait_told(&c, 1);
+    check_answer(&c, "1");
+}
+END_TEST
+
+START_TEST(when_all_have_left_a_leader_that_paused_nothing_is_left_behind)
+{
+    struct asker a = {0}, b = {0}, alone = {0};
+
+    lead(&a);
+    ck_assert_int_eq(ask(&b), REUSE_FOLLOWS);
+    reuse_pause(&a.ticket);
+    ck_assert(!reuse_leave(&b.ticket));
+    lead(&alone); /* looks anew: nobody had waited for it */
+    reuse_pause(&alone.ticket);
+    ck_assert(!finds(""));
+}
+END_TEST
+
 START_TEST(one_who_comes_while_the_answer_is_being_kept_has_it_too)
 {
     struct asker a = {0}, b = {0};
@@ -430,6 +480,9 @@ int main(void)
         one_who_leaves_while_it_is_being_told_hears_it_and_passes_it_on,
         one_who_leaves_while_the_store_is_looked_at_leaves_nothing_behind,
         after_three_leaders_in_a_row_have_failed_nobody_waits_for_the_next,
+        a_leader_whose_turn_has_not_come_is_waited_for_and_leads_when_it_comes_back,
+        one_who_waits_leads_when_a_leader_that_paused_does_not_come_back,
+        when_all_have_left_a_leader_that_paused_nothing_is_left_behind,
         one_who_comes_while_the_answer_is_being_kept_has_it_too,
     };
     int failed;
