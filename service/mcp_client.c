@@ -205,6 +205,11 @@ static void tell_initialized(struct mcp_client *client)
 
 /* ---- what comes ---- */
 
+static bool is_success(int status)
+{
+    return status >= 200 && status < 300;
+}
+
 static void on_linger(struct loop *loop, struct loop_timer *timer)
 {
     struct mcp_client *client = pl_container_of(timer, struct mcp_client, linger);
@@ -214,14 +219,22 @@ static void on_linger(struct loop *loop, struct loop_timer *timer)
         http_call_abort(client->http_call);
 }
 
+/* What is wanted is there: some servers keep the connection open all the same. */
+static void set_linger(struct mcp_client *client)
+{
+    client->linger.fire = on_linger;
+    loop_timer_set(client->loop, &client->linger, loop_now(client->loop) + LINGER_MS);
+}
+
 static void on_head(void *arg, struct http_call *call, int status)
 {
     struct mcp_client *client = arg;
 
-    (void)status;
     mcp_reply_init(&client->reply, client->id, http_call_header(call, "content-type"),
                    client->secrets, PL_LIMIT_RESPONSE_BYTES);
     client->reading = true;
+    if (client->phase == PHASE_INITIALIZED && is_success(status)) /* all there is to know */
+        set_linger(client);
 }
 
 static enum pl_code on_data(void *arg, struct http_call *call, struct pl_str piece,
@@ -234,19 +247,12 @@ static enum pl_code on_data(void *arg, struct http_call *call, struct pl_str pie
     if (client->reply.found)
         return PL_OK;
     code = mcp_reply_feed(&client->reply, piece, err);
-    if (code == PL_OK && client->reply.found) {
-        client->linger.fire = on_linger;
-        loop_timer_set(client->loop, &client->linger, loop_now(client->loop) + LINGER_MS);
-    }
+    if (code == PL_OK && client->reply.found)
+        set_linger(client);
     return code;
 }
 
 /* ---- judging ---- */
-
-static bool is_success(int status)
-{
-    return status >= 200 && status < 300;
-}
 
 /* An error of the server in its own words. */
 static void set_rpc_error(const struct mcp_client *client, struct pl_err *err)
@@ -310,6 +316,13 @@ static bool may_be_older(const struct mcp_client *client, int status)
            status != 429;
 }
 
+/* A server that was known may have become another one: the next request finds out. */
+static void forget_era(const struct mcp_client *client, int status)
+{
+    if (status >= 400 && status < 500 && status != 401 && status != 403 && status != 429)
+        mcp_servers_set_era(client->servers, client->url, MCP_ERA_UNKNOWN);
+}
+
 /* The server has forgotten the session: nothing was done. */
 static bool has_lost_session(const struct mcp_client *client, int status)
 {
@@ -362,6 +375,7 @@ static void take_asked(struct mcp_client *client, int status)
         client->restarted = true;
         initialize(client);
     } else if (!is_success(status)) {
+        forget_era(client, status);
         set_status_error(client, status, &err);
         fail(client, &err);
     } else if (!client->reply.result.len) {
@@ -397,6 +411,7 @@ static void take_initialized(struct mcp_client *client, const struct http_call *
             set_rpc_error(client, &err);
         else
             set_status_error(client, status, &err);
+        forget_era(client, status);
         fail(client, &err);
         return;
     }
@@ -472,6 +487,12 @@ static void tell_cancelled(const struct mcp_client *client)
         mcp_farewell_cancel(&to, &client->session, client->id);
 }
 
+/* However the connection ended. */
+static bool has_enough(const struct mcp_client *client, int status)
+{
+    return client->reply.found || (client->phase == PHASE_INITIALIZED && is_success(status));
+}
+
 static void on_done(void *arg, struct http_call *call, const struct http_outcome *outcome)
 {
     struct mcp_client *client = arg;
@@ -484,7 +505,7 @@ static void on_done(void *arg, struct http_call *call, const struct http_outcome
         result->usage.calls = 1;
     result->upstream_status = outcome->status;
     result->retry_after = http_call_retry_after(call, loop_now(client->loop));
-    if (outcome->err.code == PL_OK || (client->reply.found && !client->aborted)) {
+    if (outcome->err.code == PL_OK || (has_enough(client, outcome->status) && !client->aborted)) {
         judge(client, call, outcome->status);
         return;
     }

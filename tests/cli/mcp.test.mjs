@@ -256,3 +256,28 @@ test('a recording of an agent with an MCP server plays back without the server',
     const kept = fs.readFileSync(home.path('w.recording.json'), 'utf8');
     assert.match(kept, /echo tea/);
 });
+
+test('a server that becomes another one is found out again', limit, async (t) => {
+    const server = await startMcp(t, { sessions: true, tools: { upgrade: () => (server.speak(false), text('done')), echo } });
+    const answers = [{ tool_calls: [call('upgrade')] }, { tool_calls: [call('echo', { words: 'one' })] }, { tool_calls: [call('echo', { words: 'two' })] }, '$tools'];
+    const { told } = await talk(t, [server], answers);
+    assert.equal(told[0], 'done');
+    assert.match(told[1], /the tool failed/);
+    assert.equal(told[2], 'echo two');
+    assert.equal(server.failure, undefined);
+});
+
+test('a server that keeps its answers open is not waited for', limit, async (t) => {
+    const server = await startMcp(t, {
+        sessions: true,
+        tools: { echo },
+        answer: (message, response) => {
+            if (message.method === 'notifications/initialized') stream(response, [], false);
+            else if (message.method === 'tools/call') stream(response, [{ jsonrpc: '2.0', id: message.id, result: text('said') }], false);
+            else return false;
+            return true;
+        },
+    });
+    const { told } = await talk(t, [server], [{ tool_calls: [call('echo', { words: 'x' })] }, '$tools']);
+    assert.deepEqual(told, ['said']);
+});

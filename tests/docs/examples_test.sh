@@ -15,7 +15,7 @@ count=0
 "$plait" check examples/*.yaml || broken=1
 
 # Configurations: every whole one in the documents must load.
-echo a-key >"$work/key"
+echo a-key-of-the-documents >"$work/key"
 awk -v out="$work" '
     /^```yaml$/ {inside = 1; first = 1; next}
     /^```/ {inside = 0; target = ""; next}

@@ -20,6 +20,7 @@ function checkStateless(request, message) {
 
 function stream(response, messages, end = true) {
     response.writeHead(200, { 'content-type': 'text/event-stream' });
+    response.flushHeaders();
     for (const message of messages) response.write(`event: message\ndata: ${JSON.stringify(message)}\n\n`);
     if (end) response.end();
 }
@@ -29,6 +30,7 @@ function stream(response, messages, end = true) {
 // when it answered by itself. Gives startServer's object, with `messages`: {method, params, session, headers}.
 export async function startMcp(t, { sessions = false, tools = {}, page = 100, sse = false, answer } = {}) {
     const known = new Set();
+    let old = sessions;
     const messages = [];
     const names = Object.keys(tools);
     const results = {
@@ -53,7 +55,8 @@ export async function startMcp(t, { sessions = false, tools = {}, page = 100, ss
         const fail = (status, code, words) => json(response, status, { jsonrpc: '2.0', id: null, error: { code, message: words } });
         messages.push({ method: message.method, params: message.params, session, headers: request.headers });
         if (answer && (await answer(message, response, request))) return;
-        if (!sessions) checkStateless(request, message);
+        if (!old && request.headers['mcp-protocol-version'] !== '2026-07-28') return fail(400, -32020, 'Header mismatch');
+        if (!old) checkStateless(request, message);
         else if (message.method === 'initialize') known.add(`session-${messages.length}`);
         else if (!session) return fail(400, -32000, 'Bad Request: Server not initialized');
         else if (!known.has(session)) return fail(404, -32001, 'Session not found');
@@ -74,7 +77,7 @@ export async function startMcp(t, { sessions = false, tools = {}, page = 100, ss
             json(response, 200, reply, headers);
         }
     });
-    return Object.assign(server, { messages, forget: () => known.clear(), of: (method) => messages.filter((message) => message.method === method) });
+    return Object.assign(server, { messages, forget: () => known.clear(), speak: (older) => (old = older), of: (method) => messages.filter((message) => message.method === method) });
 }
 
 export { stream };
