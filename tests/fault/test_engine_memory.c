@@ -4,6 +4,7 @@
  * linker puts the functions here in front of malloc, calloc and realloc of this program. Run by
  * ctest. */
 #include "base/log.h"
+#include "service/llm/provider.h"
 #include "tests/support/engine_probe.h"
 #include "tests/support/workflow.h"
 
@@ -222,6 +223,25 @@ START_TEST(calls_that_wait_for_each_other_survive_an_allocation_that_fails)
 }
 END_TEST
 
+START_TEST(calls_that_wait_for_their_turn_survive_it_and_leave_no_ticket_behind)
+{
+    static const struct lane_limits one = {.concurrency = 1};
+    struct lane *lane = providers_at(probe.providers, 0)->lane;
+    struct lane_stats stats;
+    long at = 1;
+
+    lane_set_limits(lane, &one);
+    engine_probe_open(&probe);
+    while (run_once(at, 1)) {
+        at++;
+        lane_get_stats(lane, 1, &stats);
+        ck_assert_msg(stats.in_flight == 0 && stats.waiting == 0, "at %ld: %u, %u", at,
+                      (unsigned)stats.in_flight, (unsigned)stats.waiting);
+    }
+    ck_assert_int_gt(at, 50);
+}
+END_TEST
+
 /* Opens, adopts what the last life left, starts a run, reads one that is over, closes in the
  * middle; memory may be out at any of it. */
 static bool live_once(long at, const char *ended)
@@ -285,6 +305,7 @@ int main(void)
     tcase_add_test(tcase, a_run_survives_one_allocation_that_fails_wherever_it_is);
     tcase_add_test(tcase, a_run_survives_memory_that_is_out_for_a_while);
     tcase_add_test(tcase, calls_that_wait_for_each_other_survive_an_allocation_that_fails);
+    tcase_add_test(tcase, calls_that_wait_for_their_turn_survive_it_and_leave_no_ticket_behind);
     tcase_add_test(tcase, an_engine_survives_an_allocation_that_fails_while_it_opens_or_closes);
     suite_add_tcase(suite, tcase);
     runner = srunner_create(suite);
