@@ -82,6 +82,7 @@ enum pl_retry_class {
     X(PROVIDER_UNKNOWN, "provider_unknown", "No such provider is configured", 422, NEVER)          \
     X(SECRET_UNKNOWN, "secret_unknown", "No such secret is configured", 422, NEVER)                \
     X(SECRET_DENIED, "secret_denied", "The secret may not be sent there", 502, NEVER)              \
+    X(NOT_RECORDED, "not_recorded", "The call is not in the recording", 500, NEVER)                \
     X(AMBIGUOUS, "ambiguous_attempt", "In flight when the process died", 500, NEVER)               \
     /* joins, time and people */                                                                   \
     X(BRANCH_FAILED, "branch_failed", "A branch failed", 500, NEVER)                               \

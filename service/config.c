@@ -2,6 +2,7 @@
 #include "service/config_private.h"
 
 #include "base/limits.h"
+#include "service/config_limits.h"
 #include "service/config_models.h"
 #include "service/llm/provider.h"
 #include "service/net_policy.h"
@@ -20,6 +21,17 @@ const struct config_key config_keys[] = {
     {"providers.*.api_key", "text", "none",
      "its key; write \"${NAME}\" to take it from the environment"},
     {"providers.*.api_key_file", "path", "none", "a file that holds the key"},
+    {"providers.*.limits.concurrency", "number", "none", "calls under way at once"},
+    {"providers.*.limits.rpm", "number", "none", "requests in any minute"},
+    {"providers.*.limits.tpm", "number", "none", "tokens in any minute, input and output"},
+    {"providers.*.models.*", "limits", "the provider's",
+     "concurrency, rpm and tpm of one model, which then count for it alone"},
+    {"providers.*.ca_file", "path", "the system's",
+     "certificates (PEM) to trust in place of the system's, for a server of your own"},
+    {"providers.*.dialect", "openai | azure | compatible", "by the host of base_url",
+     "which of the servers that speak like OpenAI it is"},
+    {"providers.*.api_version", "text", "none",
+     "of Azure, where base_url does not end in /openai/v1"},
     {"models.*.input_usd_per_mtok", "number", "none",
      "the price of a million input tokens of provider/model in US dollars"},
     {"models.*.cached_input_usd_per_mtok", "number", "that of input",
@@ -27,12 +39,6 @@ const struct config_key config_keys[] = {
     {"models.*.cache_write_usd_per_mtok", "number", "that of input",
      "the same, of those it wrote to its cache"},
     {"models.*.output_usd_per_mtok", "number", "none", "the same, of output tokens"},
-    {"providers.*.ca_file", "path", "the system's",
-     "certificates (PEM) to trust in place of the system's, for a server of your own"},
-    {"providers.*.dialect", "openai | azure | compatible", "by the host of base_url",
-     "which of the servers that speak like OpenAI it is"},
-    {"providers.*.api_version", "text", "none",
-     "of Azure, where base_url does not end in /openai/v1"},
     {"secrets.*.value", "text", "none",
      "what http steps send that name it; write \"${NAME}\" to take it from the environment"},
     {"secrets.*.value_file", "path", "none", "a file that holds it, instead of value"},
@@ -202,11 +208,27 @@ const char *config_read_key_file(struct config_reader *reader, const struct doc_
     return pl_arena_printf(reader->config->arena, "%.*s", PL_STR_ARG(text));
 }
 
+/* The provider was added: what it may be asked. */
+static void read_lane(struct config_reader *reader, const struct doc_node *node)
+{
+    const struct provider *provider;
+    struct pl_str model;
+    struct pl_err err;
+    const char *name = pl_arena_printf(reader->config->arena, "%.*s/any", PL_STR_ARG(node->key));
+
+    if (!name ||
+        providers_find(reader->config->providers, pl_str(name), &provider, &model, &err) != PL_OK)
+        doc_problem_at(reader->problems, node, true, "out of memory");
+    else
+        config_limits_read(reader->problems, node, provider->lane);
+}
+
 static void read_provider(struct config_reader *reader, const struct doc_node *node)
 {
     static const char *const known[] = {"kind",    "base_url", "api_key",     "api_key_file",
-                                        "ca_file", "dialect",  "api_version", NULL};
-    static const char *const later[] = {"limits", "models", NULL};
+                                        "ca_file", "dialect",  "api_version", "limits",
+                                        "models",  NULL};
+    static const char *const later[] = {NULL};
     struct provider_options options = {.name = node->key.ptr};
     const char *file;
     struct pl_err err;
@@ -233,6 +255,8 @@ static void read_provider(struct config_reader *reader, const struct doc_node *n
         return;
     if (providers_add(reader->config->providers, &options, &err) != PL_OK)
         doc_problem_at(reader->problems, node, true, "%s", err.message);
+    else
+        read_lane(reader, node);
 }
 
 static void read_providers(struct config_reader *reader, const struct doc_node *node)

@@ -10,8 +10,10 @@
 #include "service/engine_private.h"
 #include "service/engine_turns.h"
 #include "service/engine_watch.h"
+#include "service/llm/provider.h"
 #include "service/mcp_servers.h"
 #include "service/pool.h"
+#include "service/tape.h"
 #include "service/workflow_cache.h"
 #include "storage/store.h"
 
@@ -277,6 +279,7 @@ static void engine_init_env(struct engine *engine, const struct engine_options *
         .jq = engine->jq,
         .reuse = engine->reuse,
         .clock = clock,
+        .tape = options->tape,
         .idle = engine_idle,
         .gone = engine_gone,
         .steps =
@@ -285,6 +288,7 @@ static void engine_init_env(struct engine *engine, const struct engine_options *
                 .policy = options->policy,
                 .mcp = engine->mcp,
                 .secrets = options->secrets,
+                .offline = options->tape && !tape_records(options->tape),
                 .max_output = options->max_step_output ? options->max_step_output
                                                        : PL_LIMIT_STEP_OUTPUT_BYTES,
             },
@@ -398,6 +402,23 @@ void engine_destroy(struct engine **ret_engine, pl_ms drain)
     pl_mutex_finish(&engine->loading);
     free(engine);
     *ret_engine = NULL;
+}
+
+bool engine_get_lane(struct engine *engine, size_t index, struct engine_lane *ret_lane)
+{
+    const struct providers *providers = engine->env.steps.providers;
+    const struct provider *provider = providers ? providers_at(providers, index) : NULL;
+    struct lane_stats stats;
+
+    if (!provider)
+        return false;
+    lane_get_stats(provider->lane, pl_clock_now(pl_clock_real()), &stats);
+    *ret_lane = (struct engine_lane){.provider = provider->name,
+                                     .in_flight = stats.in_flight,
+                                     .waiting = stats.waiting,
+                                     .window = stats.window,
+                                     .paused = stats.paused_until > 0};
+    return true;
 }
 
 struct bus *engine_bus(struct engine *engine)

@@ -32,6 +32,7 @@ struct engine;
 struct providers;
 struct net_policy;
 struct secrets;
+struct tape;
 
 struct engine_options {
     const char *db;                  /* "sqlite:PATH" */
@@ -41,11 +42,12 @@ struct engine_options {
     struct providers *providers;     /* borrowed, outlives the engine */
     const struct net_policy *policy; /* of http steps; borrowed */
     const struct secrets *secrets;   /* which they may name; borrowed; NULL: none */
-    size_t max_step_output;          /* bytes; 0: PL_LIMIT_STEP_OUTPUT_BYTES */
-    unsigned max_runs;               /* runs going on at once, the rest is refused; 0: 10,000 */
-    size_t max_branches;             /* items of all maps of a run; 0: PL_LIMIT_BRANCHES */
-    bool adopt;                      /* go on with every unfinished run of the store */
-    const struct pl_clock *clock;    /* NULL: the real one */
+    struct tape *tape; /* the calls of its one run are recorded on it, or played back; NULL: no */
+    size_t max_step_output;       /* bytes; 0: PL_LIMIT_STEP_OUTPUT_BYTES */
+    unsigned max_runs;            /* runs going on at once, the rest is refused; 0: 10,000 */
+    size_t max_branches;          /* items of all maps of a run; 0: PL_LIMIT_BRANCHES */
+    bool adopt;                   /* go on with every unfinished run of the store */
+    const struct pl_clock *clock; /* NULL: the real one */
     bool until_exit; /* engine_destroy is the last that the process does: pool_until_exit */
 };
 
@@ -123,6 +125,16 @@ enum pl_code engine_cancel(struct engine *engine, struct pl_str tenant, struct p
 size_t engine_running(struct engine *engine);
 /* The same without those that wait for a person, or for their turn, and for nothing else. */
 size_t engine_going(struct engine *engine);
+
+/* How the calls to one provider stand; the name is borrowed and lives as the providers do. */
+struct engine_lane {
+    struct pl_str provider;
+    uint64_t in_flight, waiting; /* calls under way; calls that wait for their turn */
+    uint64_t window;             /* how many may be under way since a 429; 0: any number */
+    bool paused;                 /* nothing is sent to it now */
+};
+/* The index-th provider; false: there are no more. */
+bool engine_get_lane(struct engine *engine, size_t index, struct engine_lane *ret_lane);
 
 /* Where to watch runs. */
 struct bus *engine_bus(struct engine *engine);

@@ -23,20 +23,20 @@ static bool world_model_ok(void *arg, struct pl_str model, struct pl_err *err)
     return !providers || providers_model_ok(providers, model, err);
 }
 
-static bool world_priced(void *arg, struct pl_str model)
-{
-    const struct world *world = arg;
-    struct providers *providers = world->engine->env.steps.providers;
-
-    return !providers || providers_priced(providers, model);
-}
-
 static bool world_takes(void *arg, struct pl_str model, const char *parameter, struct pl_err *err)
 {
     const struct world *world = arg;
     struct providers *providers = world->engine->env.steps.providers;
 
     return !providers || providers_takes(providers, model, parameter, err);
+}
+
+static bool world_priced(void *arg, struct pl_str model)
+{
+    const struct world *world = arg;
+    struct providers *providers = world->engine->env.steps.providers;
+
+    return !providers || providers_priced(providers, model);
 }
 
 static bool world_secret_ok(void *arg, struct pl_str name, struct pl_err *err)
@@ -82,8 +82,8 @@ enum pl_code engine_compile(struct engine *engine, const struct engine_text *tex
     struct workflow_env env = {
         .arg = &world,
         .model_ok = world_model_ok,
-        .priced = world_priced,
         .takes = world_takes,
+        .priced = world_priced,
         .secret_ok = world_secret_ok,
         .find_workflow = world_find,
         .check_jq = world_check_jq,

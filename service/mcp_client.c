@@ -4,6 +4,7 @@
 
 #include "base/json.h"
 #include "base/limits.h"
+#include "base/utf8.h"
 
 enum {
     LINGER_MS = 100, /* an answer is there: so long its stream may take to end by itself */
@@ -252,13 +253,14 @@ static void set_rpc_error(const struct mcp_client *client, struct pl_err *err)
 {
     const struct mcp_reply *reply = &client->reply;
     struct pl_buf text;
+    size_t shown;
 
     pl_buf_init(&text, PL_LIMIT_RESPONSE_BYTES);
     if (reply->message.len)
         json_decode_string(reply->message, &text);
+    shown = pl_utf8_cut(text.data, text.len < ERROR_SHOWN ? text.len : ERROR_SHOWN);
     pl_err_set(err, PL_ERR_BAD_REQUEST, "the MCP server answered error %lld: %.*s",
-               (long long)reply->error, (int)(text.len < ERROR_SHOWN ? text.len : ERROR_SHOWN),
-               text.len ? text.data : "no message");
+               (long long)reply->error, (int)shown, shown ? text.data : "");
     pl_buf_finish(&text);
 }
 

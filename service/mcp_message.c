@@ -3,11 +3,12 @@
 #include "service/mcp_message.h"
 
 #include "base/json.h"
+#include "base/utf8.h"
 
 #include <sodium.h>
 #include <strings.h>
 
-enum { HEADER_NAME_MAX = 64, SHOWN = 200 };
+enum { HEADER_NAME_MAX = 64, SHOWN = 200, MARKS_MAX = 64 };
 
 /* ---- requests ---- */
 
@@ -194,31 +195,35 @@ static enum pl_code no_memory(struct pl_err *err)
 }
 
 /* Are the marks of its parameters as they must be? */
-static bool has_valid_marks(struct pl_str schema)
+static enum pl_code check_marks(struct pl_str schema, bool *ret_valid, struct pl_err *err)
 {
-    struct mcp_param params[64];
+    struct mcp_param params[MARKS_MAX];
     struct pl_arena *arena = pl_arena_create(0);
-    bool valid = false;
+    bool failed = !arena;
 
     if (arena)
-        (void)mcp_params(schema, PL_STR("{}"), arena, params, PL_ARRAY_LEN(params), &valid);
+        (void)mcp_params(schema, PL_STR("{}"), arena, params, MARKS_MAX, ret_valid);
+    failed = failed || pl_arena_failed(arena);
     pl_arena_destroy(&arena);
-    return valid;
+    return failed ? no_memory(err) : PL_OK;
 }
 
 static enum pl_code take_tool(struct pl_str tool, bool headers, struct pl_buf *list,
                               unsigned *n_tools, struct pl_err *err)
 {
     struct pl_str name, schema, text;
+    bool valid = true;
 
     if (json_type(tool) != JSON_OBJECT || !json_get(tool, PL_STR("name"), &name) ||
         json_type(name) != JSON_STRING || name.len <= 2)
         return pl_err_set(err, PL_ERR_BAD_RESPONSE, "the MCP server lists a tool without a name");
     if (!json_get(tool, PL_STR("inputSchema"), &schema) || json_type(schema) != JSON_OBJECT)
-        return pl_err_set(err, PL_ERR_BAD_RESPONSE,
-                          "the MCP server lists tool %.*s without an input schema",
-                          (int)(name.len < SHOWN ? name.len : SHOWN), name.ptr);
-    if (headers && !has_valid_marks(schema))
+        return pl_err_set(
+            err, PL_ERR_BAD_RESPONSE, "the MCP server lists tool %.*s without an input schema",
+            (int)pl_utf8_cut(name.ptr, name.len < SHOWN ? name.len : SHOWN), name.ptr);
+    if (headers && check_marks(schema, &valid, err) != PL_OK)
+        return err->code;
+    if (!valid)
         return PL_OK;
     if (++*n_tools > MCP_TOOLS_MAX)
         return pl_err_set(err, PL_ERR_LIMIT_EXCEEDED, "the MCP server lists more than %d tools",

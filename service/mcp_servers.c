@@ -97,10 +97,11 @@ static void add_entry(struct table *table, const struct entry *like)
 {
     struct entry *entry = calloc(1, sizeof(*entry) + like->owner.len + like->url.len +
                                         like->id.len + like->version.len + 4);
-    char *at = (char *)(entry + 1);
+    char *at;
 
     if (!entry)
         return;
+    at = (char *)(entry + 1);
     if (table->n >= table->max)
         remove_entry(table, pl_container_of(table->used.next, struct entry, used));
     entry->hash = like->hash;

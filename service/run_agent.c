@@ -11,104 +11,18 @@
  * With MCP servers the first thing is a step for each that asks for its tools ("agent.mcp.0"), all
  * at once; what they gave becomes part of the memo, and the same tools are offered to the end, also
  * after a restart. Calls of them are steps like those of other tools. */
-#include "service/run_agent.h"
+#include "service/run_agent_private.h"
 
 #include "base/json.h"
-#include "service/run_agent_tools.h"
-#include "service/run_core_private.h"
 #include "service/steps/llm_messages.h"
 
 #include <stdlib.h>
 
-enum {
-    BODY_MODEL = 0,
-    NTH_BITS = 8, /* of the number of an MCP tool's frame: which call of it in the turn */
-};
-
-/* What the model asked for in the present turn. */
-struct tool_call {
-    struct pl_str id;             /* JSON token; borrowed from the turn's output */
-    const struct step_body *body; /* NULL: answered without a step */
-    uint32_t number;         /* the nth call of this tool in the turn, from 1; see mcp_number */
-    struct pl_value *answer; /* what the model is told; NULL: not known yet */
-};
-
-struct run_agent {
-    struct run_inner inner; /* first */
-    struct pl_buf messages; /* the conversation before the present turn: a JSON list */
-    uint32_t turn;
-    struct pl_value *said; /* the model's output of the present turn, once it is there */
-    struct tool_call *calls;
-    size_t n_calls;
-    struct agent_listing *listings; /* of each MCP server; NULL: there are none */
-};
-
-static struct run_agent *agent_of(const struct run_node *node)
-{
-    return (struct run_agent *)node->inner;
-}
-
-static const struct agent_config *config_of(const struct run_node *node)
-{
-    return node->def->config.agent;
-}
+enum { BODY_MODEL = 0 };
 
 struct pl_str run_agent_messages(const struct run_node *turn)
 {
-    return pl_buf_view(&agent_of(turn->frame->owner)->messages);
-}
-
-/* ---- tools of MCP servers ---- */
-
-static struct pl_str mcp_tools(const struct run_node *agent)
-{
-    struct pl_str tools = {0};
-
-    json_get(pl_value_text(agent->memo), PL_STR("tools"), &tools);
-    return tools;
-}
-
-struct pl_str run_agent_mcp_tools(const struct run_node *turn)
-{
-    return mcp_tools(turn->frame->owner);
-}
-
-static uint32_t mcp_number(uint32_t tool, uint32_t nth)
-{
-    return tool << NTH_BITS | nth;
-}
-
-void run_agent_write_name(const struct run_node *agent, uint32_t number, struct pl_buf *out)
-{
-    uint32_t nth = number & ((1u << NTH_BITS) - 1);
-    struct pl_str tool, name;
-
-    if (json_at(mcp_tools(agent), number >> NTH_BITS, &tool) &&
-        json_get(tool, PL_STR("name"), &name))
-        json_decode_string(name, out);
-    if (nth > 1)
-        pl_buf_printf(out, "-%u", nth);
-}
-
-/* Names of tools do not end in "-2", so a word that does is a second call. */
-bool run_agent_find_name(const struct run_node *agent, struct pl_str word, uint32_t *ret_number)
-{
-    uint32_t tool, nth = 0, scale = 1;
-    size_t at = word.len;
-
-    if (agent_tools_find(mcp_tools(agent), word, &tool)) {
-        *ret_number = mcp_number(tool, 1);
-        return true;
-    }
-    for (; at > 0 && word.len - at < 3 && word.ptr[at - 1] >= '0' && word.ptr[at - 1] <= '9';
-         at--, scale *= 10)
-        nth += scale * (uint32_t)(word.ptr[at - 1] - '0');
-    if (at < 2 || word.ptr[at - 1] != '-' || word.ptr[at] == '0' || nth < 2 ||
-        nth >= 1u << NTH_BITS ||
-        !agent_tools_find(mcp_tools(agent), pl_str_n(word.ptr, at - 1), &tool))
-        return false;
-    *ret_number = mcp_number(tool, nth);
-    return true;
+    return pl_buf_view(&run_agent_of(turn->frame->owner)->messages);
 }
 
 /* ---- beginning ---- */
@@ -120,9 +34,9 @@ static void begin(struct run_core *core, struct run_node *node)
 }
 
 /* The conversation begins with what the memo holds. */
-static bool begin_messages(struct run_node *node)
+bool run_agent_begin_messages(struct run_node *node)
 {
-    struct run_agent *agent = agent_of(node);
+    struct run_agent *agent = run_agent_of(node);
     struct pl_str messages = PL_STR("[]");
 
     json_get(pl_value_text(node->memo), PL_STR("messages"), &messages);
@@ -140,39 +54,21 @@ static bool make_inner(struct run_node *node)
     pl_list_init(&agent->inner.frames);
     pl_buf_init(&agent->messages, SIZE_MAX / 2);
     node->inner = &agent->inner;
-    if (config_of(node)->n_mcp) {
-        agent->listings = calloc(config_of(node)->n_mcp, sizeof(*agent->listings));
+    if (run_agent_config(node)->n_mcp) {
+        agent->listings = calloc(run_agent_config(node)->n_mcp, sizeof(*agent->listings));
         if (!agent->listings)
             return false;
     }
-    return begin_messages(node);
+    return run_agent_begin_messages(node);
 }
 
-static void begin_turn(struct run_core *core, struct run_node *node)
+void run_agent_begin_turn(struct run_core *core, struct run_node *node)
 {
-    struct run_frame *frame =
-        run_frame_create(core, node->def->bodies[BODY_MODEL], node, 0, agent_of(node)->turn, NULL);
+    struct run_frame *frame = run_frame_create(core, node->def->bodies[BODY_MODEL], node, 0,
+                                               run_agent_of(node)->turn, NULL);
 
     if (frame)
         run_frame_begin(core, frame);
-}
-
-/* Every server is asked for its tools, all at once. */
-static void begin_listings(struct run_core *core, struct run_node *node)
-{
-    const struct agent_config *config = config_of(node);
-
-    for (uint32_t i = 0; i < config->n_mcp && !core->out_of_memory; i++) {
-        struct pl_value *request = agent_tools_list_request(pl_value_text(node->memo), i);
-        struct run_frame *frame = NULL;
-
-        if (request)
-            frame = run_frame_create(core, node->def->bodies[config->listing_body], node, 0, i,
-                                     request);
-        core->out_of_memory |= !frame;
-        if (frame)
-            run_frame_begin(core, frame);
-    }
 }
 
 static bool evaluated(struct run_core *core, struct run_node *node, struct run_event *event)
@@ -191,10 +87,10 @@ static bool evaluated(struct run_core *core, struct run_node *node, struct run_e
         return true;
     }
     run_inside_begin(core, node);
-    if (config_of(node)->n_mcp)
-        begin_listings(core, node);
+    if (run_agent_config(node)->n_mcp)
+        run_agent_begin_listings(core, node);
     else
-        begin_turn(core, node);
+        run_agent_begin_turn(core, node);
     return true;
 }
 
@@ -226,7 +122,7 @@ static struct pl_value *error_answer(const char *why, struct pl_str what)
 
 static const struct agent_tool *find_tool(const struct run_node *node, struct pl_str name)
 {
-    const struct agent_config *config = config_of(node);
+    const struct agent_config *config = run_agent_config(node);
 
     for (size_t i = 0; i < config->n_tools; i++)
         if (name.len >= 2 && pl_str_eq(config->tools[i].id, pl_str_n(name.ptr + 1, name.len - 2)))
@@ -241,7 +137,8 @@ static uint32_t calls_before(const struct run_agent *agent, const struct step_bo
     uint32_t count = 0;
 
     for (size_t i = 0; i < agent->n_calls; i++)
-        count += agent->calls[i].body == body && agent->calls[i].number >> NTH_BITS == tool;
+        count +=
+            agent->calls[i].body == body && agent->calls[i].number >> RUN_AGENT_NTH_BITS == tool;
     return count;
 }
 
@@ -255,15 +152,15 @@ static const struct step_body *find_body(const struct run_node *node, struct pl_
     if (tool)
         return node->def->bodies[tool->body];
     if (name.len < 2 ||
-        !agent_tools_find(mcp_tools(node), pl_str_n(name.ptr + 1, name.len - 2), ret_tool))
+        !agent_tools_find(run_agent_tools_of(node), pl_str_n(name.ptr + 1, name.len - 2), ret_tool))
         return NULL;
-    return node->def->bodies[config_of(node)->call_body];
+    return node->def->bodies[run_agent_config(node)->call_body];
 }
 
 /* Reads one call of the turn: which tool, or what the model is told instead. */
 static bool read_call(const struct run_node *node, struct pl_str json)
 {
-    struct run_agent *agent = agent_of(node);
+    struct run_agent *agent = run_agent_of(node);
     struct tool_call call = {.id = PL_STR("\"\"")};
     struct pl_str name = PL_STR("\"\""), wrong;
     const struct step_body *body;
@@ -278,7 +175,7 @@ static bool read_call(const struct run_node *node, struct pl_str json)
         call.answer = error_answer("the arguments do not fit", wrong);
     } else {
         call.body = body;
-        call.number = mcp_number(tool, calls_before(agent, body, tool) + 1);
+        call.number = run_agent_number(tool, calls_before(agent, body, tool) + 1);
     }
     if (!call.body && !call.answer)
         return false;
@@ -288,7 +185,7 @@ static bool read_call(const struct run_node *node, struct pl_str json)
 
 static bool read_calls(struct run_node *node, struct pl_str list)
 {
-    struct run_agent *agent = agent_of(node);
+    struct run_agent *agent = run_agent_of(node);
     struct json_iter it;
 
     agent->calls = calloc(json_count(list) + 1, sizeof(*agent->calls));
@@ -313,7 +210,7 @@ static void forget_turn(struct run_agent *agent)
 /* The arguments of call `index`, as the model gave them; for a server, what it is asked. */
 static struct pl_value *arguments_of(const struct run_node *node, size_t index)
 {
-    const struct run_agent *agent = agent_of(node);
+    const struct run_agent *agent = run_agent_of(node);
     const struct tool_call *asked = &agent->calls[index];
     struct pl_str calls, call, arguments = PL_STR("{}");
 
@@ -321,14 +218,14 @@ static struct pl_value *arguments_of(const struct run_node *node, size_t index)
         json_at(calls, (int64_t)index, &call))
         json_get(call, PL_STR("arguments"), &arguments);
     if (asked->body && !asked->body->id.len)
-        return agent_tools_call_request(pl_value_text(node->memo), asked->number >> NTH_BITS,
-                                        arguments);
+        return agent_tools_call_request(pl_value_text(node->memo),
+                                        asked->number >> RUN_AGENT_NTH_BITS, arguments);
     return pl_value_new(arguments);
 }
 
 static void begin_call(struct run_core *core, struct run_node *node, size_t index)
 {
-    struct run_agent *agent = agent_of(node);
+    struct run_agent *agent = run_agent_of(node);
     struct pl_value *arguments = arguments_of(node, index);
     struct run_frame *frame;
 
@@ -379,19 +276,19 @@ static struct pl_value *too_many_turns(unsigned turns)
     return run_problem_make(&(struct run_problem){.code = text.code, .detail = text.message});
 }
 
-static void fail(struct run_core *core, struct run_node *node, struct pl_value *error)
+void run_agent_fail(struct run_core *core, struct run_node *node, struct pl_value *error)
 {
     run_inside_fail(core, node, error, CANCEL_SIBLING_FAILED);
 }
 
 static void next_turn(struct run_core *core, struct run_node *node)
 {
-    struct run_agent *agent = agent_of(node);
+    struct run_agent *agent = run_agent_of(node);
 
     if (!all_answered(agent))
         return;
     if (take_in(agent))
-        begin_turn(core, node);
+        run_agent_begin_turn(core, node);
     else
         core->out_of_memory = true;
 }
@@ -401,7 +298,7 @@ static void finish(struct run_core *core, struct run_node *node)
     struct pl_str content = PL_STR("null");
     struct pl_value *value;
 
-    json_get(pl_value_text(agent_of(node)->said), PL_STR("content"), &content);
+    json_get(pl_value_text(run_agent_of(node)->said), PL_STR("content"), &content);
     value = pl_value_new(content);
     if (value)
         run_node_succeed(core, node, value);
@@ -412,7 +309,7 @@ static void finish(struct run_core *core, struct run_node *node)
 /* What the model said: its calls begin, or it is the answer. */
 static void said(struct run_core *core, struct run_node *node, const struct run_node *step)
 {
-    struct run_agent *agent = agent_of(node);
+    struct run_agent *agent = run_agent_of(node);
     struct pl_str calls = PL_STR("[]");
 
     agent->said = pl_value_ref(step->output);
@@ -421,8 +318,9 @@ static void said(struct run_core *core, struct run_node *node, const struct run_
         finish(core, node);
         return;
     }
-    if (agent->turn + 1 >= config_of(node)->max_turns) { /* nobody would read what they give */
-        fail(core, node, too_many_turns(config_of(node)->max_turns));
+    if (agent->turn + 1 >=
+        run_agent_config(node)->max_turns) { /* nobody would read what they give */
+        run_agent_fail(core, node, too_many_turns(run_agent_config(node)->max_turns));
         return;
     }
     if (!read_calls(node, calls)) {
@@ -454,7 +352,7 @@ static struct pl_value *answer_of(const struct run_node *step)
 static void answer(struct run_core *core, const struct run_frame *frame,
                    const struct run_node *step)
 {
-    struct run_agent *agent = agent_of(frame->owner);
+    struct run_agent *agent = run_agent_of(frame->owner);
 
     for (size_t i = 0; i < agent->n_calls; i++) {
         struct tool_call *call = &agent->calls[i];
@@ -466,78 +364,6 @@ static void answer(struct run_core *core, const struct run_frame *frame,
     }
 }
 
-/* ---- listings ---- */
-
-static bool take_listing(struct run_agent *agent, uint32_t server, const struct run_node *step)
-{
-    struct agent_listing *listing = &agent->listings[server];
-
-    listing->done = true;
-    if (step->state == NODE_SUCCEEDED) {
-        listing->tools = pl_value_ref(step->output);
-        return listing->tools != NULL;
-    }
-    /* a title, not the server's words: they would stand among the model's instructions */
-    listing->why = pl_code_title(step->error ? run_problem_code(step->error) : PL_ERR_CANCELLED);
-    return true;
-}
-
-static bool all_listed(const struct run_node *node)
-{
-    for (size_t i = 0; i < config_of(node)->n_mcp; i++)
-        if (!agent_of(node)->listings[i].done)
-            return false;
-    return true;
-}
-
-static void forget_listings(const struct run_node *node)
-{
-    struct run_agent *agent = agent_of(node);
-
-    for (size_t i = 0; agent->listings && i < config_of(node)->n_mcp; i++) {
-        pl_value_unref(&agent->listings[i].tools);
-    }
-}
-
-/* What the servers offer is known, and kept: the first turn can begin. */
-static void listed(struct run_core *core, struct run_node *node)
-{
-    struct pl_value *memo = NULL;
-    struct pl_err err = {0};
-
-    if (agent_tools_memo(config_of(node), pl_value_text(node->memo), agent_of(node)->listings,
-                         &memo, &err) != PL_OK) {
-        if (err.code == PL_ERR_NO_MEMORY)
-            core->out_of_memory = true;
-        else
-            fail(core, node,
-                 run_problem_make(&(struct run_problem){.code = err.code, .detail = err.message}));
-        return;
-    }
-    pl_value_unref(&node->memo);
-    node->memo = memo;
-    forget_listings(node);
-    run_node_touch(core, node);
-    if (begin_messages(node))
-        begin_turn(core, node);
-    else
-        core->out_of_memory = true;
-}
-
-static void listing_ended(struct run_core *core, struct run_frame *frame, struct run_node *step)
-{
-    struct run_node *node = frame->owner;
-
-    if (step->state != NODE_SUCCEEDED && config_of(node)->mcp[frame->number].required) {
-        fail(core, node, step->error ? pl_value_ref(step->error) : run_problem_of_branch(step));
-        return;
-    }
-    if (!take_listing(agent_of(node), frame->number, step))
-        core->out_of_memory = true;
-    else if (all_listed(node))
-        listed(core, node);
-}
-
 static void step_ended(struct run_core *core, struct run_frame *frame, struct run_node *step)
 {
     struct run_node *node = frame->owner;
@@ -545,16 +371,16 @@ static void step_ended(struct run_core *core, struct run_frame *frame, struct ru
     if (node->state != NODE_JOINING)
         return;
     if (frame->body->role == BODY_LISTING) {
-        listing_ended(core, frame, step);
+        run_agent_listing_ended(core, frame, step);
     } else if (frame->body->role == BODY_TOOL) {
         answer(core, frame, step);
         next_turn(core, node);
     } else if (step->state == NODE_SUCCEEDED || step->handled) {
         said(core, node, step);
     } else if (step->error) {
-        fail(core, node, pl_value_ref(step->error));
+        run_agent_fail(core, node, pl_value_ref(step->error));
     } else {
-        fail(core, node, run_problem_of_branch(step));
+        run_agent_fail(core, node, run_problem_of_branch(step));
     }
 }
 
@@ -585,13 +411,13 @@ static bool fits(struct run_core *core, const struct run_node *node, const struc
     (void)core;
     (void)ret_value;
     if (body->role == BODY_LISTING)
-        return number < config_of(node)->n_mcp;
+        return number < run_agent_config(node)->n_mcp;
     if (body->role == BODY_TOOL)
-        return level < config_of(node)->max_turns;
-    return number < config_of(node)->max_turns;
+        return level < run_agent_config(node)->max_turns;
+    return number < run_agent_config(node)->max_turns;
 }
 
-static struct run_frame *frame_of(const struct run_node *node, const struct step_body *body,
+struct run_frame *run_agent_frame(const struct run_node *node, const struct step_body *body,
                                   uint32_t level, uint32_t number)
 {
     for (struct pl_list *link = node->inner->frames.next; link != &node->inner->frames;
@@ -607,12 +433,12 @@ static struct run_frame *frame_of(const struct run_node *node, const struct step
 /* The answers of the present turn's calls that are there, and the arguments of those that run. */
 static void derive_calls(struct run_core *core, struct run_node *node)
 {
-    struct run_agent *agent = agent_of(node);
+    struct run_agent *agent = run_agent_of(node);
 
     for (size_t i = 0; i < agent->n_calls; i++) {
         const struct tool_call *call = &agent->calls[i];
         struct run_frame *frame =
-            call->body ? frame_of(node, call->body, agent->turn, call->number) : NULL;
+            call->body ? run_agent_frame(node, call->body, agent->turn, call->number) : NULL;
 
         if (!frame)
             continue;
@@ -624,35 +450,16 @@ static void derive_calls(struct run_core *core, struct run_node *node)
     }
 }
 
-/* What the listings gave that are over, while others are not; and what each was asked. */
-static void derive_listings(struct run_core *core, struct run_node *node)
-{
-    const struct agent_config *config = config_of(node);
-
-    for (uint32_t i = 0; i < config->n_mcp; i++) {
-        struct run_frame *frame = frame_of(node, node->def->bodies[config->listing_body], 0, i);
-        const struct run_node *step = frame ? run_node_at(frame, frame->body->top[0]) : NULL;
-
-        if (!frame)
-            continue;
-        pl_value_unref(&frame->value);
-        frame->value = agent_tools_list_request(pl_value_text(node->memo), i);
-        core->out_of_memory |= !frame->value;
-        if (run_node_is_final(step) && !mcp_tools(node).len &&
-            !take_listing(agent_of(node), i, step))
-            core->out_of_memory = true;
-    }
-}
-
 /* The conversation, turn by turn, as it was when the last row was written. */
 static enum pl_code derive(struct run_core *core, struct run_node *node, struct pl_err *err)
 {
-    struct run_agent *agent = agent_of(node);
+    struct run_agent *agent = run_agent_of(node);
     struct run_frame *frame;
 
     if (agent)
-        derive_listings(core, node);
-    while (agent && (frame = frame_of(node, node->def->bodies[BODY_MODEL], 0, agent->turn))) {
+        run_agent_derive_listings(core, node);
+    while (agent &&
+           (frame = run_agent_frame(node, node->def->bodies[BODY_MODEL], 0, agent->turn))) {
         const struct run_node *step = run_node_at(frame, frame->body->top[0]);
         struct pl_str calls = PL_STR("[]");
 
@@ -663,7 +470,7 @@ static enum pl_code derive(struct run_core *core, struct run_node *node, struct 
         if (!read_calls(node, calls))
             return pl_err_set(err, PL_ERR_NO_MEMORY, "out of memory");
         derive_calls(core, node);
-        if (!frame_of(node, node->def->bodies[BODY_MODEL], 0, agent->turn + 1))
+        if (!run_agent_frame(node, node->def->bodies[BODY_MODEL], 0, agent->turn + 1))
             return PL_OK;
         if (!take_in(agent))
             return pl_err_set(err, PL_ERR_NO_MEMORY, "out of memory");
@@ -673,10 +480,10 @@ static enum pl_code derive(struct run_core *core, struct run_node *node, struct 
 
 static void destroy(struct run_node *node)
 {
-    forget_turn(agent_of(node));
-    forget_listings(node);
-    free(agent_of(node)->listings);
-    pl_buf_finish(&agent_of(node)->messages);
+    forget_turn(run_agent_of(node));
+    run_agent_forget_listings(node);
+    free(run_agent_of(node)->listings);
+    pl_buf_finish(&run_agent_of(node)->messages);
 }
 
 const struct run_kind run_kind_agent = {

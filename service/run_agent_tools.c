@@ -2,6 +2,10 @@
 #include "service/run_agent_tools.h"
 
 #include "base/json.h"
+#include "base/limits.h"
+
+#include <stdio.h>
+#include <string.h>
 
 enum {
     NAME_MAX_BYTES = 64, /* what providers take */
@@ -61,31 +65,30 @@ bool agent_tools_find(struct pl_str tools, struct pl_str name, uint32_t *ret_ind
     return false;
 }
 
-static bool is_taken(const struct agent_config *config, const struct pl_buf *list,
-                     struct pl_str name)
-{
-    struct pl_buf closed;
-    uint32_t index;
-    bool taken;
+struct merging {
+    const struct agent_config *config;
+    struct pl_buf list;  /* the tools so far, without its end */
+    struct pl_buf names; /* theirs, each with a space before and behind */
+    size_t n;
+};
 
-    for (size_t i = 0; i < config->n_tools; i++)
-        if (pl_str_eq(config->tools[i].id, name))
+static bool is_taken(const struct merging *m, const struct pl_buf *name)
+{
+    char word[NAME_MAX_BYTES + 3];
+    int len = snprintf(word, sizeof(word), " %.*s ", PL_STR_ARG(pl_buf_view(name)));
+
+    for (size_t i = 0; i < m->config->n_tools; i++)
+        if (pl_str_eq(m->config->tools[i].id, pl_buf_view(name)))
             return true;
-    pl_buf_init(&closed, SIZE_MAX / 2);
-    pl_buf_str(&closed, pl_buf_view(list));
-    json_array_end(&closed);
-    taken = !pl_buf_failed(&closed) && agent_tools_find(pl_buf_view(&closed), name, &index);
-    pl_buf_finish(&closed);
-    return taken;
+    return m->names.len && memmem(m->names.data, m->names.len, word, (size_t)len);
 }
 
 /* Makes it another name than those that are there. */
-static void make_free(const struct agent_config *config, const struct pl_buf *list,
-                      struct pl_buf *name)
+static void make_free(const struct merging *m, struct pl_buf *name)
 {
     size_t base = name->len;
 
-    for (unsigned n = 2; !pl_buf_failed(name) && is_taken(config, list, pl_buf_view(name)); n++) {
+    for (unsigned n = 2; !pl_buf_failed(name) && is_taken(m, name); n++) {
         size_t room = NAME_MAX_BYTES - (n > 99 ? 4u : n > 9 ? 3u : 2u);
 
         name->len = base < room ? base : room;
@@ -94,12 +97,6 @@ static void make_free(const struct agent_config *config, const struct pl_buf *li
 }
 
 /* ---- listings ---- */
-
-struct merging {
-    const struct agent_config *config;
-    struct pl_buf list; /* the tools so far, without its end */
-    size_t n;
-};
 
 static bool is_wanted(const struct agent_mcp *server, struct pl_str name)
 {
@@ -137,7 +134,8 @@ static void add_tool(struct merging *m, size_t server, struct pl_str tool, struc
 
     pl_buf_init(&name, 2 * NAME_MAX_BYTES);
     write_name(given, &name);
-    make_free(m->config, &m->list, &name);
+    make_free(m, &name);
+    pl_buf_printf(&m->names, " %.*s ", PL_STR_ARG(pl_buf_view(&name)));
     json_comma(&m->list);
     json_object_begin(&m->list);
     json_add_string(&m->list, "name", pl_buf_view(&name));
@@ -162,7 +160,7 @@ static void add_listing(struct merging *m, size_t server, struct pl_str tools)
     struct pl_buf text;
 
     pl_buf_init(&text, SIZE_MAX / 2);
-    for (json_iter_init(&it, tools); json_iter_next(&it);) {
+    for (json_iter_init(&it, tools); m->n <= AGENT_TOOLS_MAX && json_iter_next(&it);) {
         if (!json_get(it.value, PL_STR("name"), &name) || json_type(name) != JSON_STRING)
             continue;
         pl_buf_reset(&text);
@@ -240,6 +238,22 @@ static void write_memo(struct pl_buf *out, struct pl_str memo, struct pl_str too
     json_object_end(out);
 }
 
+static enum pl_code problem_of(const struct merging *m, const struct pl_buf *out,
+                               struct pl_err *err)
+{
+    if (m->n > AGENT_TOOLS_MAX)
+        return pl_err_set(err, PL_ERR_LIMIT_EXCEEDED,
+                          "with those of its MCP servers the agent has more than %d tools; name "
+                          "those it needs under 'tools' of the server",
+                          AGENT_TOOLS_MAX);
+    if (m->list.too_large || out->too_large)
+        return pl_err_set(err, PL_ERR_LIMIT_EXCEEDED,
+                          "the conversation and the tools of the agent's MCP servers are larger "
+                          "than %zu bytes; name the tools it needs under 'tools' of the server",
+                          out->max);
+    return pl_err_set(err, PL_ERR_NO_MEMORY, "out of memory");
+}
+
 enum pl_code agent_tools_memo(const struct agent_config *config, struct pl_str memo,
                               const struct agent_listing *listings, struct pl_value **ret_memo,
                               struct pl_err *err)
@@ -247,33 +261,31 @@ enum pl_code agent_tools_memo(const struct agent_config *config, struct pl_str m
     struct merging m = {.config = config, .n = config->n_tools};
     struct pl_value *value = NULL;
     struct pl_buf out, word;
+    enum pl_code code = PL_OK;
 
-    pl_buf_init(&m.list, SIZE_MAX / 2);
-    pl_buf_init(&out, SIZE_MAX / 2);
+    pl_buf_init(&m.list, PL_LIMIT_PROMPT_BYTES);
+    pl_buf_init(&m.names, SIZE_MAX / 2);
+    pl_buf_init(&out, PL_LIMIT_PROMPT_BYTES);
     pl_buf_init(&word, SIZE_MAX / 2);
     json_array_begin(&m.list);
-    for (size_t i = 0; i < config->n_mcp && m.n <= AGENT_TOOLS_MAX; i++)
+    for (size_t i = 0; i < config->n_mcp; i++)
         if (listings[i].tools)
             add_listing(&m, i, pl_value_text(listings[i].tools));
     json_array_end(&m.list);
     write_absent(config, listings, &word);
     write_memo(&out, memo, pl_buf_view(&m.list), pl_buf_view(&word));
-    if (!pl_buf_failed(&m.list) && !pl_buf_failed(&word) && m.n <= AGENT_TOOLS_MAX)
+    if (!pl_buf_failed(&m.list) && !pl_buf_failed(&m.names) && !pl_buf_failed(&word) &&
+        !pl_buf_failed(&out) && m.n <= AGENT_TOOLS_MAX)
         value = pl_value_take(&out);
-    if (!value && m.n > AGENT_TOOLS_MAX)
-        pl_err_set(err, PL_ERR_LIMIT_EXCEEDED,
-                   "with those of its MCP servers the agent has more than %d tools; name those it "
-                   "needs under 'tools' of the server",
-                   AGENT_TOOLS_MAX);
-    else if (!value)
-        pl_err_set(err, PL_ERR_NO_MEMORY, "out of memory");
+    if (value)
+        *ret_memo = value;
+    else
+        code = problem_of(&m, &out, err);
     pl_buf_finish(&m.list);
+    pl_buf_finish(&m.names);
     pl_buf_finish(&out);
     pl_buf_finish(&word);
-    if (!value)
-        return err->code;
-    *ret_memo = value;
-    return PL_OK;
+    return code;
 }
 
 /* ---- requests ---- */

@@ -24,7 +24,7 @@ struct agent_listing {
 /* The memo with the tools of all listings, and where one failed a word to the model about that.
  * A name is made of letters, digits, _ and - (others become _), is at most 64 long and does not end
  * in - and a number; one that is taken, by an own tool or an earlier server's, gets _2, _3, ...
- * Errors: LIMIT_EXCEEDED (more than AGENT_TOOLS_MAX with the own ones), NO_MEMORY. */
+ * Errors: LIMIT_EXCEEDED (more than AGENT_TOOLS_MAX with the own ones, or too large), NO_MEMORY. */
 enum pl_code agent_tools_memo(const struct agent_config *config, struct pl_str memo,
                               const struct agent_listing *listings, struct pl_value **ret_memo,
                               struct pl_err *err) PL_MUST_CHECK;

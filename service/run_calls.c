@@ -28,8 +28,10 @@ void run_calls_put(struct exec_call *call)
     struct run_exec *exec = call->exec;
 
     /* a leader that goes without an answer leaves it to the next */
-    if (!call->home || call->aborting || reuse_leave(&call->reuse))
+    if (!call->home || call->aborting || call->beginning || reuse_leave(&call->reuse))
         return;
+    lane_done(&call->call.ticket, loop_now(exec->home), NULL); /* it was never sent */
+    run_tape_left(call);
     if (call->call.ops->cleanup)
         call->call.ops->cleanup(&call->call);
     step_result_finish(&call->call.result);
@@ -60,12 +62,18 @@ static void call_feed(struct exec_call *call)
         .result = &call->call.result,
     };
 
+    run_tape_ended(call);
     call->home = true;
     call->node->exec = NULL;
     if (!run_exec_feed(exec, &event)) {
         run_calls_put(call);
         run_exec_no_memory(exec);
     }
+}
+
+void run_calls_answered(struct exec_call *call)
+{
+    call_feed(call);
 }
 
 static void call_feed_error(struct exec_call *call, enum pl_code code, const char *message)
@@ -98,6 +106,17 @@ static void call_deliver_home(struct loop *loop, struct loop_mail *mail)
     call_came_home(pl_container_of(mail, struct exec_call, mail));
 }
 
+/* Its ticket: another call may go, also before this one is home. */
+static void call_gives_back(struct step_call *call)
+{
+    const struct store_usage *usage = &call->result.usage;
+    const struct lane_use use = {.requests = usage->calls,
+                                 .input_tokens = usage->input_tokens,
+                                 .output_tokens = usage->output_tokens};
+
+    lane_done(&call->ticket, loop_now(call->loop), usage->calls ? &use : NULL);
+}
+
 /* The loop the call runs on. */
 static void call_complete(struct step_call *step_call)
 {
@@ -106,6 +125,7 @@ static void call_complete(struct step_call *step_call)
 
     assert(!call->finished);
     call->finished = true;
+    call_gives_back(step_call);
     if (step_call->loop == home) {
         call_came_home(call);
         return;
@@ -166,35 +186,29 @@ static void call_reset(struct step_call *step_call)
     bus_publish(call->exec->env->bus, step_call->run_id, &event);
 }
 
-/* The home loop, before the result comes. */
-static void call_feed_began(struct exec_call *call)
+/* The home loop, before the result is looked at. */
+static void call_deliver_began(struct loop *loop, struct loop_mail *mail)
 {
+    struct exec_call *call = pl_container_of(mail, struct exec_call, began_mail);
     struct run_exec *exec = call->exec;
-    struct run_event event = {
-        .type = RUN_EV_ANSWERING, .now = loop_now(exec->home), .node = call->node};
+    struct run_event event = {.type = RUN_EV_ANSWERING, .now = loop_now(loop), .node = call->node};
 
-    if (exec->dropped)
-        return;
-    if (!run_exec_feed(exec, &event))
+    call->beginning = false;
+    if (call->home) /* it was thrown away meanwhile */
+        run_calls_put(call);
+    else if (!exec->dropped && !run_exec_feed(exec, &event))
         run_exec_no_memory(exec);
     run_exec_wake(exec);
 }
 
-static void call_deliver_began(struct loop *loop, struct loop_mail *mail)
-{
-    (void)loop;
-    call_feed_began(pl_container_of(mail, struct exec_call, began_mail));
-}
-
-/* The loop it runs on. Mail of one sender comes in order: the call is not freed before this. */
+/* The loop it runs on. Never at once: what follows may stop the call, which is in the middle of
+ * its answer. Mail of one sender comes in order: from another loop this comes before the call. */
 static void call_began(struct step_call *step_call)
 {
     struct exec_call *call = call_of(step_call);
 
-    if (step_call->loop == call->exec->home) {
-        call_feed_began(call);
-        return;
-    }
+    if (step_call->loop == call->exec->home)
+        call->beginning = true;
     call->began_mail.deliver = call_deliver_began;
     loop_post(call->exec->home, &call->began_mail);
 }
@@ -236,24 +250,6 @@ static struct exec_call *call_create(struct run_exec *exec, struct run_node *nod
     pl_list_append(&exec->flying, &call->flying);
     exec->calls++;
     return call;
-}
-
-enum { DRAIN_HOLD_MS = 1000 }; /* a resumed run waits at most this long for what a drain held */
-
-/* Must it wait? While the engine drains nothing new is sent: the step is recorded as held, not as
- * begun. */
-static bool call_deferred(struct exec_call *call, struct run_event *ret_event)
-{
-    pl_ms now = loop_now(call->exec->home);
-
-    *ret_event = (struct run_event){.type = RUN_EV_DEFERRED, .now = now, .node = call->node};
-    if (call->exec->draining) {
-        ret_event->until = now + DRAIN_HOLD_MS;
-        ret_event->reason = "draining";
-        return true;
-    }
-    return call->call.ops->deferred &&
-           call->call.ops->deferred(&call->call, now, &ret_event->until, &ret_event->reason);
 }
 
 /* Does no budget have room for it, or not yet? The core knows which, and what follows. */
@@ -321,13 +317,29 @@ void run_calls_go_on(struct run_exec *exec, struct exec_call *call)
 {
     struct run_event event;
 
-    if (!call_unaffordable(call, &event) && !call_deferred(call, &event)) {
-        pl_list_append(&exec->to_start, &call->link);
+    if (call_unaffordable(call, &event)) {
+        run_calls_discard(call);
+        if (!run_exec_feed(exec, &event))
+            run_exec_no_memory(exec);
         return;
     }
-    run_calls_discard(call);
-    if (!run_exec_feed(exec, &event))
+    switch (run_admit_call(call, &event)) {
+    case RUN_ADMIT_GO:
+        pl_list_append(&exec->to_start, &call->link);
+        break;
+    case RUN_ADMIT_HELD:
+        run_calls_discard(call);
+        if (!run_exec_feed(exec, &event))
+            run_exec_no_memory(exec);
+        break;
+    case RUN_ADMIT_RESULT:
+        call_feed(call);
+        break;
+    case RUN_ADMIT_NO_MEMORY:
+        run_calls_discard(call);
         run_exec_no_memory(exec);
+        break;
+    }
 }
 
 void run_calls_prepare(struct run_exec *exec, struct exec_call *call)
@@ -351,19 +363,22 @@ void run_calls_prepare(struct run_exec *exec, struct exec_call *call)
             run_exec_no_memory(exec);
     } else if (code != PL_OK) {
         call_feed_error(call, code, err.message);
-    } else if (!run_reuse_takes(exec, call)) {
+    } else if (!run_tape_takes(exec, call) && !run_reuse_takes(exec, call)) {
         run_calls_go_on(exec, call);
     }
 }
 
 void run_calls_make(struct run_exec *exec, struct run_node *node)
 {
+    struct lane_ticket ticket = run_admit_take(node);
     struct exec_call *call = call_create(exec, node);
 
     if (!call) {
+        lane_done(&ticket, loop_now(exec->home), NULL);
         run_exec_no_memory(exec);
         return;
     }
+    call->call.ticket = ticket;
     call_describe(call);
     run_calls_prepare(exec, call);
 }
@@ -547,6 +562,7 @@ void run_calls_drop_all(struct run_exec *exec)
 {
     call_drop_list(&exec->to_start);
     call_drop_list(&exec->waiting);
+    call_drop_list(&exec->taped);
     call_drop_list(&exec->inbox);
     for (struct pl_list *link = exec->flying.next, *next; link != &exec->flying; link = next) {
         struct exec_call *call = pl_container_of(link, struct exec_call, flying);

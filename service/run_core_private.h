@@ -167,10 +167,6 @@ bool run_attempt_deferred(struct run_core *core, struct run_node *node, pl_ms un
 void run_attempt_admitted(struct run_core *core, struct run_node *node);
 /* When a step that is held until told gives up: its deadline, or the hour of rule 2. 0: never. */
 pl_ms run_attempt_patience(const struct run_node *node);
-static inline bool run_node_is_held_until_told(const struct run_node *node)
-{
-    return node->state == NODE_HELD && node->wake_at == 0;
-}
 /* The timer of a leaf: its wait is over, or its deadline has come. */
 void run_attempt_timer(struct run_core *core, struct run_node *node);
 /* Tells the call in flight to stop. */

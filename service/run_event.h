@@ -23,7 +23,7 @@ enum run_event_type {
     RUN_EV_DEFERRED,  /* answers RUN_FX_CALL: not sent, held until `until`; 0: until ADMITTED */
     RUN_EV_ADMITTED,  /* a step that is held until told may go on; one that is not: nothing */
     RUN_EV_ANSWERING, /* a call of a step that is warming (run_core_is_warming) has given a first
-                         piece; its RESULT is still to come. May be left out */
+                          piece; its RESULT is still to come. May be left out */
     RUN_EV_ANSWER,    /* a person answers a step that is ASKING: value, or err REJECTED */
     RUN_EV_CANCEL,    /* the user cancels the run */
     RUN_EV_CANCEL_STEP,

@@ -91,8 +91,11 @@ struct run_exec *run_exec_create(const struct run_exec_options *options)
     exec->timer.fire = exec_fire;
     pl_list_init(&exec->inbox);
     pl_list_init(&exec->flying);
+    pl_list_init(&exec->holds);
+    pl_list_init(&exec->admitted);
     pl_list_init(&exec->to_start);
     pl_list_init(&exec->waiting);
+    pl_list_init(&exec->taped);
     pl_list_init(&exec->notices);
     pl_list_init(&exec->answers_in);
     pl_list_init(&exec->answers);
@@ -166,7 +169,8 @@ static void exec_effect(struct run_exec *exec, const struct run_effect *effect)
     case RUN_FX_ABORT:
         run_calls_abort(exec, effect->node);
         break;
-    case RUN_FX_LEAVE: /* no place is kept for it */
+    case RUN_FX_LEAVE:
+        run_admit_leave(exec, effect->node);
         break;
     }
 }
@@ -353,7 +357,10 @@ static void exec_activate(struct run_exec *exec)
         exec_feed_type(exec, RUN_EV_TICK);
     exec->cancel = exec->tick = false;
     exec_drain_queue(exec);
-    while (!exec->dropped && run_answers_next(exec, &answer)) {
+    /* one at a time: what one leads to may take away the node of the next */
+    while (!exec->dropped && (run_answers_next(exec, &answer) || run_admit_next(exec, &answer))) {
+        if (answer.type == RUN_EV_ANSWER)
+            run_tape_answer(exec, &answer);
         if (!run_exec_feed(exec, &answer)) {
             pl_value_unref(&answer.value);
             run_exec_no_memory(exec);
@@ -372,6 +379,7 @@ static void exec_activate(struct run_exec *exec)
         run_calls_start_all(exec);
         exec_set_timer(exec);
         exec_tell_idle(exec, exec->queued || run_core_waits(exec->core));
+        run_tape_idle(exec);
     }
     pl_arena_reset(exec->scratch);
 }
@@ -382,7 +390,9 @@ static void exec_deliver_turn(struct loop *loop, struct loop_mail *mail)
 
     (void)loop;
     exec->turn_queued = false;
-    if (!exec->dropped)
+    if (exec->dropped)
+        exec_drain_queue(exec); /* what was fed between two activations is only freed */
+    else
         exec_activate(exec);
     exec_maybe_free(exec);
 }
@@ -480,6 +490,7 @@ static void exec_stop(struct run_exec *exec)
     run_eval_withdraw(exec);
     loop_timer_clear(exec->home, &exec->timer);
     run_calls_drop_all(exec);
+    run_admit_drop_all(exec);
     run_exec_wake(exec);
 }
 
@@ -527,7 +538,7 @@ static void exec_maybe_free(struct run_exec *exec)
 
     if (exec_is_drained(exec))
         run_exec_drop(exec);
-    if (!(exec->final_durable || exec->dropped) || exec->calls || exec->evals ||
+    if (!(exec->final_durable || exec->dropped) || exec->calls || exec->n_holds || exec->evals ||
         exec->commits_open || exec->turn_queued)
         return;
     loop_timer_clear(home, &exec->timer);

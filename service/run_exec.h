@@ -17,6 +17,7 @@
 struct run_exec;
 struct store;
 struct pool;
+struct tape;
 
 /* What every run needs of the engine; set once, read by all loops. */
 struct run_env {
@@ -28,6 +29,7 @@ struct run_env {
     struct reuse *reuse; /* of answers; NULL: every call is made */
     struct step_env steps;
     const struct pl_clock *clock;
+    struct tape *tape; /* NULL: nothing is recorded or played back */
     /* Any loop thread: the run waits for people or for its turn, and for nothing else; or does not
      * any more. */
     void (*idle)(struct engine *engine, bool idle);

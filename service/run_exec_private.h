@@ -21,6 +21,7 @@ struct exec_call {
     struct pl_list flying; /* on exec->flying, as long as it lives */
     struct loop_mail mail; /* carries it to its loop and home again */
     struct loop_mail abort_mail, began_mail;
+    struct tape_call *taped;   /* the recorded call, where a tape runs; else NULL */
     struct exec_eval *eval;    /* what jq gave for its templates; NULL: nothing was asked */
     bool resolving;            /* it waits for jq: on no list */
     struct reuse_ticket reuse; /* of a call that may be answered by another one's answer */
@@ -29,6 +30,7 @@ struct exec_call {
     bool finished;             /* the loop it runs on: complete has been called */
     bool promised;             /* its loop was picked by load and counts it until it begins */
     bool started;              /* it has been handed to its loop */
+    bool beginning;            /* news of its first piece are on their way on this loop */
     bool aborting;             /* an abort is on its way to the other loop and not back */
     bool home;                 /* its result has come back */
     size_t told;               /* the loop it runs on: bytes of deltas so far */
@@ -52,6 +54,8 @@ struct exec_commit {
     bool unnoticed;         /* it holds events without a notice */
     pl_ms progress_at;      /* when `progress` was taken; 0: it was not */
     struct run_progress progress;
+    size_t held;             /* then: steps that waited for their turn, */
+    const char *held_reason; /* and what for */
     struct pl_err err;
 };
 
@@ -75,6 +79,8 @@ struct run_exec {
     pl_ms timer_at;          /* what it is set to; 0: not set */
     struct pl_list inbox;    /* exec_calls that came home */
     struct pl_list flying;   /* all exec_calls */
+    struct pl_list holds;    /* exec_holds that wait, or nobody wants any more */
+    struct pl_list admitted; /* exec_holds whose turn has come: the core was not told yet */
     bool tick, cancel, loaded;
 
     /* during an activation */
@@ -90,11 +96,14 @@ struct run_exec {
     pl_ms progress_at; /* when run.progress was last taken */
 
     struct pl_list waiting;    /* exec_calls that wait for their intent */
+    struct pl_list taped;      /* exec_calls that wait for their turn to be answered by a tape */
+    unsigned answers_taken;    /* of people */
     uint64_t submitted;        /* batches so far */
     _Atomic uint64_t durable;  /* the number of the last batch that is, and is published */
     struct exec_commit commit; /* the batch on its way */
     unsigned commits_open;     /* 1 while it is */
     unsigned calls;            /* exec_calls not freed */
+    unsigned n_holds;          /* exec_holds not freed */
     unsigned evals;            /* jobs of jq that are not back */
     uint64_t queue_key;        /* of its jobs */
     unsigned in_flight;        /* started and not home */
@@ -150,6 +159,44 @@ void run_calls_drop_all(struct run_exec *exec);
 /* Frees a call that is home and has no abort on its way; otherwise it is freed when that is back.
  */
 void run_calls_put(struct exec_call *call);
+
+/* ---- run_admit.c ---- */
+enum run_admission {
+    RUN_ADMIT_GO,
+    RUN_ADMIT_HELD,   /* *ret_event is to be fed, the call to be discarded */
+    RUN_ADMIT_RESULT, /* it is not sent: its result is made */
+    RUN_ADMIT_NO_MEMORY,
+};
+/* May a prepared call go? Then it has its ticket, where it needs one. Otherwise its step may have a
+ * place in a queue from now on. */
+enum run_admission run_admit_call(struct exec_call *call, struct run_event *ret_event);
+/* The ticket of a step whose turn has come, for the call that is made for it; none otherwise. */
+struct lane_ticket run_admit_take(struct run_node *node);
+/* Takes the next step whose turn has come, as an event; false when there is none. */
+bool run_admit_next(struct run_exec *exec, struct run_event *ret_event);
+/* Carries out RUN_FX_LEAVE. Nothing to a step without a place. */
+void run_admit_leave(struct run_exec *exec, struct run_node *node);
+/* How many steps wait for their turn, and what one of them waits for. */
+size_t run_admit_count(const struct run_exec *exec, const char **ret_reason);
+/* The run goes: all leave. */
+void run_admit_drop_all(struct run_exec *exec);
+
+/* Its result is there: feeds it. */
+void run_calls_answered(struct exec_call *call);
+
+/* ---- run_tape.c ---- */
+/* Is the prepared call answered by a tape? Then true, and its result comes when nothing else is
+ * left to do; else false, and it goes on (it is recorded, when a tape records). */
+bool run_tape_takes(struct run_exec *exec, struct exec_call *call);
+/* Its result is about to be fed. */
+void run_tape_ended(struct exec_call *call);
+/* It goes without a result having been fed. */
+void run_tape_left(struct exec_call *call);
+/* A person's answer is about to be fed. */
+void run_tape_answer(struct run_exec *exec, const struct run_event *answer);
+/* The activation is over: when nothing else goes on the next answer of the tape comes, or the time
+ * that the run waits for. */
+void run_tape_idle(struct run_exec *exec);
 
 /* ---- run_reuse.c ---- */
 /* Need the prepared call not be made? True: it is answered, or waits to hear whether it is. */

@@ -18,7 +18,9 @@
  * repeat: then `until` is asked; turn n + 1 sees turn n as `previous` and begins with its state.
  * 16. agent: the tools of a turn run at once; when all are over the next turn begins with their
  *     answers in the order the model asked. A tool that failed is answered with its error; that a
- *     turn failed fails the agent.
+ *     turn failed fails the agent. The tools of its MCP servers are listed before the first turn,
+ *     all at once, and kept; a server that cannot be listed fails the agent when it is required,
+ *     else the model is told.
  * 17. human: the first of answer, timeout, deadline and cancel counts; a later answer is dropped.
  * 18. State: see run_state.h. A step's writes are made when it has its output, before it succeeds.
  */

@@ -18,6 +18,7 @@ void run_live_submit(struct run_exec *exec, struct exec_commit *commit)
         !bus_watched(exec->env->bus, exec->row.id, true))
         return;
     commit->progress = run_core_progress(exec->core);
+    commit->held = run_admit_count(exec, &commit->held_reason);
     commit->progress_at = exec->progress_at = now;
 }
 
@@ -29,6 +30,10 @@ static void publish_progress(struct run_exec *exec, const struct exec_commit *co
     pl_buf_init(&buf, PROGRESS_BYTES);
     json_object_begin(&buf);
     run_view_progress(&commit->progress, &buf);
+    if (commit->held) {
+        json_add_int(&buf, "held", (int64_t)commit->held);
+        json_add_string(&buf, "reason", pl_str(commit->held_reason));
+    }
     json_object_end(&buf);
     event.data = pl_buf_view(&buf);
     if (!pl_buf_failed(&buf)) /* else the next one, in a second */

@@ -71,6 +71,7 @@ struct run_node {
     struct pl_list dirty;  /* private */
     struct run_node *next; /* private: the queue of steps that have just ended */
     void *exec;            /* the executor's: the call in flight; NULL in the simulator */
+    void *hold;            /* the executor's: its place in a lane's queue; NULL: none */
 };
 
 /* An instance of a body: the steps of one item, of one turn, of the run itself. Private to
@@ -109,6 +110,12 @@ static inline struct run_node *run_node_at(const struct run_frame *frame,
                                            const struct step_def *def)
 {
     return def ? &frame->nodes[def->slot] : NULL;
+}
+
+/* Is it held without a time? */
+static inline bool run_node_is_held_until_told(const struct run_node *node)
+{
+    return node->state == NODE_HELD && node->wake_at == 0;
 }
 
 #endif

@@ -52,6 +52,7 @@ bool run_reuse_takes(struct run_exec *exec, struct exec_call *call)
         return true;
     case REUSE_FOLLOWS: /* perhaps for long, and with many others: without its request */
         call->reusing = true;
+        lane_done(&call->call.ticket, request.now, NULL); /* its turn is for one that is sent */
         if (!run_calls_unprepare(call))
             run_exec_no_memory(exec);
         return true;

@@ -33,6 +33,8 @@ pl_ms run_node_timeout(const struct run_node *node)
     const struct step_def *def = node->def;
     const struct workflow *child = def->kind == STEP_WORKFLOW ? def->config.workflow->child : NULL;
 
+    if (def->kind == STEP_AGENT) /* of each call of the model; `deadline` is of the whole */
+        return 0;
     return earlier(def->timeout, child ? child->timeout : 0);
 }
 

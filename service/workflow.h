@@ -52,10 +52,10 @@ struct workflow_env {
                             pinned with it */
     /* True when `provider/model` can be called; else writes why and what to do. */
     bool (*model_ok)(void *arg, struct pl_str model, struct pl_err *err);
-    /* True when it is known what `provider/model` costs: asked where `cost_usd` is to be kept. */
-    bool (*priced)(void *arg, struct pl_str model);
     /* True when that model takes the parameter of an llm step ("seed"); else writes why not. */
     bool (*takes)(void *arg, struct pl_str model, const char *parameter, struct pl_err *err);
+    /* True when it is known what `provider/model` costs: asked where `cost_usd` is to be kept. */
+    bool (*priced)(void *arg, struct pl_str model);
     /* True when there is a secret of this name; else writes what to do. */
     bool (*secret_ok)(void *arg, struct pl_str name, struct pl_err *err);
     /* The text of the stored workflow `name` ("name" or "name@version"; in `arena`), and its

@@ -7,6 +7,7 @@
 #include "api/cli/run_input.h"
 #include "api/cli/run_place.h"
 #include "api/cli/run_report.h"
+#include "api/cli/run_special.h"
 #include "api/cli/workflow_file.h"
 
 #include "base/json.h"
@@ -14,6 +15,7 @@
 #include "base/log.h"
 #include "base/sync.h"
 #include "service/engine.h"
+#include "service/tape.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -30,6 +32,7 @@ enum { REDRAW_MS = 100, QUEUE_MAX = 65536, EVENTS_A_STEP = 4, DRAIN_DEFAULT_MS =
 /* One `plait run`. */
 struct session {
     const struct cli_args *args;
+    const struct run_special *special; /* NULL: `plait run` itself */
     struct pl_arena *arena;
     struct config *config;
     struct workflow *workflow;
@@ -109,7 +112,7 @@ static int read_settings(struct session *session)
     session->drain = DRAIN_DEFAULT_MS;
     if (drain && !pl_duration_parse(pl_str(drain), &session->drain))
         return cli_usage_error("run: --drain %s: write a duration such as 20s", drain);
-    if (cli_get(session->args, "quiet"))
+    if (cli_get(session->args, "quiet") || (session->special && session->special->offline))
         session->mode = PROGRESS_QUIET;
     else
         session->mode = isatty(STDERR_FILENO) ? PROGRESS_LIVE : PROGRESS_LINES;
@@ -120,9 +123,13 @@ static int read_files(struct session *session)
 {
     const char *resume = cli_get(session->args, "resume"), *model = cli_get(session->args, "model");
 
-    session->config = workflow_file_config(cli_get(session->args, "config"));
-    if (!session->config)
-        return EXIT_USAGE;
+    if (!model && session->special)
+        model = session->special->model;
+    if (!session->special || !session->special->offline) {
+        session->config = workflow_file_config(cli_get(session->args, "config"));
+        if (!session->config)
+            return EXIT_USAGE;
+    }
     if (resume) {
         if (!pl_id_valid("run", resume))
             return cli_usage_error("run: --resume %s: this is no run id", resume);
@@ -131,7 +138,10 @@ static int read_files(struct session *session)
     }
     if (session->args->operands.count == 0)
         return cli_usage_error("run: FILE is missing; 'plait run --help' shows an example");
-    pl_id_new("run", pl_clock_now(pl_clock_real()), session->id);
+    if (session->special && session->special->id)
+        snprintf(session->id, sizeof session->id, "%s", session->special->id);
+    else
+        pl_id_new("run", pl_clock_now(pl_clock_real()), session->id);
     if (workflow_file_compile(session->args->operands.values[0], session->config, model, stderr,
                               &session->workflow) != PL_OK)
         return EXIT_USAGE;
@@ -145,6 +155,11 @@ static int read_input(struct session *session)
 
     if (cli_get(session->args, "resume"))
         return EXIT_OK;
+    if (session->special && session->special->input.len &&
+        !cli_get_all(session->args, "set")->count && !cli_get(session->args, "input")) {
+        session->input = session->special->input;
+        return EXIT_OK;
+    }
     return run_input_read(session->args, session->workflow, session->arena, &session->input,
                           &err) == PL_OK
                ? EXIT_OK
@@ -169,18 +184,32 @@ static int open_descriptors(struct session *session)
     return EXIT_OK;
 }
 
+static void engine_settings(const struct session *session, struct engine_options *options)
+{
+    const struct config *config = session->config;
+    const struct run_special *special = session->special;
+
+    options->retry_writes_for = 5000;
+    options->until_exit = true;
+    if (config) {
+        options->providers = config->providers;
+        options->policy = config->policy;
+        options->secrets = config->secrets;
+        options->max_step_output = config->step_output_bytes;
+        options->max_branches = config->branches;
+    }
+    if (special) {
+        options->tape = special->tape;
+        options->clock = tape_clock(special->tape);
+    }
+}
+
 static int open_engine(struct session *session)
 {
-    const char *db = cli_get(session->args, "db"), *loops = cli_get(session->args, "loops");
+    const char *db = session->special ? session->special->db : cli_get(session->args, "db"),
+               *loops = cli_get(session->args, "loops");
     struct engine_options options = {
-        .retry_writes_for = 5000,
-        .providers = session->config->providers,
-        .policy = session->config->policy,
-        .secrets = session->config->secrets,
-        .max_step_output = session->config->step_output_bytes,
-        .max_branches = session->config->branches,
-        .adopt = db || cli_get(session->args, "thread"),
-        .until_exit = true,
+        .adopt = !session->special && (db || cli_get(session->args, "thread")),
     };
     bool resume = cli_get(session->args, "resume") != NULL;
     struct pl_err err = {0};
@@ -194,6 +223,7 @@ static int open_engine(struct session *session)
                                    PL_LIMIT_LOOPS);
         options.loops = (unsigned)count;
     }
+    engine_settings(session, &options);
     session->url = db;
     if (!db && run_place_url(session->id, cli_get(session->args, "thread"), resume, session->arena,
                              &session->url, &err) != PL_OK)
@@ -240,7 +270,8 @@ static int watch(struct session *session)
         .engine = session->engine,
         .tenant = TENANT,
         .run_id = session->id,
-        .answers = cli_get_all(session->args, "answer"),
+        .answers =
+            session->special ? &session->special->answers : cli_get_all(session->args, "answer"),
         .ring = session_ring,
         .arg = session,
     });
@@ -368,7 +399,7 @@ static const char *file_operand(const struct session *session)
 /* The line that lets a user find the run again; only once the run is on disk. */
 static void tell_id(struct session *session)
 {
-    if (session->mode != PROGRESS_QUIET)
+    if (session->mode != PROGRESS_QUIET && !session->special)
         fprintf(stderr, "run %s\n", session->id);
 }
 
@@ -569,12 +600,33 @@ static void report_usage(struct session *session)
     pl_buf_finish(&run);
 }
 
+static int report_special(struct session *session)
+{
+    const struct run_special *special = session->special;
+    struct pl_buf run;
+    int status;
+
+    if (strcmp(session->status, "interrupted") == 0 || session->status[0] == '\0') {
+        cli_usage_error("%s", session->store_err.code != PL_OK ? session->store_err.message
+                                                               : "the run did not end");
+        return session->interrupts ? EXIT_INTERRUPTED : EXIT_USAGE;
+    }
+    pl_buf_init(&run, SIZE_MAX / 2);
+    read_run(session, &run);
+    status = run.len ? special->report(special->arg, pl_buf_view(&run), session->config)
+                     : EXIT_RUN_FAILED;
+    pl_buf_finish(&run);
+    return status;
+}
+
 static int report(struct session *session)
 {
     bool succeeded = strcmp(session->status, "succeeded") == 0, written = true;
     bool json = cli_get(session->args, "json") != NULL;
     struct pl_buf run;
 
+    if (session->special)
+        return report_special(session);
     if (strcmp(session->status, "interrupted") == 0 || session->status[0] == '\0')
         return report_interrupted(session);
     pl_buf_init(&run, SIZE_MAX / 2);
@@ -624,10 +676,15 @@ static void session_finish(struct session *session)
 
 int cmd_run(const struct cli_args *args)
 {
+    return cmd_run_special(args, NULL);
+}
+
+int cmd_run_special(const struct cli_args *args, const struct run_special *special)
+{
     static int (*const stages[])(struct session *) = {
         read_settings, read_files, read_input, open_descriptors,
         open_engine,   watch,      start,      run_and_report};
-    struct session session = {.args = args, .signals = -1, .news = -1};
+    struct session session = {.args = args, .special = special, .signals = -1, .news = -1};
     int status = EXIT_OK;
 
     pl_mutex_init(&session.lock);

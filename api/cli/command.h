@@ -61,6 +61,7 @@ void cli_put_plain(FILE *out, const char *text);
 int cli_usage_error(const char *fmt, ...) PL_PRINTF(1, 2);
 
 int cmd_run(const struct cli_args *args);
+int cmd_test(const struct cli_args *args);
 int cmd_check(const struct cli_args *args);
 int cmd_estimate(const struct cli_args *args);
 int cmd_graph(const struct cli_args *args);

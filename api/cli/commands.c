@@ -26,6 +26,22 @@ static const struct cli_option run_options[] = {
     {0, "log-level", "LEVEL", "debug, info, warn (default), error or off", false},
 };
 
+static const struct cli_option test_options[] = {
+    {0, "record", NULL, "run it for real and keep its calls as the recording", false},
+    {0, "recording", "PATH", "the recording (default: FILE with .recording.json as its end)",
+     false},
+    {'i', "set", "KEY=VALUE",
+     "one member of the input, as for run; without any the recorded input is used", true},
+    {0, "input", "JSON|@FILE|-", "the whole input: JSON, a file, or standard input", false},
+    {0, "answer", "PATH=VALUE",
+     "what the human step at PATH is answered; played back, the recorded answers are given", true},
+    {0, "model", "MODEL", "call this model in every llm step instead of the one the file names",
+     false},
+    {'q', "quiet", NULL, "draw no progress, and say nothing when the test passes", false},
+    {0, "config", "FILE", "with --record: providers, network and limits (YAML or JSON)", false},
+    {0, "log-level", "LEVEL", "debug, info, warn (default), error or off", false},
+};
+
 static const struct cli_option check_options[] = {
     {0, "config", "FILE", "also check that the models' providers are configured there", false},
 };
@@ -81,6 +97,17 @@ const struct cli_command cli_commands[] = {
         .min_operands = 0,
         .max_operands = 1,
         .main = cmd_run,
+    },
+    {
+        .name = "test",
+        .operands = "FILE",
+        .summary = "run a workflow against recorded answers, offline, and say what has changed",
+        .example = "plait test examples/travel-plan.yaml",
+        .options = test_options,
+        .n_options = PL_ARRAY_LEN(test_options),
+        .min_operands = 1,
+        .max_operands = 1,
+        .main = cmd_test,
     },
     {
         .name = "check",

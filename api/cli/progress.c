@@ -62,6 +62,8 @@ struct progress {
     struct pl_arena *arena; /* rows and paths */
     struct pl_map *rows;    /* by path */
     size_t n_rows;
+    int64_t held;     /* calls that waited for their turn when it was last told */
+    char reason[48];  /* what for */
     unsigned drawn;   /* lines of the block on the screen */
     unsigned columns; /* of the terminal at this drawing */
     pl_ms begun;
@@ -381,12 +383,27 @@ static struct row *row_of(struct progress *progress, const struct bus_event *eve
     return progress->n_rows < ROWS_MAX ? row_add(progress, around, event->path) : NULL;
 }
 
+/* How many calls wait for a provider, and what one of them waits for: told with run.progress. */
+static void note_held(struct progress *progress, struct pl_str data)
+{
+    struct row told = {0};
+    struct pl_str count;
+
+    progress->held = 0;
+    if (!data.len || !json_get(data, PL_STR("held"), &count) || !json_int(count, &progress->held))
+        return;
+    note_text(&told, data, "reason", NULL);
+    snprintf(progress->reason, sizeof progress->reason, "%.47s", told.note);
+}
+
 void progress_event(struct progress *progress, const struct bus_event *event)
 {
     struct row *row = row_of(progress, event);
     char line[LINE_MAX];
     enum row_state before;
 
+    if (pl_str_is(event->type, "run.progress"))
+        note_held(progress, event->data);
     if (!row)
         return;
     before = row->state;
@@ -490,6 +507,13 @@ void progress_draw(struct progress *progress, pl_ms now)
     for (size_t i = 0; i < progress->workflow->root->n_top; i++)
         put_row(progress, pl_map_get(progress->rows, progress->workflow->root->top[i]->path), now,
                 &lines, max);
+    if (progress->held) {
+        snprintf(line, sizeof line, "%s %lld %s: %s", row_marks[ROW_PENDING],
+                 (long long)progress->held,
+                 progress->held == 1 ? "call waits for its turn" : "calls wait for their turn",
+                 progress->reason);
+        put_line(progress, line, row_colours[ROW_PENDING], &lines, max);
+    }
     snprintf(line, sizeof line, "  %s", pl_duration_format(now - progress->begun, total));
     put_line(progress, line, "\033[2m", &lines, max + 1);
     for (unsigned i = lines; i < progress->drawn; i++) /* the terminal shrank */

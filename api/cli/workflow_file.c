@@ -60,18 +60,18 @@ static bool model_ok(void *arg, struct pl_str model, struct pl_err *err)
     return providers_model_ok(world->providers, model, err);
 }
 
-static bool priced(void *arg, struct pl_str model)
-{
-    const struct world *world = arg;
-
-    return !world->configured || providers_priced(world->providers, model);
-}
-
 static bool takes(void *arg, struct pl_str model, const char *parameter, struct pl_err *err)
 {
     const struct world *world = arg;
 
     return !world->providers || providers_takes(world->providers, model, parameter, err);
+}
+
+static bool priced(void *arg, struct pl_str model)
+{
+    const struct world *world = arg;
+
+    return !world->configured || providers_priced(world->providers, model);
 }
 
 /* Without a configuration there is nothing to look in. */
@@ -133,8 +133,8 @@ static enum pl_code compile_text(const char *path, struct pl_str text, const str
     const struct workflow_env env = {
         .arg = &world,
         .model_ok = model_ok,
-        .priced = priced,
         .takes = takes,
+        .priced = priced,
         .secret_ok = secret_ok,
         .find_workflow = find_workflow,
         .check_jq = check_jq,

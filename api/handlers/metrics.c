@@ -43,6 +43,60 @@ static void write_http(struct pl_buf *out, struct api_server *server)
     pl_buf_printf(out, "plait_http_refused_full_total %" PRIu64 "\n", stats.full);
 }
 
+static uint64_t lane_in_flight(const struct engine_lane *lane)
+{
+    return lane->in_flight;
+}
+
+static uint64_t lane_waiting(const struct engine_lane *lane)
+{
+    return lane->waiting;
+}
+
+static uint64_t lane_window(const struct engine_lane *lane)
+{
+    return lane->window;
+}
+
+static uint64_t lane_paused(const struct engine_lane *lane)
+{
+    return lane->paused;
+}
+
+/* A name is any text without spaces. */
+static void label(struct pl_buf *out, struct pl_str text)
+{
+    for (size_t i = 0; i < text.len; i++) {
+        if (text.ptr[i] == '"' || text.ptr[i] == '\\')
+            pl_buf_char(out, '\\');
+        pl_buf_char(out, text.ptr[i]);
+    }
+}
+
+static void write_providers(struct pl_buf *out, struct engine *engine)
+{
+    static const struct {
+        const char *name, *help;
+        uint64_t (*value)(const struct engine_lane *lane);
+    } figures[] = {
+        {"plait_provider_calls_in_flight", "Calls under way.", lane_in_flight},
+        {"plait_provider_calls_waiting", "Calls that wait for their turn.", lane_waiting},
+        {"plait_provider_window", "How many calls may be under way since a 429; 0: any number.",
+         lane_window},
+        {"plait_provider_paused", "1 while nothing is sent to it.", lane_paused},
+    };
+    struct engine_lane lane;
+
+    for (size_t i = 0; i < PL_ARRAY_LEN(figures); i++) {
+        head(out, figures[i].name, "gauge", figures[i].help);
+        for (size_t at = 0; engine_get_lane(engine, at, &lane); at++) {
+            pl_buf_printf(out, "%s{provider=\"", figures[i].name);
+            label(out, lane.provider);
+            pl_buf_printf(out, "\"} %" PRIu64 "\n", figures[i].value(&lane));
+        }
+    }
+}
+
 static void write_process(struct pl_buf *out)
 {
     unsigned long long pages = 0;
@@ -72,6 +126,7 @@ void handle_metrics(struct api_request *request)
           engine_running(request->engine) - engine_going(request->engine));
     gauge(&out, "plait_draining", "1 while shutting down.", api_server_draining(request->server));
     write_http(&out, request->server);
+    write_providers(&out, request->engine);
     write_process(&out);
     api_reply(request, 200, "text/plain; version=0.0.4; charset=utf-8", &out);
 }

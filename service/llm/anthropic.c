@@ -8,8 +8,6 @@
 #include "base/limits.h"
 #include "service/llm/llm_errors.h"
 
-#include <strings.h>
-
 enum {
     BODY_MAX = PL_LIMIT_PROMPT_BYTES + (1 << 20),
     BYTES_A_TOKEN = 4,
@@ -90,14 +88,6 @@ static enum pl_code anthropic_build(const struct provider *provider,
 
 /* ---- the answer ---- */
 
-static bool type_is(struct pl_str type, const char *want)
-{
-    const size_t len = strlen(want);
-
-    return type.len >= len && strncasecmp(type.ptr, want, len) == 0 &&
-           (type.len == len || type.ptr[len] == ';' || type.ptr[len] == ' ');
-}
-
 static void anthropic_begin(void *state, const struct llm_request *request,
                             struct pl_str content_type)
 {
@@ -105,8 +95,7 @@ static void anthropic_begin(void *state, const struct llm_request *request,
     const size_t max = request->max_output ? request->max_output : PL_LIMIT_STEP_OUTPUT_BYTES;
 
     parser->request = request;
-    parser->is_json = type_is(content_type, "application/json");
-    parser->is_stream = type_is(content_type, "text/event-stream");
+    parser->type = answer_type_of(content_type);
     pl_buf_init(&parser->body, PL_LIMIT_STREAM_BYTES);
     pl_buf_init(&parser->text, max);
     pl_buf_init(&parser->block.start, PL_LIMIT_STREAM_BYTES);
@@ -118,42 +107,9 @@ static void anthropic_begin(void *state, const struct llm_request *request,
     step_result_init(&parser->failure);
 }
 
-/* The line an event stream begins with. -1: too short to tell. */
-static int looks_like_events(struct pl_str text)
-{
-    static const char *const starts[] = {":", "data:", "event:", "id:", "retry:", "\xEF\xBB\xBF"};
-
-    for (size_t i = 0; i < PL_ARRAY_LEN(starts); i++) {
-        const size_t len = strlen(starts[i]);
-
-        if (text.len >= len && memcmp(text.ptr, starts[i], len) == 0)
-            return 1;
-        if (text.len < len && memcmp(text.ptr, starts[i], text.len) == 0)
-            return -1;
-    }
-    return 0;
-}
-
-/* Gateways answer JSON to a stream request, streams to a plain one, and some name no type or a
- * wrong one. The first bytes tell: no line of an event stream begins with a bracket. `last`:
- * nothing more comes. */
 static void decide_mode(struct anthropic_parser *parser, bool last)
 {
-    struct pl_str text = pl_buf_view(&parser->body);
-    int events;
-
-    while (parser->blanks < text.len && memchr(" \n\r\t", text.ptr[parser->blanks], 4))
-        parser->blanks++;
-    if (parser->blanks == text.len)
-        return;
-    text = pl_str_n(text.ptr + parser->blanks, text.len - parser->blanks);
-    events = looks_like_events(text);
-    if (text.ptr[0] == '{' || text.ptr[0] == '[' || parser->is_json)
-        parser->mode = ANTHROPIC_WHOLE;
-    else if (parser->is_stream || events > 0)
-        parser->mode = ANTHROPIC_STREAM;
-    else if (events == 0 || last)
-        parser->mode = ANTHROPIC_OTHER;
+    parser->mode = answer_form_of(parser->type, pl_buf_view(&parser->body), &parser->blanks, last);
 }
 
 static enum pl_code keep_body(struct anthropic_parser *parser, struct pl_str piece,
@@ -174,13 +130,13 @@ static enum pl_code anthropic_feed(void *state, struct pl_str piece, const struc
     struct anthropic_parser *parser = state;
     enum pl_code code;
 
-    if (parser->mode == ANTHROPIC_STREAM)
+    if (parser->mode == ANSWER_STREAM)
         return anthropic_stream_feed(parser, piece, sink, err);
     code = keep_body(parser, piece, err);
-    if (code != PL_OK || parser->mode != ANTHROPIC_UNDECIDED)
+    if (code != PL_OK || parser->mode != ANSWER_UNDECIDED)
         return code;
     decide_mode(parser, false);
-    if (parser->mode != ANTHROPIC_STREAM)
+    if (parser->mode != ANSWER_STREAM)
         return PL_OK;
     code = anthropic_stream_feed(parser, pl_buf_view(&parser->body), sink, err);
     pl_buf_finish(&parser->body);
@@ -191,7 +147,7 @@ static bool anthropic_ended(const void *state)
 {
     const struct anthropic_parser *parser = state;
 
-    return parser->mode == ANTHROPIC_STREAM && (parser->done || parser->failed);
+    return parser->mode == ANSWER_STREAM && (parser->done || parser->failed);
 }
 
 /* What the API counted, input in the way of the others: all of it, of which so much from the cache.
@@ -226,10 +182,10 @@ static void anthropic_finish(void *state, const struct llm_sink *sink, struct st
 
     if (!parser->request->stream)
         whole.delta = NULL;
-    if (parser->mode == ANTHROPIC_UNDECIDED)
+    if (parser->mode == ANSWER_UNDECIDED)
         decide_mode(parser, true);
-    if (parser->mode == ANTHROPIC_STREAM ||
-        (parser->mode == ANTHROPIC_UNDECIDED && parser->is_stream))
+    if (parser->mode == ANSWER_STREAM ||
+        (parser->mode == ANSWER_UNDECIDED && parser->type == ANSWER_TYPE_STREAM))
         anthropic_finish_stream(parser, sink, result);
     else
         anthropic_finish_whole(parser, &whole, result);

@@ -7,6 +7,7 @@
 #ifndef PLAIT_SERVICE_LLM_ANTHROPIC_H
 #define PLAIT_SERVICE_LLM_ANTHROPIC_H
 
+#include "service/llm/answer_form.h"
 #include "service/llm/llm_parts.h"
 #include "service/llm/provider.h"
 #include "service/llm/sse_parse.h"
@@ -21,13 +22,6 @@ enum {
     /* More than this many may take over ten minutes: such an answer is streamed even when nobody
      * watches, since no connection may stay silent so long. */
     ANTHROPIC_WHOLE_TOKENS = 21333,
-};
-
-enum anthropic_mode {
-    ANTHROPIC_UNDECIDED, /* no byte yet that tells */
-    ANTHROPIC_WHOLE,     /* one JSON object */
-    ANTHROPIC_STREAM,    /* events */
-    ANTHROPIC_OTHER,     /* something else: kept for the message only */
 };
 
 enum anthropic_stop {
@@ -59,8 +53,8 @@ struct anthropic_block {
 /* One answer being read. Zeroed before begin. */
 struct anthropic_parser {
     const struct llm_request *request;
-    enum anthropic_mode mode;
-    bool is_json, is_stream;      /* what the content type says */
+    enum answer_type type;
+    enum answer_form mode;
     struct pl_buf body;           /* WHOLE, OTHER */
     size_t blanks;                /* it begins with so many: looked at once, however many come */
     struct sse_parser sse;        /* STREAM */

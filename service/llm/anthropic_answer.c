@@ -25,26 +25,6 @@ static bool is_string(struct pl_str json)
 
 /* ---- errors ---- */
 
-/* Errors the API has no word for: they come as invalid_request_error, and only the text tells. */
-static const struct {
-    const char *text, *code;
-} known_texts[] = {
-    {"prompt is too long", "context_length_exceeded"},
-    {"exceed context limit", "context_length_exceeded"},
-    {"credit balance is too low", "insufficient_quota"},
-    {"content filtering policy", "content_filter"},
-};
-
-static const char *code_of_text(struct pl_str type, struct pl_str text)
-{
-    if (!text.len || !pl_str_is(type, "invalid_request_error"))
-        return "";
-    for (size_t i = 0; i < PL_ARRAY_LEN(known_texts); i++)
-        if (memmem(text.ptr, text.len, known_texts[i].text, strlen(known_texts[i].text)))
-            return known_texts[i].code;
-    return "";
-}
-
 /* What the words that llm_errors.c leaves to the status stand for where there is none: in the
  * middle of an answer. */
 static enum pl_code code_of_type(struct pl_str type)
@@ -80,8 +60,10 @@ bool anthropic_read_error(struct pl_str object, int status, struct step_result *
     }
     fault.type = pl_buf_view(&type);
     fault.message = pl_buf_view(&message);
-    fault.code = pl_str(code_of_text(fault.type, fault.message));
-    llm_fault_result(&fault, status ? PL_ERR_PROVIDER_ERROR : code_of_type(fault.type), result);
+    if (pl_buf_failed(&type) && !type.too_large)
+        pl_err_set(&result->err, PL_ERR_NO_MEMORY, "out of memory while an error was read");
+    else
+        llm_fault_result(&fault, status ? PL_ERR_PROVIDER_ERROR : code_of_type(fault.type), result);
     pl_buf_finish(&type);
     pl_buf_finish(&message);
     return true;
@@ -297,16 +279,22 @@ void anthropic_finish_whole(struct anthropic_parser *parser, const struct llm_si
 {
     const struct pl_str body = pl_buf_view(&parser->body);
     struct pl_err err;
+    enum pl_code code;
 
     if (body.len == 0) {
         pl_err_set(&result->err, PL_ERR_EMPTY_RESPONSE, "the answer has no body");
         return;
     }
-    if (parser->mode == ANTHROPIC_OTHER) {
+    if (parser->mode == ANSWER_OTHER) {
         bad_answer(parser, "the answer is not JSON; check the base URL", result);
         return;
     }
-    if (json_check(body, PL_LIMIT_JSON_DEPTH, NULL, &err) != PL_OK) {
+    code = json_check(body, PL_LIMIT_JSON_DEPTH, NULL, &err);
+    if (code == PL_ERR_NO_MEMORY) {
+        pl_err_set(&result->err, code, "out of memory while an answer was read");
+        return;
+    }
+    if (code != PL_OK) {
         pl_err_prefix(&err, "the answer is not valid JSON");
         bad_answer(parser, err.message, result);
         return;

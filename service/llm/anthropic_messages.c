@@ -7,19 +7,49 @@
 #include "base/limits.h"
 #include "base/utf8.h"
 
-/* ---- system ---- */
-
-static void add_paragraph(struct pl_buf *out, struct pl_str text)
+/* The mark up to where the API is to keep what it read. */
+static void add_cache_control(struct pl_buf *out, const struct llm_part *part)
 {
-    if (!text.len)
-        return;
-    if (out->len)
-        pl_buf_text(out, "\n\n");
-    pl_buf_str(out, text);
+    if (part->cache_control.len)
+        json_add_raw(out, "cache_control", part->cache_control);
 }
 
-static enum pl_code add_system_turn(const struct llm_turn *turn, struct pl_buf *out,
-                                    struct pl_err *err)
+/* ---- system ---- */
+
+/* A text of the system: the step's own, a message's, or a note. */
+struct system_text {
+    struct pl_str text;          /* plain, or a JSON string token where there is a part */
+    const struct llm_part *part; /* NULL: none */
+};
+
+static void add_paragraph(struct pl_buf *out, const struct system_text *text)
+{
+    if (out->len)
+        pl_buf_text(out, "\n\n");
+    if (text->part)
+        json_decode_string(text->text, out);
+    else
+        pl_buf_str(out, text->text);
+}
+
+static void add_block(struct pl_buf *out, const struct system_text *text)
+{
+    json_comma(out);
+    json_object_begin(out);
+    json_add_string(out, "type", PL_STR("text"));
+    if (text->part) {
+        json_add_raw(out, "text", text->text);
+        add_cache_control(out, text->part);
+    } else {
+        json_add_string(out, "text", text->text);
+    }
+    json_object_end(out);
+}
+
+/* The texts of system and developer messages, empty ones left out, behind the `count` that are
+ * there. */
+static enum pl_code take_system_turn(const struct llm_turn *turn, struct system_text *texts,
+                                     size_t *count, struct pl_err *err)
 {
     for (size_t i = 0; i < turn->n_parts; i++) {
         const struct llm_part *part = &turn->parts[i];
@@ -29,31 +59,67 @@ static enum pl_code add_system_turn(const struct llm_turn *turn, struct pl_buf *
                               "'messages' element %zu has %s, but a system message to an anthropic "
                               "model is text only",
                               turn->index, llm_part_name(part->type));
-        if (out->len && part->text.len > 2)
-            pl_buf_text(out, "\n\n");
-        json_decode_string(part->text, out);
+        if (part->text.len > 2)
+            texts[(*count)++] = (struct system_text){.text = part->text, .part = part};
     }
     return PL_OK;
 }
 
-/* One text: the step's own, then those of system and developer messages, wherever they stand. */
-static enum pl_code write_system(const struct llm_request *request, const struct llm_turns *turns,
-                                 struct pl_str note, struct pl_buf *out, struct pl_err *err)
+static size_t count_parts(const struct llm_turns *turns)
+{
+    size_t count = 0;
+
+    for (size_t i = 0; i < turns->count; i++)
+        count += turns->items[i].role == LLM_ROLE_SYSTEM ? turns->items[i].n_parts : 0;
+    return count;
+}
+
+/* One text, or blocks where one of them carries a mark. */
+static void write_texts(struct pl_buf *out, const struct system_text *texts, size_t count)
 {
     struct pl_buf text;
-    enum pl_code code = PL_OK;
+    bool marked = false;
 
+    for (size_t i = 0; i < count; i++)
+        marked |= texts[i].part && texts[i].part->cache_control.len;
+    if (marked) {
+        json_key(out, "system");
+        json_array_begin(out);
+        for (size_t i = 0; i < count; i++)
+            add_block(out, &texts[i]);
+        json_array_end(out);
+        return;
+    }
     pl_buf_init(&text, PL_LIMIT_PROMPT_BYTES);
-    add_paragraph(&text, request->system);
-    for (size_t i = 0; code == PL_OK && i < turns->count; i++)
-        if (turns->items[i].role == LLM_ROLE_SYSTEM)
-            code = add_system_turn(&turns->items[i], &text, err);
-    add_paragraph(&text, note);
-    if (code == PL_OK && text.len)
+    for (size_t i = 0; i < count; i++)
+        add_paragraph(&text, &texts[i]);
+    if (text.len)
         json_add_string(out, "system", pl_buf_view(&text));
     out->failed |= pl_buf_failed(&text);
     out->too_large |= text.too_large;
     pl_buf_finish(&text);
+}
+
+/* The step's own text, then those of system and developer messages, wherever they stand. */
+static enum pl_code write_system(const struct llm_request *request, const struct llm_turns *turns,
+                                 struct pl_str note, struct pl_arena *arena, struct pl_buf *out,
+                                 struct pl_err *err)
+{
+    struct system_text *texts = pl_arena_alloc_array(arena, count_parts(turns) + 2, sizeof(*texts));
+    size_t count = 0;
+    enum pl_code code = PL_OK;
+
+    if (!texts)
+        return pl_err_set(err, PL_ERR_NO_MEMORY, "out of memory");
+    if (request->system.len)
+        texts[count++] = (struct system_text){.text = request->system};
+    for (size_t i = 0; code == PL_OK && i < turns->count; i++)
+        if (turns->items[i].role == LLM_ROLE_SYSTEM)
+            code = take_system_turn(&turns->items[i], texts, &count, err);
+    if (note.len)
+        texts[count++] = (struct system_text){.text = note};
+    if (code == PL_OK)
+        write_texts(out, texts, count);
     return code;
 }
 
@@ -132,6 +198,7 @@ static void write_source(struct pl_buf *out, const char *type, const struct llm_
     json_object_end(out);
     if (part->filename.len && strcmp(type, "document") == 0)
         json_add_string(out, "title", part->filename);
+    add_cache_control(out, part);
     json_object_end(out);
 }
 
@@ -155,6 +222,7 @@ static enum pl_code write_text_document(struct pl_buf *out, const struct llm_tur
     json_object_end(out);
     if (part->filename.len)
         json_add_string(out, "title", part->filename);
+    add_cache_control(out, part);
     json_object_end(out);
     return PL_OK;
 }
@@ -192,6 +260,7 @@ static enum pl_code write_part(struct pl_buf *out, const struct llm_turn *turn,
         json_object_begin(out);
         json_add_string(out, "type", PL_STR("text"));
         json_add_raw(out, "text", part->text);
+        add_cache_control(out, part);
         json_object_end(out);
         return PL_OK;
     case LLM_PART_IMAGE:
@@ -242,7 +311,8 @@ static enum pl_code write_result(struct pl_buf *out, const struct llm_turn *turn
     json_object_begin(out);
     json_add_string(out, "type", PL_STR("tool_result"));
     json_add_string(out, "tool_use_id", turn->answers->id);
-    if (turn->n_parts == 1 && turn->parts[0].type == LLM_PART_TEXT) {
+    if (turn->n_parts == 1 && turn->parts[0].type == LLM_PART_TEXT &&
+        !turn->parts[0].cache_control.len) {
         json_add_raw(out, "content", turn->parts[0].text);
     } else if (turn->n_parts) {
         json_key(out, "content");
@@ -365,7 +435,7 @@ enum pl_code anthropic_write_messages(const struct llm_request *request, struct 
     size_t messages = 0;
 
     if (code == PL_OK)
-        code = write_system(request, &turns, note, out, err);
+        code = write_system(request, &turns, note, arena, out, err);
     if (code != PL_OK)
         return code;
     json_key(out, "messages");

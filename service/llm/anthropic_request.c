@@ -141,20 +141,15 @@ static void write_output_config(struct pl_buf *out, const struct llm_request *re
                                 enum form form)
 {
     const struct pl_str extra = member(request->extra, "output_config");
+    const bool without_null = form == FORM_ASKED && member(extra, "format").len;
     struct json_iter it;
 
-    if (form != FORM_HELD && !extra.len)
-        return;
-    if (form == FORM_EXTRA || form == FORM_TEXT || (extra.len && json_type(extra) != JSON_OBJECT)) {
+    if (extra.len && ((form != FORM_HELD && !without_null) || json_type(extra) != JSON_OBJECT)) {
         json_add_raw(out, "output_config", extra);
         return;
     }
-    if (form == FORM_ASKED && !member(extra, "format").len) {
-        json_add_raw(out, "output_config", extra);
-        return;
-    }
-    if (form == FORM_ASKED && json_count(extra) == 1)
-        return; /* nothing but format: null */
+    if (form != FORM_HELD && (!extra.len || json_count(extra) == 1))
+        return; /* nothing, or nothing but `format: null` */
     json_key(out, "output_config");
     json_object_begin(out);
     if (extra.len) {

@@ -90,7 +90,10 @@ static enum pl_code take_event(void *arg, const struct sse_event *event, struct 
 
     if (parser->done || parser->failed || data.len == 0)
         return PL_OK;
-    if (json_check(data, PL_LIMIT_JSON_DEPTH, NULL, NULL) != PL_OK) {
+    code = json_check(data, PL_LIMIT_JSON_DEPTH, NULL, NULL);
+    if (code == PL_ERR_NO_MEMORY)
+        return pl_err_set(err, code, "out of memory while an answer was read");
+    if (code != PL_OK) {
         /* half an event at the end is a cut stream, not a bad one; [DONE] comes from gateways */
         if (!event->unterminated && !pl_str_is(data, "[DONE]"))
             bad_event(parser, data, "is not valid JSON");

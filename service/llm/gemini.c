@@ -10,8 +10,6 @@
 #include "base/utf8.h"
 #include "service/llm/llm_errors.h"
 
-#include <strings.h>
-
 enum { BODY_MAX = PL_LIMIT_PROMPT_BYTES + (1 << 20), BYTES_A_TOKEN = 4, SHOWN = 120 };
 
 /* ---- once ---- */
@@ -130,11 +128,9 @@ static void gemini_begin(void *state, const struct llm_request *request, struct 
 {
     struct gemini_parser *parser = state;
     const size_t max = request->max_output ? request->max_output : PL_LIMIT_STEP_OUTPUT_BYTES;
-    static const char events[] = "text/event-stream";
 
     parser->request = request;
-    parser->events = content_type.len >= sizeof(events) - 1 &&
-                     strncasecmp(content_type.ptr, events, sizeof(events) - 1) == 0;
+    parser->type = answer_type_of(content_type);
     pl_buf_init(&parser->body, PL_LIMIT_STREAM_BYTES);
     pl_buf_init(&parser->text, max);
     pl_buf_init(&parser->replay, PL_LIMIT_STREAM_BYTES);
@@ -146,23 +142,9 @@ static void gemini_begin(void *state, const struct llm_request *request, struct 
     parser->usage.calls = 1;
 }
 
-/* Servers answer JSON to a stream request and streams to a plain one: the first byte tells. No line
- * of an event stream begins with a bracket, and nothing else is JSON of ours. */
-static void decide_mode(struct gemini_parser *parser)
+static void decide_mode(struct gemini_parser *parser, bool last)
 {
-    struct pl_str text = pl_buf_view(&parser->body);
-
-    while (parser->blanks < text.len && memchr(" \n\r\t", text.ptr[parser->blanks], 4))
-        parser->blanks++;
-    if (parser->blanks == text.len)
-        return;
-    text.ptr += parser->blanks;
-    if (text.ptr[0] == '{' || text.ptr[0] == '[')
-        parser->mode = GEMINI_WHOLE;
-    else if (parser->events || memchr(":dei\xEF", text.ptr[0], 5))
-        parser->mode = GEMINI_STREAM;
-    else
-        parser->mode = GEMINI_WHOLE; /* which will be said not to be JSON */
+    parser->mode = answer_form_of(parser->type, pl_buf_view(&parser->body), &parser->blanks, last);
 }
 
 static enum pl_code gemini_feed(void *state, struct pl_str piece, const struct llm_sink *sink,
@@ -172,7 +154,7 @@ static enum pl_code gemini_feed(void *state, struct pl_str piece, const struct l
     struct pl_buf first;
     enum pl_code code;
 
-    if (parser->mode == GEMINI_STREAM)
+    if (parser->mode == ANSWER_STREAM)
         return gemini_stream_feed(parser, piece, sink, err);
     pl_buf_str(&parser->body, piece);
     if (parser->body.too_large)
@@ -180,9 +162,9 @@ static enum pl_code gemini_feed(void *state, struct pl_str piece, const struct l
                           parser->body.max);
     if (pl_buf_failed(&parser->body))
         return pl_err_set(err, PL_ERR_NO_MEMORY, "out of memory while an answer was read");
-    if (parser->mode == GEMINI_UNDECIDED)
-        decide_mode(parser);
-    if (parser->mode != GEMINI_STREAM)
+    if (parser->mode == ANSWER_UNDECIDED)
+        decide_mode(parser, false);
+    if (parser->mode != ANSWER_STREAM)
         return PL_OK;
     first = parser->body; /* the buffer is for other things from here on */
     pl_buf_init(&parser->body, PL_LIMIT_STREAM_BYTES);
@@ -197,7 +179,7 @@ static bool gemini_ended(const void *state)
 {
     const struct gemini_parser *parser = state;
 
-    return parser->mode == GEMINI_STREAM &&
+    return parser->mode == ANSWER_STREAM &&
            (parser->failed || parser->blocked ||
             (parser->finish != GEMINI_FINISH_NONE && parser->final_usage));
 }
@@ -263,9 +245,11 @@ static void gemini_finish(void *state, const struct llm_sink *sink, struct step_
 {
     struct gemini_parser *parser = state;
 
-    if (parser->mode == GEMINI_WHOLE) {
+    if (parser->mode == ANSWER_UNDECIDED)
+        decide_mode(parser, true);
+    if (parser->mode == ANSWER_WHOLE || parser->mode == ANSWER_OTHER) {
         read_whole(parser, sink, result);
-    } else if (parser->mode == GEMINI_UNDECIDED && !parser->events) {
+    } else if (parser->mode == ANSWER_UNDECIDED && parser->type != ANSWER_TYPE_STREAM) {
         pl_err_set(&result->err, PL_ERR_EMPTY_RESPONSE, "the answer has no body");
     } else if (gemini_stream_end(parser, sink, &result->err) == PL_OK) {
         gemini_finish_answer(parser, false, result);

@@ -6,17 +6,12 @@
 #ifndef PLAIT_SERVICE_LLM_GEMINI_H
 #define PLAIT_SERVICE_LLM_GEMINI_H
 
+#include "service/llm/answer_form.h"
 #include "service/llm/provider.h"
 #include "service/llm/sse_parse.h"
 #include "service/llm/tool_calls.h"
 
 extern const struct provider_ops gemini_ops;
-
-enum gemini_mode {
-    GEMINI_UNDECIDED, /* no byte yet that tells */
-    GEMINI_WHOLE,     /* JSON: one object, or the list of them that a stream without SSE is */
-    GEMINI_STREAM,    /* events */
-};
 
 enum gemini_finish {
     GEMINI_FINISH_NONE, /* not told */
@@ -38,9 +33,9 @@ struct gemini_brackets {
 /* One answer being read. Zeroed before begin. */
 struct gemini_parser {
     const struct llm_request *request;
-    enum gemini_mode mode;
-    bool events;           /* the content type says that it is an event stream */
-    struct pl_buf body;    /* WHOLE; of a stream: JSON that came without `data:`, an error */
+    enum answer_type type;
+    enum answer_form mode;
+    struct pl_buf body;    /* WHOLE, OTHER; of a stream: JSON that came without `data:`, an error */
     size_t blanks;         /* it begins with so many: looked at once, however many come */
     struct sse_parser sse; /* STREAM */
     bool inside_line;      /* STREAM: the last byte was no line's end */

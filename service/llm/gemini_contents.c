@@ -181,7 +181,7 @@ static bool id_is_its_own(const struct writer *writer, const struct llm_part_cal
     for (size_t i = 0; i < writer->turns->count; i++) {
         const struct llm_turn *turn = &writer->turns->items[i];
 
-        if (call < turn->calls || call >= turn->calls + turn->n_calls ||
+        if (!turn->n_calls || call < turn->calls || call >= turn->calls + turn->n_calls ||
             !llm_turn_replay(turn, gemini_ops.kind, &parts))
             continue;
         pl_buf_init(&text, PL_LIMIT_PROMPT_BYTES);

@@ -4,13 +4,13 @@
 #include "service/llm/gemini.h"
 
 #include "base/json.h"
+#include "service/llm/llm_delay.h"
 #include "service/llm/llm_errors.h"
 
 enum {
     MESSAGE_MAX = 64 << 10,
-    DELAY_MAX_S = 24 * 3600, /* a longer wait is none */
-    A_MINUTE_MS = 60000,     /* where a limit by the minute comes without a hint */
-    STATUS_CANCELLED = 499,  /* by the server, which has too much to do */
+    A_MINUTE_MS = 60000,    /* where a limit by the minute comes without a hint */
+    STATUS_CANCELLED = 499, /* by the server, which has too much to do */
 };
 
 static struct pl_str member(struct pl_str object, const char *key)
@@ -23,48 +23,6 @@ static struct pl_str member(struct pl_str object, const char *key)
 static bool contains(struct pl_str text, const char *words)
 {
     return text.len && memmem(text.ptr, text.len, words, strlen(words)) != NULL;
-}
-
-/* ---- how long to wait ---- */
-
-/* The number at the start of the text with its unit, as Google writes it: "34.07s", "900ms". -1:
- * none. */
-static pl_ms read_delay(struct pl_str text)
-{
-    double number = 0, part = 1;
-    size_t i = 0;
-    bool point = false;
-
-    for (; i < text.len && i < 16; i++) {
-        const char c = text.ptr[i];
-
-        if (c == '.' && !point && i > 0) {
-            point = true;
-        } else if (c >= '0' && c <= '9') {
-            number = point ? number + (c - '0') * (part /= 10) : number * 10 + (c - '0');
-        } else {
-            break;
-        }
-    }
-    text = pl_str_n(text.ptr + i, text.len - i);
-    if (i > 0 && pl_str_starts(text, PL_STR("ms")))
-        number /= 1000;
-    else if (i == 0 || !pl_str_starts(text, PL_STR("s")))
-        return -1;
-    return number <= DELAY_MAX_S ? (pl_ms)(number * 1000 + 0.999) : -1;
-}
-
-/* "... Please retry in 12.5s." */
-static pl_ms delay_of_message(struct pl_str message)
-{
-    static const char words[] = "retry in ";
-    const char *at =
-        message.len ? memmem(message.ptr, message.len, words, sizeof(words) - 1) : NULL;
-
-    if (!at)
-        return -1;
-    at += sizeof(words) - 1;
-    return read_delay(pl_str_n(at, message.len - (size_t)(at - message.ptr)));
 }
 
 /* ---- details ---- */
@@ -102,7 +60,7 @@ static void read_details(struct details *ret, struct pl_str list)
                             reason = member(it.value, "reason");
 
         if (delay.len > 2 && json_type(delay) == JSON_STRING)
-            ret->delay = read_delay(pl_str_n(delay.ptr + 1, delay.len - 2));
+            ret->delay = llm_delay_read(pl_str_n(delay.ptr + 1, delay.len - 2));
         take_violations(ret, member(it.value, "violations"));
         ret->bad_key |= contains(reason, "API_KEY_INVALID") ||
                         contains(reason, "API_KEY_EXPIRED") ||
@@ -112,23 +70,13 @@ static void read_details(struct details *ret, struct pl_str list)
 
 /* ---- what it is ---- */
 
-static bool is_too_long(struct pl_str message)
-{
-    return contains(message, "exceeds the maximum number of tokens") ||
-           contains(message, "input token count") ||
-           contains(message, "exceeds the maximum number of input tokens");
-}
-
-/* A word of the table in llm_errors.c for what the status alone does not say. */
+/* A word of the table in llm_errors.c for what status and message alone do not say. */
 static struct pl_str word_of(const struct details *details, int status, struct pl_str message)
 {
-    if (details->bad_key || (status == 400 && contains(message, "API key not valid")) ||
-        (status == 400 && contains(message, "API key expired")))
+    if (details->bad_key || (status == 400 && contains(message, "API key expired")))
         return PL_STR("invalid_api_key");
     if (status == 429 && details->a_day)
         return PL_STR("insufficient_quota");
-    if (status == 400 && is_too_long(message))
-        return PL_STR("context_length_exceeded");
     if (status == STATUS_CANCELLED)
         return PL_STR("overloaded_error");
     return (struct pl_str){0};
@@ -147,7 +95,7 @@ static int status_of(struct pl_str error, int http_status)
 static void set_hint(const struct details *details, struct pl_str message,
                      struct step_result *result)
 {
-    result->retry_after = details->delay >= 0 ? details->delay : delay_of_message(message);
+    result->retry_after = details->delay >= 0 ? details->delay : llm_delay_of_message(message);
     if (result->retry_after < 0 && result->err.code == PL_ERR_RATE_LIMITED && details->a_minute)
         result->retry_after = A_MINUTE_MS;
 }

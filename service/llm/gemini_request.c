@@ -168,16 +168,18 @@ static void write_choice(struct pl_buf *out, struct pl_str choice)
 
 static void write_tool_config(struct pl_buf *out, const struct llm_request *request)
 {
-    const struct pl_str extra = member(request->extra, "toolConfig");
-    const bool choice = request->tool_choice.len && request->tools.len &&
-                        !member(extra, "functionCallingConfig").len;
+    const struct pl_str extra = member(request->extra, "toolConfig"),
+                        chosen = member(request->extra, "tool_choice"),
+                        choice = chosen.len ? chosen : request->tool_choice;
+    const bool chooses =
+        choice.len && request->tools.len && !member(extra, "functionCallingConfig").len;
 
-    if (!choice && !extra.len)
+    if (!chooses && !extra.len)
         return;
     json_key(out, "toolConfig");
     json_object_begin(out);
-    if (choice)
-        write_choice(out, request->tool_choice);
+    if (chooses)
+        write_choice(out, choice);
     add_all(out, extra);
     json_object_end(out);
 }
@@ -213,6 +215,8 @@ static enum pl_code write_rest(struct pl_buf *out, const struct llm_request *req
                                   PL_STR_ARG(it.key), type == JSON_ARRAY ? "a list" : "an object");
             continue;
         }
+        if (pl_str_is(it.key, "\"tool_choice\""))
+            continue; /* OpenAI's word, which has become toolConfig */
         json_comma(out);
         pl_buf_str(out, it.key);
         pl_buf_char(out, ':');

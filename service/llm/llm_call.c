@@ -14,6 +14,15 @@ enum pl_code llm_call_prepare(struct llm_call *call, struct pl_err *err)
     return speaks_http(call) ? llm_http_prepare(call, err) : PL_OK;
 }
 
+void llm_call_ask(const struct llm_call *call, struct lane_ask *ask)
+{
+    const struct llm_request *request = &call->request;
+
+    ask->model = request->model;
+    ask->input_bytes = request->system.len + request->messages.len + request->tools.len;
+    ask->max_tokens = request->max_tokens;
+}
+
 void llm_call_start(struct llm_call *call)
 {
     if (speaks_http(call))

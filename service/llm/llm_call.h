@@ -13,8 +13,10 @@ struct llm_call {
     struct llm_request request;
     struct loop *loop;
     struct pl_arena *arena;
-    struct llm_sink sink;       /* delta may be NULL: nobody listens */
-    struct step_result *result; /* init'ed; filled before complete */
+    struct llm_sink sink;             /* delta may be NULL: nobody listens */
+    struct step_result *result;       /* init'ed; filled before complete */
+    const struct lane_ticket *ticket; /* its leave to go, so that its lane knows whose answer it is;
+                                         NULL: none of its own */
     /* The attempt is over; the call may be gone when this returns. Exactly once after start. */
     void (*complete)(struct llm_call *call);
 
@@ -25,6 +27,8 @@ struct llm_call {
 /* Makes ready what start needs: for HTTP providers the request is built. Home loop. Errors: those
  * of build. */
 enum pl_code llm_call_prepare(struct llm_call *call, struct pl_err *err) PL_MUST_CHECK;
+/* What it asks of its provider's lane, as far as the call itself knows. */
+void llm_call_ask(const struct llm_call *call, struct lane_ask *ask);
 /* Begins; may complete before it returns. On call->loop. */
 void llm_call_start(struct llm_call *call);
 /* Stops a started call that has not completed: it completes, soon or at once. On call->loop. */

@@ -32,7 +32,6 @@ static const struct {
     {"engine_overloaded", PL_ERR_OVERLOADED},
     {"request_too_large", PL_ERR_CONTEXT_TOO_LONG},
     {"timeout_error", PL_ERR_TIMEOUT},
-    {"billing_error", PL_ERR_QUOTA_EXCEEDED},
 };
 
 /* Where a 400 has no word of its own for it. In lower case. */
@@ -46,6 +45,7 @@ static const struct {
     {"exceeds the available context", PL_ERR_CONTEXT_TOO_LONG}, /* llama.cpp */
     {"exceed context limit", PL_ERR_CONTEXT_TOO_LONG},          /* Anthropic, max_tokens included */
     {"credit balance is too low", PL_ERR_QUOTA_EXCEEDED},       /* Anthropic */
+    {"content filtering policy", PL_ERR_CONTENT_FILTERED},      /* Anthropic */
     {"api key not valid", PL_ERR_AUTH_FAILED},                  /* Gemini */
 };
 

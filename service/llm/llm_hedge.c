@@ -12,6 +12,12 @@ enum {
     LOOK_AGAIN_MOST_MS = 1000,
 };
 
+/* Every call but the first, whose result is the step's. */
+struct further_leg {
+    struct llm_leg leg;
+    struct step_result result;
+};
+
 /* ---- text ---- */
 
 static void tell(struct llm_hedge *hedge, struct pl_str text)
@@ -63,8 +69,8 @@ static void gather(struct llm_hedge *hedge)
         store_usage_add(&usage, &hedge->legs[i]->call.result->usage);
     if (hedge->ended != &hedge->first) {
         step_result_finish(result);
-        *result = hedge->ended->own;
-        step_result_init(&hedge->ended->own);
+        *result = *hedge->ended->call.result;
+        step_result_init(hedge->ended->call.result);
     }
     result->usage = usage;
 }
@@ -123,6 +129,9 @@ static void on_complete(struct llm_call *call)
     struct llm_leg *leg = pl_container_of(call, struct llm_leg, call);
     struct llm_hedge *hedge = leg->hedge;
 
+    /* what it used is told with the whole, under the ticket of the step */
+    lane_done(&leg->ticket, loop_now(call->loop),
+              &(struct lane_use){.requests = 1, .input_tokens = 1});
     leg->running = false;
     hedge->running--;
     learn(leg);
@@ -160,23 +169,30 @@ static void begin(struct llm_leg *leg)
     llm_call_start(&leg->call);
 }
 
-/* How long the calls so far may be silent. */
+/* How long the calls so far may be silent. False: not known yet. */
 static bool patience(const struct llm_hedge *hedge, pl_ms *ret_ms)
 {
+    if (!hedge->policy->after)
+        return llm_sketch_late(hedge->sketch, ret_ms);
     *ret_ms = hedge->policy->after;
-    return hedge->policy->after || llm_sketch_late(hedge->sketch, ret_ms);
+    return true;
 }
 
-static bool may_send(const struct llm_hedge *hedge)
+/* A lane that would make it wait has better things to do. */
+static bool may_send(const struct llm_hedge *hedge, struct lane_ticket *ret_ticket)
 {
-    const struct provider *provider = hedge->first.call.provider;
+    const struct llm_call *call = &hedge->first.call;
+    const pl_ms now = loop_now(call->loop);
+    struct lane_ask ask = {0};
     const char *reason;
-    pl_ms until;
 
-    if (!provider->ops->start &&
-        lane_paused(provider->lane, loop_now(hedge->first.call.loop), &until, &reason))
+    llm_call_ask(call, &ask);
+    if (lane_try(call->provider->lane, &ask, now, ret_ticket, &reason) != LANE_GO)
         return false;
-    return llm_hedges_take(provider->latency);
+    if (llm_hedges_take(call->provider->latency))
+        return true;
+    lane_done(ret_ticket, now, NULL);
+    return false;
 }
 
 /* What is left of the time all calls share. */
@@ -188,27 +204,34 @@ static pl_ms time_left(const struct llm_hedge *hedge)
     return first->began + (whole ? whole : PL_LIMIT_ATTEMPT_MS) - loop_now(first->call.loop);
 }
 
-/* One more, not begun; NULL: out of memory, and the calls under way go on alone. */
-static struct llm_leg *add_leg(struct llm_hedge *hedge)
+/* One more, not begun, with the ticket; NULL: out of memory, and the calls under way go on alone.
+ */
+static struct llm_leg *add_leg(struct llm_hedge *hedge, struct lane_ticket *ticket)
 {
     const struct llm_call *first = &hedge->first.call;
-    struct llm_leg *leg = pl_arena_alloc(first->arena, sizeof(*leg));
+    struct further_leg *further = pl_arena_alloc(first->arena, sizeof(*further));
+    struct llm_leg *leg = further ? &further->leg : NULL;
 
-    if (!leg)
+    if (!leg) {
+        lane_done(ticket, loop_now(first->loop), NULL);
         return NULL;
+    }
     leg->hedge = hedge;
     leg->call = *first;
     leg->call.state = NULL;
     leg->call.request.timeout = time_left(hedge);
     leg->call.request.hedge = hedge->n_legs;
     leg->call.sink.arg = leg;
-    step_result_init(&leg->own);
-    leg->call.result = &leg->own;
+    step_result_init(&further->result);
+    leg->call.result = &further->result;
     pl_buf_init(&leg->heard, PL_LIMIT_STREAM_BYTES);
     if (llm_call_prepare(&leg->call, NULL) != PL_OK) {
         llm_call_finish(&leg->call);
+        lane_done(ticket, loop_now(first->loop), NULL);
         return NULL;
     }
+    leg->ticket = *ticket;
+    leg->call.ticket = &leg->ticket;
     hedge->legs[hedge->n_legs++] = leg;
     return leg;
 }
@@ -225,6 +248,7 @@ static void on_late(struct loop *loop, struct loop_timer *timer)
     struct llm_hedge *hedge = pl_container_of(timer, struct llm_hedge, late);
     const pl_ms now = loop_now(loop), silent = now - hedge->legs[hedge->n_legs - 1]->began;
     pl_ms wait = silent / 4, after;
+    struct lane_ticket ticket = {0};
     struct llm_leg *leg;
 
     if (hedge->hopeless || time_left(hedge) <= 0)
@@ -235,9 +259,9 @@ static void on_late(struct loop *loop, struct loop_timer *timer)
         look_again(hedge, now + wait);
     } else if (silent < after) {
         look_again(hedge, now + after - silent);
-    } else if (!may_send(hedge)) {
+    } else if (!may_send(hedge, &ticket)) {
         look_again(hedge, now + wait);
-    } else if ((leg = add_leg(hedge))) {
+    } else if ((leg = add_leg(hedge, &ticket))) {
         hedge->sent++;
         look_again(hedge, now + after);
         begin(leg);
@@ -253,6 +277,7 @@ enum pl_code llm_hedge_prepare(struct llm_hedge *hedge, struct pl_err *err)
 
     first->hedge = hedge;
     first->spoke = false;
+    first->ticket = (struct lane_ticket){0};
     pl_buf_init(&first->heard, PL_LIMIT_STREAM_BYTES);
     call->state = NULL;
     call->sink = (struct llm_sink){.arg = first, .delta = hedge->sink.delta ? on_delta : NULL};
@@ -295,7 +320,7 @@ void llm_hedge_finish(struct llm_hedge *hedge)
         llm_call_finish(&leg->call);
         pl_buf_finish(&leg->heard);
         if (leg != &hedge->first)
-            step_result_finish(&leg->own);
+            step_result_finish(leg->call.result);
     }
     hedge->n_legs = 0;
 }

@@ -9,8 +9,8 @@
  * closed before `complete`, and what they used is in the result. All calls share one time budget,
  * the request's timeout.
  *
- * Nothing is sent again once text has come, while the provider's lane is paused, or beyond the
- * share of its calls that llm_latency.h keeps. */
+ * Nothing is sent again once text has come, where the provider's lane would make it wait, or beyond
+ * the share of its calls that llm_latency.h keeps. */
 #ifndef PLAIT_SERVICE_LLM_LLM_HEDGE_H
 #define PLAIT_SERVICE_LLM_LLM_HEDGE_H
 
@@ -24,8 +24,8 @@ struct llm_hedge;
 struct llm_leg {
     struct llm_hedge *hedge;
     struct llm_call call;
-    struct step_result own; /* of those after the first */
-    struct pl_buf heard;    /* what it said while another was the speaker */
+    struct pl_buf heard;       /* what it said while another was the speaker */
+    struct lane_ticket ticket; /* of those after the first, whose step has one */
     pl_ms began;
     bool running, spoke;
 };

@@ -8,6 +8,7 @@
 
 #include "base/limits.h"
 #include "service/llm/llm_hints.h"
+#include "service/llm/llm_lane.h"
 
 #include <strings.h>
 
@@ -78,6 +79,7 @@ static void on_head(void *arg, struct http_call *http_call, int status)
     const struct provider_ops *ops = call->provider->ops;
 
     state->status = status;
+    llm_lane_hears(call, status);
     if (!is_success(status))
         return;
     state->parser = pl_arena_alloc(call->arena, ops->parser_size);
@@ -144,40 +146,6 @@ static void obey_should_retry(const struct http_call *http_call, struct step_res
     }
 }
 
-/* Pauses the lane unless another call of the same burst has done so: one failure counts up, not a
- * thousand. A hint so far off that no step would wait for it is none: steps to come are to fail
- * with what the server says, not to be held for days. */
-static void pause_lane(struct lane *lane, pl_ms now, pl_ms hint, const char *reason)
-{
-    const char *old_reason;
-    pl_ms until;
-
-    if (hint >= 0 && hint <= PL_LIMIT_LANE_WAIT_MS)
-        lane_pause(lane, now + hint, reason);
-    else if (!lane_paused(lane, now, &until, &old_reason))
-        lane_pause(lane, now + lane_backoff(lane), reason);
-}
-
-static void tell_lane(struct llm_http *state, const struct http_outcome *outcome,
-                      struct step_result *result)
-{
-    struct lane *lane = state->call->provider->lane;
-    const pl_ms now = loop_now(state->call->loop);
-    const bool limited = result->err.code == PL_ERR_RATE_LIMITED && !result->no_retry;
-
-    /* lane_answered forgets how many failures came in a row: not while the server says no */
-    if (outcome->status && !(limited && lane_has_answered(lane)))
-        lane_answered(lane);
-    if (limited) {
-        result->free = true;
-        pause_lane(lane, now, result->retry_after, "rate_limited");
-    } else if (!outcome->status && !outcome->connected && lane_has_answered(lane) &&
-               (result->err.code == PL_ERR_UNREACHABLE || result->err.code == PL_ERR_TIMEOUT)) {
-        result->free = true;
-        pause_lane(lane, now, -1, "unreachable");
-    }
-}
-
 /* A server may repeat the key it was sent; it must not get into a message, and so into the store.
  */
 static void hide_key(struct pl_str key, char *text, size_t len)
@@ -229,6 +197,7 @@ static void make_result(struct llm_http *state, const struct http_outcome *outco
     }
     hide_key(key, result->err.message, strlen(result->err.message));
     hide_key_in_value(key, &result->upstream);
+    hide_key_in_value(key, &result->output);
     if (!result->upstream_status)
         result->upstream_status = outcome->status;
     if (outcome->connected)
@@ -278,7 +247,7 @@ static void on_done(void *arg, struct http_call *http_call, const struct http_ou
         obey_should_retry(http_call, result);
         pl_err_prefix(&result->err, "%.*s", PL_STR_ARG(call->provider->name));
     }
-    tell_lane(state, outcome, result);
+    llm_lane_tell(call, http_call, outcome, result);
     call->complete(call);
 }
 

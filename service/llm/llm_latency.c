@@ -213,8 +213,8 @@ bool llm_sketch_late(const struct llm_sketch *sketch, pl_ms *ret_ms)
     }
     if (p90 < 0)
         return false;
-    if (p95 < 0 || p95 > p90 * 3 / 2)
-        p95 = p90 * 3 / 2;
+    if (p95 < 0 || p95 > p90 * 5 / 4)
+        p95 = p90 * 5 / 4;
     *ret_ms = p95 > LLM_LATENCY_LEAST_MS ? p95 : LLM_LATENCY_LEAST_MS;
     return true;
 }

@@ -38,7 +38,7 @@ void llm_sketch_took(struct llm_sketch *sketch, pl_ms ms);
 /* It ended in a way that says nothing about how long answers take. */
 void llm_sketch_gone(struct llm_sketch *sketch);
 /* After how long a call that has not begun to answer is late: the 95th percentile, but at most one
- * and a half times the 90th: where about every twentieth call is far slower than all others, the
+ * and a quarter times the 90th: where about every twentieth call is far slower than all others, the
  * 95th may be one of these. While few answers are there compared with the calls under way, those
  * count as slower than all answers. False: not known yet. */
 bool llm_sketch_late(const struct llm_sketch *sketch, pl_ms *ret_ms);

@@ -26,11 +26,13 @@ static enum pl_code bad(const struct llm_turn *turn, const char *why, struct pl_
 
 /* ---- tool calls ---- */
 
-/* The arguments as an object: a string with JSON in it, or an object already. */
+/* The arguments as an object: a string with JSON in it, or an object already. Empty when out of
+ * memory. */
 static struct pl_str read_arguments(struct pl_str json, struct pl_arena *arena)
 {
     struct pl_str text = json, wrapped = {0};
     struct pl_buf buf;
+    enum pl_code code = PL_OK;
 
     if (!json.len || json_type(json) == JSON_NULL)
         return PL_STR("{}");
@@ -38,13 +40,14 @@ static struct pl_str read_arguments(struct pl_str json, struct pl_arena *arena)
         text = json_trim(llm_parts_text(json, arena));
     if (!text.len)
         return PL_STR("{}"); /* how some models call a tool without parameters */
-    if (json_type(json) != JSON_STRING ||
-        json_check(text, PL_LIMIT_JSON_DEPTH, NULL, NULL) == PL_OK) {
-        if (json_type(text) == JSON_OBJECT)
-            return text;
-        if (json_type(text) == JSON_NULL)
-            return PL_STR("{}");
-    }
+    if (json_type(json) == JSON_STRING)
+        code = json_check(text, PL_LIMIT_JSON_DEPTH, NULL, NULL);
+    if (code == PL_ERR_NO_MEMORY)
+        return wrapped;
+    if (code == PL_OK && json_type(text) == JSON_OBJECT)
+        return text;
+    if (code == PL_OK && json_type(text) == JSON_NULL)
+        return PL_STR("{}");
     /* the conversation goes on after such a call: the model was told what is wrong with it */
     pl_buf_init(&buf, PL_LIMIT_PROMPT_BYTES);
     json_object_begin(&buf);

@@ -32,9 +32,10 @@ struct llm_part {
     enum llm_part_type type;
     struct pl_str text; /* TEXT: a JSON string token, quotes included; may be `""` */
     enum llm_source source;
-    struct pl_str value;      /* as `source` says; plain text */
-    struct pl_str media_type; /* of DATA always, of others where it is told: "image/png" */
-    struct pl_str filename;   /* FILE: plain text; may be empty */
+    struct pl_str value;         /* as `source` says; plain text */
+    struct pl_str media_type;    /* of DATA always, of others where it is told: "image/png" */
+    struct pl_str filename;      /* FILE: plain text; may be empty */
+    struct pl_str cache_control; /* JSON, where the part has one: Anthropic's mark; else empty */
 };
 
 struct llm_part_call {

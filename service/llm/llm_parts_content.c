@@ -285,6 +285,7 @@ enum pl_code llm_parts_read_content(struct llm_turn *turn, struct pl_str content
     for (json_iter_init(&it, content); code == PL_OK && json_iter_next(&it); turn->n_parts++) {
         place.part = turn->n_parts;
         code = read_part(&place, it.value, arena, &turn->parts[turn->n_parts], err);
+        turn->parts[turn->n_parts].cache_control = member(it.value, "cache_control");
     }
     if (pl_arena_failed(arena))
         return pl_err_set(err, PL_ERR_NO_MEMORY, "out of memory");

@@ -9,8 +9,6 @@
 #include "service/llm/llm_parts.h"
 #include "service/llm/openai_dialect.h"
 
-#include <strings.h>
-
 enum { BODY_MAX = PL_LIMIT_PROMPT_BYTES + (1 << 20), BYTES_A_TOKEN = 4 };
 
 /* ---- the request ---- */
@@ -190,30 +188,13 @@ static enum pl_code openai_build(const struct provider *provider, const struct l
 
 /* ---- the answer ---- */
 
-static bool type_is(struct pl_str type, const char *want)
-{
-    const size_t len = strlen(want);
-
-    return type.len >= len && strncasecmp(type.ptr, want, len) == 0 &&
-           (type.len == len || type.ptr[len] == ';' || type.ptr[len] == ' ');
-}
-
-static enum openai_type type_of(struct pl_str type)
-{
-    if (!type.len)
-        return OPENAI_TYPE_NONE;
-    if (type_is(type, "application/json"))
-        return OPENAI_TYPE_JSON;
-    return type_is(type, "text/event-stream") ? OPENAI_TYPE_STREAM : OPENAI_TYPE_OTHER;
-}
-
 static void openai_begin(void *state, const struct llm_request *request, struct pl_str content_type)
 {
     struct openai_parser *parser = state;
     const size_t max = request->max_output ? request->max_output : PL_LIMIT_STEP_OUTPUT_BYTES;
 
     parser->request = request;
-    parser->type = type_of(content_type);
+    parser->type = answer_type_of(content_type);
     pl_buf_init(&parser->body, PL_LIMIT_STREAM_BYTES);
     pl_buf_init(&parser->text, max);
     pl_buf_init(&parser->refusal, max);
@@ -222,43 +203,9 @@ static void openai_begin(void *state, const struct llm_request *request, struct 
     parser->usage.calls = 1;
 }
 
-/* The line an event stream begins with, where no content type says that it is one. -1: too short to
- * tell. */
-static int looks_like_events(struct pl_str text)
-{
-    static const char *const starts[] = {":", "data:", "event:", "id:", "retry:", "\xEF\xBB\xBF"};
-
-    for (size_t i = 0; i < PL_ARRAY_LEN(starts); i++) {
-        const size_t len = strlen(starts[i]);
-
-        if (text.len >= len && memcmp(text.ptr, starts[i], len) == 0)
-            return 1;
-        if (text.len < len && memcmp(text.ptr, starts[i], text.len) == 0)
-            return -1;
-    }
-    return 0;
-}
-
-/* Servers answer JSON to a stream request, streams to a plain one, and some name no type or a wrong
- * one. The first bytes tell: no line of an event stream begins with a bracket. `last`: nothing more
- * comes. */
 static void decide_mode(struct openai_parser *parser, bool last)
 {
-    struct pl_str text = pl_buf_view(&parser->body);
-    int events;
-
-    while (parser->blanks < text.len && memchr(" \n\r\t", text.ptr[parser->blanks], 4))
-        parser->blanks++;
-    if (parser->blanks == text.len)
-        return;
-    text = pl_str_n(text.ptr + parser->blanks, text.len - parser->blanks);
-    events = looks_like_events(text);
-    if (text.ptr[0] == '{' || text.ptr[0] == '[' || parser->type == OPENAI_TYPE_JSON)
-        parser->mode = OPENAI_WHOLE;
-    else if (parser->type == OPENAI_TYPE_STREAM || events > 0)
-        parser->mode = OPENAI_STREAM;
-    else if (events == 0 || last)
-        parser->mode = OPENAI_OTHER;
+    parser->mode = answer_form_of(parser->type, pl_buf_view(&parser->body), &parser->blanks, last);
 }
 
 static enum pl_code keep_body(struct openai_parser *parser, struct pl_str piece, struct pl_err *err)
@@ -278,13 +225,13 @@ static enum pl_code openai_feed(void *state, struct pl_str piece, const struct l
     struct openai_parser *parser = state;
     enum pl_code code;
 
-    if (parser->mode == OPENAI_STREAM)
+    if (parser->mode == ANSWER_STREAM)
         return openai_stream_feed(parser, piece, sink, err);
     code = keep_body(parser, piece, err);
-    if (code != PL_OK || parser->mode != OPENAI_UNDECIDED)
+    if (code != PL_OK || parser->mode != ANSWER_UNDECIDED)
         return code;
     decide_mode(parser, false);
-    if (parser->mode != OPENAI_STREAM)
+    if (parser->mode != ANSWER_STREAM)
         return PL_OK;
     code = openai_stream_feed(parser, pl_buf_view(&parser->body), sink, err);
     pl_buf_finish(&parser->body);
@@ -295,7 +242,7 @@ static bool openai_ended(const void *state)
 {
     const struct openai_parser *parser = state;
 
-    return parser->mode == OPENAI_STREAM && (parser->done || parser->failed);
+    return parser->mode == ANSWER_STREAM && (parser->done || parser->failed);
 }
 
 /* What the server counted; where it did not say, an estimate that is better than nothing. */
@@ -320,10 +267,10 @@ static void openai_finish(void *state, const struct llm_sink *sink, struct step_
 
     if (!parser->request->stream)
         whole.delta = NULL;
-    if (parser->mode == OPENAI_UNDECIDED)
+    if (parser->mode == ANSWER_UNDECIDED)
         decide_mode(parser, true);
-    if (parser->mode == OPENAI_STREAM ||
-        (parser->mode == OPENAI_UNDECIDED && parser->type == OPENAI_TYPE_STREAM))
+    if (parser->mode == ANSWER_STREAM ||
+        (parser->mode == ANSWER_UNDECIDED && parser->type == ANSWER_TYPE_STREAM))
         openai_finish_stream(parser, sink, result);
     else
         openai_finish_whole(parser, &whole, result);

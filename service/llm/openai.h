@@ -6,20 +6,12 @@
 #ifndef PLAIT_SERVICE_LLM_OPENAI_H
 #define PLAIT_SERVICE_LLM_OPENAI_H
 
+#include "service/llm/answer_form.h"
 #include "service/llm/provider.h"
 #include "service/llm/sse_parse.h"
 #include "service/llm/tool_calls.h"
 
 extern const struct provider_ops openai_ops;
-
-enum openai_mode {
-    OPENAI_UNDECIDED, /* no byte yet that tells */
-    OPENAI_WHOLE,     /* one JSON object */
-    OPENAI_STREAM,    /* events */
-    OPENAI_OTHER,     /* something else: kept for the message only */
-};
-
-enum openai_type { OPENAI_TYPE_NONE, OPENAI_TYPE_JSON, OPENAI_TYPE_STREAM, OPENAI_TYPE_OTHER };
 
 enum openai_finish {
     OPENAI_FINISH_NONE, /* not told */
@@ -32,8 +24,8 @@ enum openai_finish {
 /* One answer being read. Zeroed before begin. */
 struct openai_parser {
     const struct llm_request *request;
-    enum openai_type type;
-    enum openai_mode mode;
+    enum answer_type type;
+    enum answer_form mode;
     struct pl_buf body;          /* WHOLE, OTHER */
     size_t blanks;               /* it begins with so many: looked at once, however many come */
     struct sse_parser sse;       /* STREAM */

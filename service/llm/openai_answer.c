@@ -6,6 +6,7 @@
 #include "base/json.h"
 #include "base/limits.h"
 #include "base/utf8.h"
+#include "service/llm/llm_delay.h"
 #include "service/llm/llm_errors.h"
 
 enum { SHOWN = 120, WORD_MAX = 200, ERROR_TEXT_MAX = 64 << 10 };
@@ -112,6 +113,8 @@ static void fault_of_object(struct pl_str error, int status, enum pl_code fallba
     fault.type = pl_buf_view(&type);
     fault.message = pl_buf_view(&message);
     llm_fault_result(&fault, fallback, result);
+    if (result->err.code == PL_ERR_RATE_LIMITED) /* the headers, where they say it, win */
+        result->retry_after = llm_delay_of_message(fault.message);
     pl_buf_finish(&code);
     pl_buf_finish(&type);
     pl_buf_finish(&message);
@@ -336,7 +339,7 @@ void openai_finish_whole(struct openai_parser *parser, const struct llm_sink *si
         pl_err_set(&result->err, PL_ERR_EMPTY_RESPONSE, "the answer has no body");
         return;
     }
-    if (parser->mode == OPENAI_OTHER) {
+    if (parser->mode == ANSWER_OTHER) {
         bad_answer(parser, "the answer is not JSON; check the base URL", result);
         return;
     }

@@ -147,6 +147,7 @@ static void move_failure(struct openai_parser *parser, struct step_result *resul
     result->err = parser->failure.err;
     result->upstream = parser->failure.upstream;
     result->no_retry = parser->failure.no_retry;
+    result->retry_after = parser->failure.retry_after;
     result->upstream_status = parser->failure.upstream_status;
     parser->failure.upstream = NULL;
 }

@@ -146,6 +146,10 @@ enum pl_code providers_add_environment(struct providers *providers,
 enum pl_code providers_find(const struct providers *providers, struct pl_str name,
                             const struct provider **ret_provider, struct pl_str *ret_model,
                             struct pl_err *err) PL_MUST_CHECK;
+/* The index-th of the set, NULL: there are no more. */
+const struct provider *providers_at(const struct providers *providers, size_t index);
+/* Puts asterisks in the place of every key of theirs in a text. */
+void providers_hide_keys(const struct providers *providers, char *text, size_t len);
 /* For workflow_env: can this model be called? Never touches the network. */
 bool providers_model_ok(void *providers, struct pl_str model, struct pl_err *err);
 /* For workflow_env: does this model take the parameter of an llm step ("seed")? A model that is not

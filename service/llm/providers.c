@@ -312,6 +312,27 @@ enum pl_code providers_find(const struct providers *providers, struct pl_str nam
     return PL_OK;
 }
 
+const struct provider *providers_at(const struct providers *providers, size_t index)
+{
+    return index < providers->count ? providers->items[index] : NULL;
+}
+
+void providers_hide_keys(const struct providers *providers, char *text, size_t len)
+{
+    enum { KEY_MIN = 8 }; /* a shorter one could be any word */
+
+    for (size_t i = 0; i < providers->count; i++) {
+        const struct pl_str key = providers->items[i]->api_key;
+        char *from = text, *found;
+
+        while (key.len >= KEY_MIN &&
+               (found = memmem(from, len - (size_t)(from - text), key.ptr, key.len))) {
+            memset(found, '*', key.len);
+            from = found + key.len;
+        }
+    }
+}
+
 bool providers_model_ok(void *providers, struct pl_str model, struct pl_err *err)
 {
     const struct provider *provider = NULL;
@@ -320,24 +341,6 @@ bool providers_model_ok(void *providers, struct pl_str model, struct pl_err *err
     if (providers_find(providers, model, &provider, &rest, err) != PL_OK)
         return false;
     return !provider->ops->model_ok || provider->ops->model_ok(provider, rest, err);
-}
-
-/* ---- prices ---- */
-
-enum pl_code providers_set_price(struct providers *providers, struct pl_str model,
-                                 const struct price *price, struct pl_err *err)
-{
-    return prices_add(&providers->prices, model, price, err);
-}
-
-const struct price *providers_price(const struct providers *providers, struct pl_str model)
-{
-    return providers ? prices_find(&providers->prices, model) : NULL;
-}
-
-bool providers_priced(void *providers, struct pl_str model)
-{
-    return providers_price(providers, model) != NULL;
 }
 
 bool providers_takes(void *providers, struct pl_str model, const char *parameter,
@@ -359,4 +362,22 @@ bool providers_takes(void *providers, struct pl_str model, const char *parameter
         return false;
     }
     return true;
+}
+
+/* ---- prices ---- */
+
+enum pl_code providers_set_price(struct providers *providers, struct pl_str model,
+                                 const struct price *price, struct pl_err *err)
+{
+    return prices_add(&providers->prices, model, price, err);
+}
+
+const struct price *providers_price(const struct providers *providers, struct pl_str model)
+{
+    return providers ? prices_find(&providers->prices, model) : NULL;
+}
+
+bool providers_priced(void *providers, struct pl_str model)
+{
+    return providers_price(providers, model) != NULL;
 }

@@ -249,7 +249,7 @@ static bool calls_tools(const struct sim *sim)
 {
     const struct llm_request *request = &sim->call->request;
 
-    return request->agent && request->agent->n_tools && !sim->options.no_tools &&
+    return request->agent && request->tools.len && !sim->options.no_tools &&
            !has_tool_result(request->messages);
 }
 
@@ -267,6 +267,32 @@ static enum pl_code add_call(const struct agent_tool *tool, struct pl_str echo, 
     return PL_OK;
 }
 
+/* One of an MCP server's, as the model is offered it. */
+static enum pl_code add_mcp_call(const struct sim *sim, struct pl_str tool, struct pl_str echo,
+                                 size_t max, struct tool_calls *calls, struct pl_err *err)
+{
+    struct pl_arena *arena = sim->call->arena;
+    struct pl_str function = {0}, name = {0}, parameters = PL_STR("true");
+    struct tool_call *call = tool_calls_add(calls, -1, max);
+    const struct schema *schema = NULL;
+    struct doc_problems problems;
+    struct doc_node *root = NULL;
+
+    if (!call)
+        return PL_OK;
+    json_get(tool, PL_STR("function"), &function);
+    json_get(function, PL_STR("parameters"), &parameters);
+    if (json_get(function, PL_STR("name"), &name))
+        json_decode_string(name, &call->name);
+    doc_problems_init(&problems, arena);
+    if (doc_parse(arena, parameters, DOC_JSON, &root, &problems) == PL_OK && root)
+        schema = schema_compile(arena, root, &problems);
+    if (schema)
+        return schema_sample_write(schema, echo, &call->arguments, err);
+    pl_buf_text(&call->arguments, "{}");
+    return PL_OK;
+}
+
 /* Every tool once, in order, with arguments that fit. */
 static enum pl_code write_calls(const struct sim *sim, struct pl_buf *out, struct pl_err *err)
 {
@@ -274,12 +300,17 @@ static enum pl_code write_calls(const struct sim *sim, struct pl_buf *out, struc
     const struct agent_config *agent = request->agent;
     struct tool_calls calls = {0};
     struct pl_buf echo;
+    struct json_iter it;
+    size_t at = 0;
     enum pl_code code = PL_OK;
 
     pl_buf_init(&echo, out->max);
     append_last_user(request->messages, &echo);
     for (size_t i = 0; code == PL_OK && i < agent->n_tools && i < TOOL_CALLS_MAX; i++)
         code = add_call(&agent->tools[i], pl_buf_view(&echo), out->max, &calls, err);
+    for (json_iter_init(&it, request->tools); code == PL_OK && json_iter_next(&it); at++)
+        if (at >= agent->n_tools && at < TOOL_CALLS_MAX)
+            code = add_mcp_call(sim, it.value, pl_buf_view(&echo), out->max, &calls, err);
     if (code == PL_ERR_INVALID_INPUT)
         code = pl_err_set(err, PL_ERR_UNSUPPORTED,
                           "sim: no arguments were found that fit the parameters of a tool; "

@@ -120,7 +120,7 @@ static struct pl_str last_number(struct pl_str path)
 
     while (start > 0 && path.ptr[start - 1] >= '0' && path.ptr[start - 1] <= '9')
         start--;
-    return pl_str_n(path.ptr + start, path.len - start);
+    return path.len ? pl_str_n(path.ptr + start, path.len - start) : path;
 }
 
 static void write_id(const struct tool_calls *calls, size_t i, struct pl_str identity,

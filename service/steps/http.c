@@ -125,6 +125,7 @@ static void http_cleanup(struct step_call *call)
 const struct step_kind_ops step_http_ops = {
     .kind = STEP_HTTP,
     .prepare = http_prepare,
+    .describe = http_step_describe,
     .start = http_start,
     .abort = http_abort,
     .cleanup = http_cleanup,

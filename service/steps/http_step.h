@@ -27,6 +27,10 @@ struct http_step {
 enum pl_code http_step_render(struct http_step *step, const struct expr_scope *scope,
                               struct pl_err *err) PL_MUST_CHECK;
 
+/* step_kind_ops.describe: the request as it will be sent, without what only looks like a secret. In
+ * http_describe.c. */
+void http_step_describe(const struct step_call *call, struct pl_buf *out);
+
 /* Is the answer a redirect that this step follows? Then makes the next request of step->http, to be
  * sent at `now`: true. When it is one that may not be followed: false, with `err` set; else false
  * and `err` untouched. In http_redirect.c. */

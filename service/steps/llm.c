@@ -6,6 +6,7 @@
 
 #include "base/json.h"
 #include "base/limits.h"
+#include "service/llm/llm_describe.h"
 #include "service/llm/llm_digest.h"
 #include "service/llm/llm_hedge.h"
 #include "service/steps/llm_answer.h"
@@ -253,6 +254,7 @@ static void deliver_again(struct loop *loop, struct loop_mail *mail)
     else if (set_time_left(attempt, err) == PL_OK &&
              llm_hedge_prepare(&attempt->asking, err) == PL_OK) {
         attempt->asked++;
+        lane_more(&step->ticket, loop_now(loop));
         llm_hedge_start(&attempt->asking);
         loop_release(loop);
         return;
@@ -320,8 +322,11 @@ static enum pl_code llm_prepare(struct step_call *step, const struct expr_scope 
 
     if (!attempt)
         return pl_err_set(err, PL_ERR_NO_MEMORY, "out of memory");
-    code = providers_find(step->env->providers, model_of(step), &call->provider,
-                          &call->request.model, err);
+    if (step->env->offline) /* described, and answered by what is recorded */
+        code = PL_OK;
+    else
+        code = providers_find(step->env->providers, model_of(step), &call->provider,
+                              &call->request.model, err);
     if (code == PL_OK)
         code = render(step, scope, &call->request, err);
     if (code != PL_OK)
@@ -329,13 +334,22 @@ static enum pl_code llm_prepare(struct step_call *step, const struct expr_scope 
     attempt->step = step;
     call->arena = step->arena;
     call->result = &step->result;
+    call->ticket = &step->ticket;
     attempt->asking.policy = &step->def->config.llm->hedge;
     attempt->asking.sink =
         (struct llm_sink){.arg = attempt, .delta = step->delta || step->began ? on_delta : NULL};
     attempt->asking.reset = on_reset;
     attempt->asking.complete = on_complete;
     step->request = attempt;
-    return llm_hedge_prepare(&attempt->asking, err);
+    return step->env->offline ? PL_OK : llm_hedge_prepare(&attempt->asking, err);
+}
+
+static void llm_describe(const struct step_call *step, struct pl_buf *out)
+{
+    const struct llm_call *call = &((const struct llm_attempt *)step->request)->asking.first.call;
+
+    llm_request_describe(&call->request,
+                         step->model.len ? step->model : step->def->config.llm->model, out);
 }
 
 static bool llm_reusable(const struct step_call *step, unsigned char *ret_digest, pl_ms *ret_ttl)
@@ -349,14 +363,17 @@ static bool llm_reusable(const struct step_call *step, unsigned char *ret_digest
     return true;
 }
 
-/* The simulated provider has no lane to wait for: its 429s are the call's own. */
-static bool llm_deferred(struct step_call *step, pl_ms now, pl_ms *ret_until,
-                         const char **ret_reason)
+static struct lane *llm_lane(const struct step_call *step, struct lane_ask *ret_ask)
 {
     const struct llm_attempt *attempt = step->request;
-    const struct provider *provider = attempt->asking.first.call.provider;
+    const struct llm_call *call = &attempt->asking.first.call;
+    const struct llm_config *config = step->def->config.llm;
+    const struct pl_str last =
+        config->n_fallback ? config->fallback[config->n_fallback - 1] : config->model;
 
-    return !provider->ops->start && lane_paused(provider->lane, now, ret_until, ret_reason);
+    llm_call_ask(call, ret_ask);
+    ret_ask->has_other = config->n_fallback && !pl_str_eq(step->model, last);
+    return call->provider->lane;
 }
 
 static void llm_estimate(const struct step_call *step, struct call_estimate *ret_estimate)
@@ -395,15 +412,16 @@ static void llm_cleanup(struct step_call *step)
 {
     struct llm_attempt *attempt = step->request;
 
-    if (attempt)
+    if (attempt && !step->env->offline)
         llm_hedge_finish(&attempt->asking);
 }
 
 const struct step_kind_ops step_llm_ops = {
     .kind = STEP_LLM,
     .prepare = llm_prepare,
+    .describe = llm_describe,
     .reusable = llm_reusable,
-    .deferred = llm_deferred,
+    .lane = llm_lane,
     .estimate = llm_estimate,
     .start = llm_start,
     .abort = llm_abort,

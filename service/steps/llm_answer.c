@@ -217,33 +217,39 @@ static const struct agent_tool *find_tool(const struct agent_config *agent, stru
     return NULL;
 }
 
-/* The schema of a tool of an MCP server. NULL: none, or one that is not understood (then the server
- * is left to judge), or memory is out. */
-static const struct schema *mcp_schema(const struct llm_terms *terms, struct pl_str name,
-                                       struct pl_arena *arena, bool *ret_found)
+/* The schema of a tool of an MCP server. NULL: none, or one that is not understood: then the server
+ * is left to judge. */
+static enum pl_code mcp_schema(struct pl_str tool, struct pl_arena *arena,
+                               const struct schema **ret_schema)
 {
     struct doc_node *root = NULL;
     struct doc_problems problems;
-    struct pl_str tool = {0};
-    uint32_t index;
+    enum pl_code code;
 
-    *ret_found = agent_tools_find(terms->mcp_tools, name, &index);
-    if (!*ret_found || !json_at(terms->mcp_tools, index, &tool))
-        return NULL;
     doc_problems_init(&problems, arena);
-    if (doc_parse(arena, member(tool, "parameters"), DOC_JSON, &root, &problems) != PL_OK || !root)
-        return NULL;
-    return schema_compile(arena, root, &problems);
+    code = doc_parse(arena, member(tool, "parameters"), DOC_JSON, &root, &problems);
+    if (code == PL_OK && root)
+        *ret_schema = schema_compile(arena, root, &problems);
+    /* without a problem only memory can be missing */
+    return code == PL_ERR_NO_MEMORY || pl_arena_failed(arena) ||
+                   (!*ret_schema && problems.total == 0)
+               ? PL_ERR_NO_MEMORY
+               : PL_OK;
 }
 
 /* What the arguments of a tool must fit; NULL: anything. *ret_found: there is such a tool. */
-static const struct schema *find_schema(const struct llm_terms *terms, struct pl_str name,
-                                        struct pl_arena *arena, bool *ret_found)
+static enum pl_code find_schema(const struct llm_terms *terms, struct pl_str name,
+                                struct pl_arena *arena, bool *ret_found,
+                                const struct schema **ret_schema)
 {
-    const struct agent_tool *tool = find_tool(terms->agent, name);
+    const struct agent_tool *own = find_tool(terms->agent, name);
+    struct pl_str tool;
+    uint32_t index;
 
-    *ret_found = true;
-    return tool ? tool->parameters.schema : mcp_schema(terms, name, arena, ret_found);
+    *ret_schema = own ? own->parameters.schema : NULL;
+    *ret_found = own || (agent_tools_find(terms->mcp_tools, name, &index) &&
+                         json_at(terms->mcp_tools, index, &tool));
+    return own || !*ret_found ? PL_OK : mcp_schema(tool, arena, ret_schema);
 }
 
 /* The arguments against the tool's parameters: with the defaults filled in, or why they do not fit.
@@ -278,12 +284,14 @@ static enum pl_code take_arguments(const struct llm_terms *terms, struct pl_aren
                                    struct pl_str *ret_value, struct pl_str *ret_error)
 {
     const struct pl_str name = json_decode_string_arena(name_token, arena);
+    const struct schema *schema;
     bool found;
-    const struct schema *schema = find_schema(terms, name, arena, &found);
     struct pl_str text = json_trim(json_decode_string_arena(token, arena));
     struct pl_err why = {0};
     enum pl_code code;
 
+    if (find_schema(terms, name, arena, &found, &schema) != PL_OK)
+        return PL_ERR_NO_MEMORY;
     if (!text.len || pl_str_is(text, "null"))
         text = PL_STR("{}"); /* how some models call a tool without parameters */
     code = json_check(text, PL_LIMIT_JSON_DEPTH, NULL, &why);

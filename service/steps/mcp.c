@@ -112,7 +112,32 @@ static enum pl_code mcp_prepare(struct step_call *call, const struct expr_scope 
     if (!server || (!listing && !step->client.tool.len))
         return pl_err_set(err, PL_ERR_INTERNAL, "a request to no MCP server, or for no tool");
     call->request = step;
+    if (call->env->offline)
+        return PL_OK;
     return take_auth(call->env, server, step->client.url, call->arena, &step->client.auth, err);
+}
+
+/* Without the tool's parameters: they are what the server said when it was asked for its tools. */
+static void mcp_describe(const struct step_call *call, struct pl_buf *out)
+{
+    const struct mcp_step *step = call->request;
+    const struct agent_mcp *server = server_of(call);
+
+    json_object_begin(out);
+    json_add_string(out, "url", step->client.url);
+    if (server && server->auth_secret.len)
+        json_add_string(out, "auth", server->auth_secret);
+    json_add_string(out, "method",
+                    step->client.tool.len ? PL_STR("tools/call") : PL_STR("tools/list"));
+    if (step->client.tool.len) {
+        json_key(out, "tool");
+        json_write_compact(out, step->client.tool);
+    }
+    if (step->client.tool.len && step->client.arguments.len) {
+        json_key(out, "arguments");
+        json_write_compact(out, step->client.arguments);
+    }
+    json_object_end(out);
 }
 
 static void mcp_start(struct step_call *call)
@@ -141,6 +166,7 @@ static void mcp_cleanup(struct step_call *call)
 const struct step_kind_ops step_mcp_ops = {
     .kind = STEP_MCP,
     .prepare = mcp_prepare,
+    .describe = mcp_describe,
     .start = mcp_start,
     .abort = mcp_abort,
     .cleanup = mcp_cleanup,

@@ -12,6 +12,7 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "service/expr.h"
+#include "service/limits.h"
 #include "service/loop.h"
 #include "service/step_result.h"
 #include "service/workflow.h"
@@ -29,6 +30,9 @@ struct step_env {
     struct mcp_servers *mcp;         /* what is known of MCP servers; may be NULL */
     const struct secrets *secrets;   /* which they may name; NULL: none */
     size_t max_output;               /* bytes of one step's output */
+    /* Recorded answers are played back: nothing may be called, nor needs to be configured. Requests
+     * are only described. */
+    bool offline;
 };
 
 struct step_call {
@@ -43,6 +47,7 @@ struct step_call {
     void *state;                /* the kind's, while it runs */
     bool stream;                /* somebody listens to deltas: prefer a streaming answer */
     struct step_result result;  /* filled by the kind before step_call_complete */
+    struct lane_ticket ticket;  /* its leave to go; the run's to give back */
 
     /* For llm steps, set by the run before prepare; borrowed until the call is home. Zeroes mean
      * none, but for `sample`. */
@@ -90,14 +95,19 @@ struct step_kind_ops {
     enum pl_code (*prepare)(struct step_call *call, const struct expr_scope *scope,
                             struct pl_err *err);
 
+    /* Optional (NULL: it is never recorded). Home loop, after prepare. Appends what is asked for as
+     * a JSON object: as the workflow means it, not as a provider gets it, without secrets. Called
+     * only where runs are recorded or played back. */
+    void (*describe)(const struct step_call *call, struct pl_buf *out);
+
     /* Optional (NULL: never). Home loop, after prepare. May the answer of an equal call be taken
      * instead, and this one's by others? Then true with LLM_DIGEST_BYTES of what is asked and how
      * old an answer may be. */
     bool (*reusable)(const struct step_call *call, unsigned char *ret_digest, pl_ms *ret_ttl);
 
-    /* Optional (NULL: always open). Home loop, after prepare. When its lane is paused at `now`:
-     * true with the time it opens and a static reason ("rate_limited", "unreachable"). */
-    bool (*deferred)(struct step_call *call, pl_ms now, pl_ms *ret_until, const char **ret_reason);
+    /* Optional (NULL: it needs no admission). Home loop, after prepare. The lane it goes by, and
+     * what it asks of it (tenant, run and again are the caller's). */
+    struct lane *(*lane)(const struct step_call *call, struct lane_ask *ret_ask);
 
     /* Optional (NULL: it uses nothing that a budget counts). Home loop, after prepare. What the
      * call may use. */

@@ -55,6 +55,21 @@ test('an agent gives thoughts back as they were, whole and streamed', limit, asy
     }
 });
 
+test('thoughts go back as they were after a resumed run', limit, async (t) => {
+    const home = place(t);
+    const model = await startModel(t);
+    const tools = { person: { do: { human: { ask: 'Well?' } } } };
+    const prompt = scripted([{ tool_calls: [{ name: 'person' }] }, '$tools']);
+    const file = home.file('w.json', { steps: { a: { agent: { model: 'anthropic/think', prompt, tools } } } });
+    const stuck = await run(t, home, ['run', file], { env: model.anthropic });
+    assert.notEqual(stuck.code, 0);
+    const [, id] = stuck.err.match(/--resume (run_\w+)/);
+    const result = await run(t, home, ['run', '--resume', id, '-q'], { env: model.anthropic, input: 'very well' });
+    assert.equal(result.code, 0, result.err);
+    assert.match(result.out, /very well/);
+    assert.deepEqual((await model.allCalls()).map(({ messages, status }) => [messages, status]), [[1, 200], [3, 200]]);
+});
+
 test('structured output is asked for, judged, and asked for again', limit, async (t) => {
     const schema = { type: 'object', required: ['score'], properties: { score: { type: 'integer', maximum: 5 } } };
     const result = await ask(t, { llm: { model: 'anthropic/m', prompt: scripted(['{"score": 9}', '{"score": 5}']), schema } });

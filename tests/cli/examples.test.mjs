@@ -1,6 +1,7 @@
 // examples.test.mjs - every file in examples/ runs from the command line on the simulated provider, and where it calls servers,
 // against one of the test's own. What each must show is in support/examples.mjs; the same over HTTP in tests/http.
 import assert from 'node:assert/strict';
+import fs from 'node:fs';
 import path from 'node:path';
 import { test } from 'node:test';
 import { answering, examples, folder, names, prepared, simulated, source } from './support/examples.mjs';
@@ -24,6 +25,16 @@ test('every example is run here', () => {
 
 test('each example says in its first comment how to run it', () => {
     for (const name of names) assert.match(source(name), new RegExp(`^#.*(\\n#.*)*\\n#   plait run examples/${name}\\.yaml -i `));
+});
+
+test('what is recorded of the examples is still what they do', limit, async (t) => {
+    const home = place(t);
+    const recorded = fs.readdirSync(folder).filter((file) => file.endsWith('.recording.json'));
+    assert.ok(recorded.length > 0);
+    for (const file of recorded) {
+        const result = await run(t, home, ['test', path.join(folder, file.replace('.recording.json', '.yaml'))]);
+        assert.equal(result.code, 0, `${file}: ${result.out}${result.err}`);
+    }
 });
 
 for (const [name, example] of Object.entries(examples))

@@ -173,6 +173,21 @@ for (const wire of wires)
             table.push({ wire: wire.name, fault: 'refused', 'error.code': 'unreachable', calls: 0, ms: step.a.duration_ms, once: '' });
         });
 
+        test('a hint of two hours holds no other step', limit, async (t) => {
+            const home = place(t);
+            const server = await startServer(t, (request, response, n) =>
+                n === 1 ? refuse(429, 'rate', { 'retry-after': '7200' })(wire, response) : answer(wire, request, response));
+            const model = `${wire.name}/m`;
+            const steps = {
+                a: { llm: { model, prompt: 'x' }, on_error: 'continue' },
+                b: { llm: { model, prompt: 'after ${ .steps.a.status }' }, retry: { attempts: 1 }, timeout: '20s' },
+            };
+            const got = parseRun(await run(t, home, ['run', home.file('w.json', once(steps)), '--json'], { env: wire.env(server.url) }));
+            assert.equal(got.step.a.error.code, 'rate_limited');
+            assert.equal(got.step.b.output, 'all is well');
+            assert.equal(server.requests.length, 2);
+        });
+
         test('one deadline is over retries and fallbacks', limit, async (t) => {
             const home = place(t);
             const server = await startServer(t, () => {}); // never an answer

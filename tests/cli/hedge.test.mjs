@@ -121,3 +121,23 @@ test('the simulated provider gives the same answer whichever call gives it', lim
     assert.ok(got.steps.some(({ call }) => call?.hedges > 0), 'some were sent again');
     assert.ok(got.usage.calls > plain.usage.calls);
 });
+
+// Which calls are slow is drawn from what they ask, so each time the same ones are. All joins at once: five seconds.
+test('with max: 2 the 99th percentile of joins of twenty drops at least four times for at most 8 % more calls', limit, async (t) => {
+    const model = 'sim/echo?latency=200ms&slow_rate=0.05&slow=20';
+    const joins = async (hedge) => {
+        const one = { map: { over: '${ [range(20)] }', as: 'branch', do: { llm: { model, prompt: 'join ${ .join } branch ${ .branch }', ...hedge } } } };
+        const got = await runSteps(t, {}, { joins: { map: { over: '${ [range(100)] }', as: 'join', do: one } } });
+        assert.equal(got.status, 'succeeded', JSON.stringify(got.error));
+        const times = got.steps.filter(({ path }) => /^joins\.\d+$/.test(path)).map(({ duration_ms: ms }) => ms).sort((a, b) => a - b);
+        assert.equal(times.length, 100);
+        return { p50: times[49], p99: times[98], calls: got.usage.calls };
+    };
+    const plain = await joins({});
+    const got = await joins({ hedge: { after: '300ms', max: 2 } });
+    t.diagnostic(`plain ${JSON.stringify(plain)}, hedged ${JSON.stringify(got)}`);
+    assert.equal(plain.calls, 2000);
+    if (SLOW) return; // a slow loop makes calls late that are not
+    assert.ok(plain.p99 / got.p99 >= 4, `p99 from ${plain.p99} to ${got.p99} ms`);
+    assert.ok(got.calls <= 2000 * 1.08, `${got.calls} calls`);
+});

@@ -2,6 +2,7 @@
 // addresses, crashes. The stand-in model calls tools by a script. Not the servers of npm (tests/http/mcp.test.mjs) and not what
 // follows from what in a run (scenarios agent_mcp_*).
 import assert from 'node:assert/strict';
+import fs from 'node:fs';
 import { test } from 'node:test';
 import { startMcp, stream, text } from './support/mcp.mjs';
 import { startModel } from './support/model.mjs';
@@ -112,7 +113,7 @@ for (const sessions of [false, true]) {
                 return true;
             },
         });
-        server.more = { timeout: '300ms' };
+        server.more = { timeout: '2s' };
         const { got, told } = await talk(t, [server], [{ tool_calls: [call('slow')] }, '$tools']);
         assert.equal(got.status, 'succeeded', JSON.stringify(got.error));
         assert.match(told[0], /the tool failed/);
@@ -239,4 +240,19 @@ test('after a kill -9 the tools are not listed again, and a call in flight is no
     assert.match(told[1], /in flight when the process died/);
     assert.equal(server.of('tools/list').length, 1);
     assert.equal(server.of('tools/call').length, 2);
+});
+
+test('a recording of an agent with an MCP server plays back without the server', limit, async (t) => {
+    const server = await startMcp(t, { sessions: true, tools: { echo } });
+    const answers = [{ tool_calls: [call('echo', { words: 'tea' }), call('echo', { words: 7 })] }, '$tools'];
+    const { home, model, file, args } = await prepare(t, [server], answers);
+    const recorded = await run(t, home, ['test', file, '--record', ...args.slice(3)], { env: model.env });
+    assert.equal(recorded.code, 0, recorded.err + recorded.out);
+    await until(() => server.of('DELETE').length === 1, 'the end of the session');
+    const asked = server.requests.length;
+    const played = await run(t, home, ['test', file], {});
+    assert.equal(played.code, 0, played.err + played.out);
+    assert.equal(server.requests.length, asked);
+    const kept = fs.readFileSync(home.path('w.recording.json'), 'utf8');
+    assert.match(kept, /echo tea/);
 });

@@ -112,3 +112,16 @@ test('after kill -9 the key is not in what is left behind', limit, async (t) => 
     searchResult(await process.done);
     assert.ok(searchFiles(home.state) >= 2);
 });
+
+test('check with a configuration knows which secrets there are, without one it takes any name', limit, async (t) => {
+    const home = place(t);
+    const file = home.file('w.yaml', 'steps:\n  a:\n    http: {url: "https://crm.example/", auth: {header: X-Key, secret: cmr}}\n');
+    const config = home.file('c.yaml', `secrets: {crm: {value: "${canary}", origins: ["https://crm.example"]}}\n`);
+    assert.equal((await run(t, home, ['check', file])).code, 0);
+    const result = await run(t, home, ['check', file, '--config', config]);
+    assert.equal(result.code, 2);
+    assert.match(result.out, /w\.yaml:3:\d+ \/steps\/a\/http\/auth\/secret: there is no secret 'cmr' in the configuration; did you mean 'crm'\?/);
+    searchResult(result);
+    const refused = await run(t, home, ['run', file, '--config', config]);
+    assert.equal(refused.code, 2);
+});

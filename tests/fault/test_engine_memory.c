@@ -95,6 +95,26 @@ static const char everything[] =
     "succeeded [{\"a\":\"[simulated] q\",\"b\":\"b\",\"c\":\"auth_failed\",\"d\":\"q\"},{" \
     "\"ok\":\"q\"},\"skipped\",4,\"succeeded\"]"
 
+/* Asked anew each time, and by several at once. */
+static const char shared[] =
+    "steps:\n"
+    "  m:\n"
+    "    map:\n"
+    "      over: [1, 2, 3]\n"
+    "      warm_up: true\n"
+    "      do: {llm: {model: 'sim/echo?text=m', prompt: '${ .input.n }', cache: {ttl: 1h}}}\n"
+    "  p:\n"
+    "    parallel:\n"
+    "      branches:\n"
+    "        a: {llm: {model: 'sim/echo?text=p', prompt: '${ .input.n }', cache: {ttl: 1h}}}\n"
+    "        b: {llm: {model: 'sim/echo?text=p', prompt: '${ .input.n }', cache: {ttl: 1h}}}\n"
+    "        c: {llm: {model: 'sim/echo?text=p', prompt: '${ .input.n }', cache: {ttl: 1h}}}\n"
+    "output: ['${ .steps.m.output }', '${ .steps.p.output }']\n";
+
+#define SHARED_RESULT "succeeded [[\"m\",\"m\",\"m\"],{\"a\":\"p\",\"b\":\"p\",\"c\":\"p\"}]"
+
+static const char *expected = RESULT;
+
 static void set_up(void)
 {
     spared = true;
@@ -130,11 +150,13 @@ static bool run_once(long at, long count)
     struct run_probe run;
     struct bus_subscriber *watcher;
     const char *result;
+    char input[64];
     bool failed;
 
+    snprintf(input, sizeof input, "{\"q\":\"q\",\"n\":\"%ld and %ld\"}", at, count);
     memset(&run, 0, sizeof(run));
     arm(at, count);
-    run_probe_start(&run, &probe, workflow, "{\"q\":\"q\"}");
+    run_probe_start(&run, &probe, workflow, input);
     watcher = bus_subscribe(engine_bus(probe.engine), pl_str(run.id), 100, true, ring, NULL);
     run_probe_wait(&run);
     engine_probe_wait_idle(&probe);
@@ -145,7 +167,7 @@ static bool run_once(long at, long count)
     ck_assert_uint_eq(run.ends, 1);
     if (run.store_err.code != PL_OK)
         ck_assert_msg(strcmp(result, "interrupted") == 0, "at %ld: %s", at, result);
-    else if (strcmp(result, RESULT) != 0)
+    else if (strcmp(result, expected) != 0)
         ck_assert_msg(failed && tells_of_memory(&run, result), "at %ld: %s", at, result);
     ck_assert_msg(run.store_err.code == PL_OK || run.store_err.code == PL_ERR_NO_MEMORY,
                   "at %ld: %s", at, run.store_err.message);
@@ -175,6 +197,24 @@ START_TEST(a_run_survives_memory_that_is_out_for_a_while)
     engine_probe_open(&probe);
     while (run_once(at, 40))
         at += 3;
+    engine_probe_close(&probe, 0);
+    probe.options.adopt = true;
+    engine_probe_open(&probe);
+    engine_probe_wait_idle(&probe);
+}
+END_TEST
+
+START_TEST(calls_that_wait_for_each_other_survive_an_allocation_that_fails)
+{
+    static const long bursts[] = {1, 7};
+
+    workflow_unref(&workflow);
+    workflow = test_workflow(shared);
+    expected = SHARED_RESULT;
+    engine_probe_open(&probe);
+    for (size_t i = 0; i < PL_ARRAY_LEN(bursts); i++)
+        for (long at = 1; run_once(at, bursts[i]); at++)
+            ;
     engine_probe_close(&probe, 0);
     probe.options.adopt = true;
     engine_probe_open(&probe);
@@ -244,6 +284,7 @@ int main(void)
     tcase_set_timeout(tcase, 110);
     tcase_add_test(tcase, a_run_survives_one_allocation_that_fails_wherever_it_is);
     tcase_add_test(tcase, a_run_survives_memory_that_is_out_for_a_while);
+    tcase_add_test(tcase, calls_that_wait_for_each_other_survive_an_allocation_that_fails);
     tcase_add_test(tcase, an_engine_survives_an_allocation_that_fails_while_it_opens_or_closes);
     suite_add_tcase(suite, tcase);
     runner = srunner_create(suite);

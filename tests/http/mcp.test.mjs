@@ -9,6 +9,7 @@ import net from 'node:net';
 import { createRequire } from 'node:module';
 import path from 'node:path';
 import { test } from 'node:test';
+import { startMcp, text } from '../cli/support/mcp.mjs';
 import { startModel } from '../cli/support/model.mjs';
 import { environment, folder, limit, start, until } from '../cli/support/plait.mjs';
 import { startService } from './support/service.mjs';
@@ -69,7 +70,7 @@ async function startNewest(t) {
 }
 
 // Runs an agent with a model's tool, a computed one and those of the server; the model gives these answers.
-async function talk(t, server, answers) {
+async function prepare(t, server, answers) {
     const model = await startModel(t);
     const config = path.join(folder(t), 'config.json');
     fs.writeFileSync(config, JSON.stringify({ network: { allow_private: [`127.0.0.1:${server.port}`] } }));
@@ -80,7 +81,12 @@ async function talk(t, server, answers) {
         tools: { clock: { description: 'the time', do: { reduce: 'noon' } }, ask: { do: { llm: { model: 'openai/m', prompt: `{"fake": {"text": "forty-two"}}` } } } },
         mcp: [{ url: server.url }],
     };
-    const got = await service.run({ workflow: { steps: { helper: { agent, retry: { attempts: 1 } } } } });
+    return { service, workflow: { steps: { helper: { agent, retry: { attempts: 1 } } } } };
+}
+
+async function talk(t, server, answers) {
+    const { service, workflow } = await prepare(t, server, answers);
+    const got = await service.run({ workflow });
     const steps = await service.steps(got.id);
     return { run: got, told: String(got.output).split(' | '), step: Object.fromEntries(steps.map((step) => [step.path, step])) };
 }
@@ -127,6 +133,30 @@ test('server-everything dies while the agent works: the model is told', { ...lim
     assert.equal(told[2], 'noon');
     assert.equal(step['helper.1.echo'].error.code, 'unreachable');
 });
+
+for (const sessions of [false, true])
+    test(`a cancelled run stops the call of ${sessions ? 'a server of sessions' : 'a server of the newest revision'}, which hears of it`, limit, async (t) => {
+        let open = 0;
+        let closed = 0;
+        const server = await startMcp(t, {
+            sessions,
+            tools: { slow: () => text('late') },
+            answer: (message, response) => {
+                if (message.method !== 'tools/call') return false;
+                open++;
+                response.on('close', () => closed++);
+                return true;
+            },
+        });
+        const { service, workflow } = await prepare(t, { port: server.port, url: `${server.url}/mcp` }, [{ tool_calls: [call('slow')] }, '$tools']);
+        const id = await service.background({ workflow });
+        await until(() => open === 1, 'the call');
+        assert.equal((await service.post(`/v1/runs/${id}/cancel`, {})).status, 200);
+        assert.equal((await service.over(id)).status, 'cancelled');
+        await until(() => closed === 1, 'the connection to be closed');
+        if (sessions) await until(() => server.of('notifications/cancelled').length === 1 && server.of('DELETE').length === 1, 'the words about it');
+        assert.equal(server.of('tools/call').length, 1);
+    });
 
 test('a server of the newest revision alone is understood', { ...limit, skip: missing(sdk) }, async (t) => {
     const server = await startNewest(t);

@@ -61,7 +61,8 @@ function memory(pid) {
 function echo(request, response) {
     const said = request.headers['authorization'] ?? request.headers['x-api-key'] ?? request.headers['x-goog-api-key'] ?? 'nothing';
     const key = said.replace(/^Bearer /, '');
-    if (request.url.startsWith('/error')) json(response, 401, { error: { message: `Incorrect API key provided: ${key}`, type: 'auth', code: 'invalid_api_key' } });
+    if (request.url.startsWith('/error/said')) json(response, 200, { choices: [{ index: 0, finish_reason: 'stop', message: { role: 'assistant', content: `you sent ${key}` } }] });
+    else if (request.url.startsWith('/error')) json(response, 401, { error: { message: `Incorrect API key provided: ${key}`, type: 'auth', code: 'invalid_api_key' } });
     else if (request.url.startsWith('/text')) response.writeHead(500, { 'content-type': 'text/plain' }).end(`bad ${key} and ${encodeURIComponent(key)}`);
     else if (request.url.startsWith('/moved')) response.writeHead(302, { location: `http://${Buffer.from(key).toString('hex').slice(0, 20)}.invalid/${key}` }).end(key);
     else json(response, 200, { headers: request.headers, escaped: key, url: `https://x/?k=${encodeURIComponent(key)}`, b64: Buffer.from(key).toString('base64') }, { 'x-echo': key, 'set-cookie': `k=${key}` });
@@ -76,6 +77,7 @@ async function start(t, more = {}) {
     fs.writeFileSync(config, `
 providers:
   own: {kind: openai, base_url: "${server.url}/error/v1", api_key: "\${OWN_KEY}"}
+  said: {kind: openai, base_url: "${server.url}/error/said", api_key: "\${OWN_KEY}"}
 secrets:
   bearer: {value: "\${BEARER}", origins: ["${server.url}"]}
   header: {value: "\${HEADER}", origins: ["https://elsewhere.example", "${server.url}/"]}
@@ -102,12 +104,8 @@ test('canary keys are in no answer, event, log, database file or jq worker', lim
         wrong: tool('/error', 'bearer'), text: tool('/text', 'bearer'), listed: tool('/error', 'bearer', { expect: [401] }), moved: tool('/moved', 'bearer'),
         jq: { reduce: '${ [.steps.good.output, .steps.head.output, .steps.filed.output, .steps.wrong.error, .steps.text.error, .steps.listed.output] | map(tostring) | join(" ") }' },
     };
-    for (const provider of ['openai', 'anthropic', 'gemini', 'own']) {
-        const call = { llm: { model: `${provider}/m`, prompt: 'x' }, on_error: 'continue', retry: { attempts: 1 } };
-        const { json: checked } = await service.post('/v1/validate', { workflow: { steps: { a: call } } });
-        if (checked.valid) steps[`${provider}_key`] = call;
-    }
-    assert.ok(steps.openai_key && steps.own_key);
+    for (const provider of ['openai', 'anthropic', 'gemini', 'own', 'said'])
+        steps[`${provider}_key`] = { llm: { model: `${provider}/m`, prompt: 'x', max_tokens: 5 }, on_error: 'continue', retry: { attempts: 1 } };
     const id = await service.background({ workflow: { name: 'canaries', steps } });
     const events = await readAll(await openEvents(service.port, `/v1/runs/${id}/events`));
     const run = await service.over(id);
@@ -117,10 +115,11 @@ test('canary keys are in no answer, event, log, database file or jq worker', lim
 
     // the servers had them, so there was something to be found
     const sent = server.requests.map(({ headers }) => JSON.stringify(headers)).join();
-    for (const name of ['openai', 'configured', 'bearer', 'header', 'file']) assert.ok(sent.includes(JSON.stringify(keys[name]).slice(1, -1)), name);
+    for (const name of Object.keys(keys)) assert.ok(sent.includes(JSON.stringify(keys[name]).slice(1, -1)), name);
     assert.equal(step.good.output.body.headers.authorization, 'Bearer ***');
     assert.equal(step.good.output.headers['x-echo'], '***');
     assert.equal(step.head.output.body.headers['x-api-key'], '***');
+    assert.match(step.said_key.output, /^you sent \*+$/);
     assert.match(step.wrong.error.detail, /Incorrect API key provided: \*\*\*/);
 
     search('the events', JSON.stringify(events));
@@ -140,7 +139,10 @@ test('canary keys are in no answer, event, log, database file or jq worker', lim
             if (content) search(`memory of jq worker ${worker}`, content);
         }
     }
-    for (const worker of workers) search(`/proc/${worker}/environ`, fs.readFileSync(`/proc/${worker}/cmdline`));
+    for (const worker of workers) {
+        search(`/proc/${worker}/cmdline`, fs.readFileSync(`/proc/${worker}/cmdline`));
+        if (own) search(`/proc/${worker}/environ`, fs.readFileSync(`/proc/${worker}/environ`));
+    }
     await service.stop();
     search('stdout', service.process.out());
     search('stderr', service.process.err());

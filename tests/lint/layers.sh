@@ -18,6 +18,7 @@ service/bus.h          to watch a run
 service/event_stream.h to read the events of a run, stored and live
 service/schema.h       to check an input before it is sent
 service/jq_pool.h      main is also the main of its workers
+service/tape.h         to record a run and to play it back
 service/llm/provider.h to ask whether a model can be called, for check and run
 service/secrets.h to ask whether a secret is there, for check and run
 '

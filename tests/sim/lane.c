@@ -4,6 +4,7 @@
  *
  * A ticket is out from the moment its step's turn has come, so nobody overtakes; it goes back when
  * the call is over, was not sent after all, or the step was gone when the word came. */
+#include "service/run_budget.h"
 #include "tests/sim/sim.h"
 
 static bool has_ticket(const struct sim_step *step)
@@ -71,6 +72,28 @@ void sim_lane_release(struct sim_run *run, struct sim_step *step)
 {
     run->lane_used -= has_ticket(step);
     step->lane = SIM_LANE_NONE;
+    sim_lane_pump(run);
+}
+
+void sim_lane_defer(struct sim_run *run, struct sim_step *step)
+{
+    struct run_event event = {
+        .type = RUN_EV_DEFERRED, .now = run->now, .node = sim_node(run, step)};
+
+    step->call = SIM_CALL_NONE;
+    step->held = (struct budget){0};
+    if (step->poor) {
+        sim_lane_release(run, step);
+        event.reason = RUN_BUDGET_REASON;
+        step->poor = false;
+    } else if (step->lane == SIM_LANE_WAITS) {
+        event.reason = "concurrency";
+    } else {
+        sim_lane_release(run, step);
+        event.until = run->now + sim_between(&run->rng, -5, 2000);
+        event.reason = sim_chance(&run->rng, 50) ? "rate_limited" : "unreachable";
+    }
+    sim_step_core(run, &event);
     sim_lane_pump(run);
 }
 

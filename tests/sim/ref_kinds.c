@@ -214,6 +214,20 @@ static bool lacks_tools(const struct sim_run *run, const struct sim_step *agent)
     return false;
 }
 
+bool sim_code_of_listing(const struct sim_run *run, const struct sim_step *agent, enum pl_code code)
+{
+    const struct agent_config *config = agent->def->config.agent;
+
+    for (size_t i = 0; i < config->n_mcp; i++) {
+        const struct sim_step *listing = listing_of(run, agent, i);
+
+        if (config->mcp[i].required && listing && listing->mirror.state == NODE_FAILED &&
+            code == sim_error_code(sim_error(listing)))
+            return true;
+    }
+    return false;
+}
+
 /* The conversation a turn goes on with: turns and answers, in the order they were asked. */
 static void judge_messages(struct sim_run *run, const struct sim_step *agent,
                            const struct run_node *node)

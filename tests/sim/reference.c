@@ -348,23 +348,6 @@ static bool fails_to_evaluate(const struct sim_run *run, const struct sim_step *
     return false;
 }
 
-/* That of a server whose tools it cannot do without? */
-static bool is_code_of_listing(const struct sim_run *run, const struct sim_step *agent,
-                               enum pl_code code)
-{
-    const struct agent_config *config = agent->def->config.agent;
-
-    for (size_t i = 0; i < config->n_mcp; i++) {
-        const struct sim_step *listing =
-            sim_instance(run, agent, agent->def->bodies[config->listing_body], 0, (uint32_t)i);
-
-        if (config->mcp[i].required && listing && listing->mirror.state == NODE_FAILED &&
-            code == sim_error_code(sim_error(listing)))
-            return true;
-    }
-    return false;
-}
-
 /* What its kind can fail with. */
 static bool may_be_code_of_kind(const struct sim_run *run, const struct sim_step *step,
                                 enum pl_code code)
@@ -394,7 +377,7 @@ static bool may_be_code_of_kind(const struct sim_run *run, const struct sim_step
                 code == sim_error_code(sim_error(turn)))
                 return true;
         }
-        if (is_code_of_listing(run, step, code))
+        if (sim_code_of_listing(run, step, code))
             return true;
         return code == PL_ERR_MAX_TURNS || code == PL_ERR_BRANCH_FAILED;
     case STEP_SLEEP:

@@ -5,6 +5,7 @@
  *   gen.c, gen_kinds.c    a random workflow as text
  *   people.c              who is who: the simulator's side of a step, by its concrete path
  *   world.c               the world around one run: calls, timers, users; the main loop
+ *   lane.c                how many calls at once, and whose turn it is
  *   answers.c             what evaluations, calls and people say
  *   step.c, look.c        one event into the core, and what is looked at after every event
  *   disk.c                commits in order, crashes, loading, comparing the loaded state
@@ -152,6 +153,8 @@ bool sim_lane_enter(struct sim_run *run, struct sim_step *step);
 void sim_lane_release(struct sim_run *run, struct sim_step *step);
 /* Somebody may have come to wait: those whose turn it is are sent word. */
 void sim_lane_pump(struct sim_run *run);
+/* The call is told that it must wait: for its turn, or until a time. */
+void sim_lane_defer(struct sim_run *run, struct sim_step *step);
 /* The word arrives. */
 void sim_lane_admit(struct sim_run *run, struct sim_step *step, const struct sim_timer *timer);
 /* RUN_FX_LEAVE: whether it was due, and carrying it out. */
@@ -242,6 +245,9 @@ void sim_write_id(struct pl_buf *out, const struct sim_step *vote, size_t index)
 /* Compares, and finishes `should`. */
 void sim_must_be(struct sim_run *run, struct pl_str path, const char *what, struct pl_str is,
                  struct pl_buf *should);
+/* Can an agent have failed with this, for want of the tools of a server that it requires? */
+bool sim_code_of_listing(const struct sim_run *run, const struct sim_step *agent,
+                         enum pl_code code);
 /* What a step of a kind with bodies, or one that waits, gave at its end. */
 void sim_judge_kind(struct sim_run *run, const struct sim_step *step);
 /* Before a call: is its frame bound to what it should be? */
@@ -279,6 +285,8 @@ static inline pl_ms sim_timeout(const struct step_def *def)
     const struct workflow *child = def->kind == STEP_WORKFLOW ? def->config.workflow->child : NULL;
     pl_ms its = child ? child->timeout : 0;
 
+    if (def->kind == STEP_AGENT) /* of each call of the model */
+        return 0;
     return its > 0 && (def->timeout == 0 || its < def->timeout) ? its : def->timeout;
 }
 

@@ -224,28 +224,6 @@ static void deliver_result(struct sim_run *run, struct sim_step *step)
     step_result_finish(&result);
 }
 
-static void deliver_deferred(struct sim_run *run, struct sim_step *step)
-{
-    struct run_event event = {
-        .type = RUN_EV_DEFERRED, .now = run->now, .node = sim_node(run, step)};
-
-    step->call = SIM_CALL_NONE;
-    step->held = (struct budget){0};
-    if (step->poor) {
-        sim_lane_release(run, step);
-        event.reason = RUN_BUDGET_REASON;
-        step->poor = false;
-    } else if (step->lane == SIM_LANE_WAITS) {
-        event.reason = "concurrency";
-    } else {
-        sim_lane_release(run, step);
-        event.until = run->now + sim_between(&run->rng, -5, 2000);
-        event.reason = sim_chance(&run->rng, 50) ? "rate_limited" : "unreachable";
-    }
-    sim_step_core(run, &event);
-    sim_lane_pump(run);
-}
-
 /* ---- calls ---- */
 
 /* The executor tells of a first piece where others wait for it; there may be none. */
@@ -355,7 +333,7 @@ static void deliver(struct sim_run *run, const struct sim_timer *item)
         sim_lane_admit(run, step, item);
     else if (step->call == SIM_CALL_OUT && step->serial == item->serial) {
         if (item->type == SIM_AT_DEFERRED)
-            deliver_deferred(run, step);
+            sim_lane_defer(run, step);
         else if (item->type == SIM_AT_ANSWERING)
             deliver_answering(run, step);
         else

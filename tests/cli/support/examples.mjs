@@ -39,6 +39,24 @@ export const examples = {
             assert.match(got.output.won_by, /^(mini|nano|large)$/);
         },
     },
+    'mcp-tools': {
+        input: (url) => ({ question: 'What is 20 plus 22?', server: `${url}/mcp` }),
+        serve(request, response) {
+            const { id, method, params } = JSON.parse(request.body);
+            const tool = (name) => ({ name, inputSchema: { type: 'object', required: ['message'], properties: { message: { type: 'string' } } } });
+            const results = {
+                'tools/list': { tools: ['echo', 'get-sum', 'get-env'].map(tool) },
+                'tools/call': { content: [{ type: 'text', text: `${params.name} says 42` }] },
+            };
+            json(response, 200, { jsonrpc: '2.0', id, result: results[method] });
+        },
+        check(got, server) {
+            assert.match(got.output, /^\[simulated\] What is 20 plus 22/);
+            assert.equal(got.step['answer.0.echo'].output.content[0].text, 'echo says 42');
+            assert.deepEqual(paths(got, /^answer\.0\./), ['answer.0.echo', 'answer.0.get-sum', 'answer.0.today']);
+            assert.equal(server.requests.length, 3);
+        },
+    },
     'quorum-review': {
         input: () => ({ text: 'A text.' }),
         check(got) {

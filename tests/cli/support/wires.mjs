@@ -74,4 +74,43 @@ const gemini = {
     }),
 };
 
-export const wires = [openai, gemini];
+const event = (value) => `event: ${value.type}\n${sse(value)}`;
+
+const anthropic = {
+    name: 'anthropic',
+    env: (url) => ({ ANTHROPIC_BASE_URL: url, ANTHROPIC_API_KEY: 'k-of-a-test' }),
+    asksStream: (request) => JSON.parse(request.body).stream === true,
+    whole: (text) => ({
+        id: 'msg_1', type: 'message', role: 'assistant', model: 'm', content: [{ type: 'text', text }],
+        stop_reason: 'end_turn', stop_sequence: null, usage: { input_tokens: 3, output_tokens: 3 },
+    }),
+    stream: (text) => [
+        event({ type: 'message_start', message: { ...anthropic.whole(''), content: [], stop_reason: null } }),
+        event({ type: 'content_block_start', index: 0, content_block: { type: 'text', text: '' } }),
+        ...text.split(/(?= )/).map((word) => event({ type: 'content_block_delta', index: 0, delta: { type: 'text_delta', text: word } })),
+        event({ type: 'content_block_stop', index: 0 }),
+        event({ type: 'message_delta', delta: { stop_reason: 'end_turn', stop_sequence: null }, usage: { output_tokens: 3 } }),
+        event({ type: 'message_stop' }),
+    ],
+    error: (status, what) => {
+        const [type, message] = {
+            rate: ['rate_limit_error', 'This request would exceed the rate limit'],
+            quota: ['invalid_request_error', 'Your credit balance is too low to access the Anthropic API.'],
+            key: ['authentication_error', 'invalid x-api-key'],
+            context: ['invalid_request_error', 'prompt is too long: 210000 tokens > 200000 maximum'],
+            overloaded: ['overloaded_error', 'Overloaded'],
+            server: ['api_error', 'Internal server error'],
+        }[what];
+        return { type: 'error', error: { type, message } };
+    },
+    errorEvent: () => event(anthropic.error(529, 'overloaded')),
+    quotaStatus: 400,
+    keyStatus: 401,
+    hintName: 'reset headers',
+    hint: (ms) => ({
+        headers: { 'anthropic-ratelimit-requests-remaining': '0', 'anthropic-ratelimit-requests-reset': new Date(Date.now() + ms).toISOString() },
+        body: anthropic.error(429, 'rate'),
+    }),
+};
+
+export const wires = [openai, anthropic, gemini];

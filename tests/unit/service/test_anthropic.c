@@ -249,6 +249,14 @@ static const struct {
                                             "\"tool_use_"
                                             "id\":\"c2\",\"content\":"
                                             "\"r\"}") "]}"},
+    /* marks for the API's cache */
+    {"[{\"role\":\"system\",\"content\":[{\"type\":\"text\",\"text\":\"a\\n\",\"cache_control\":{"
+     "\"type\":\"ephemeral\"}},{\"type\":\"text\",\"text\":\"b\"}]},{\"role\":\"user\",\"content\":"
+     "[{"
+     "\"type\":\"text\",\"text\":\"hi\",\"cache_control\":{\"type\":\"ephemeral\"}}]}]",
+     "\"system\":[{\"type\":\"text\",\"text\":\"a\\n\",\"cache_control\":{\"type\":\"ephemeral\"}}"
+     "," SAYS("b") "],\"messages\":[" USER("{\"type\":\"text\",\"text\":\"hi\",\"cache_control\":{"
+                                           "\"type\":\"ephemeral\"}}") "]}"},
     /* another provider's replay is none of ours */
     {"[" HI ",{\"role\":\"assistant\",\"content\":\"w\",\"replay\":{\"gemini\":[1]}}]",
      "\"messages\":[" USER(SAYS("hi")) "," ASSISTANT(SAYS("w")) "]}"},

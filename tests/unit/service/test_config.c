@@ -4,6 +4,7 @@
 #include "service/config.h"
 #include "service/llm/provider.h"
 #include "service/net_policy.h"
+#include "service/secrets.h"
 #include "tests/support/store_fixture.h"
 #include "tests/support/text.h"
 #include "tests/support/workflow.h"
@@ -29,6 +30,8 @@ static void set_up(void)
     memset(&err, 0, sizeof(err));
     unsetenv("OPENAI_API_KEY");
     unsetenv("OPENAI_BASE_URL");
+    unsetenv("ANTHROPIC_API_KEY");
+    unsetenv("ANTHROPIC_BASE_URL");
     unsetenv("NO_SUCH_NAME");
     setenv("TEST_KEY", "sk-from-env", 1);
 }
@@ -122,6 +125,7 @@ START_TEST(other_apis_and_dialects_are_configured_like_the_rest)
 {
     ck_assert_int_eq(load("providers:\n"
                           "  gem: {kind: gemini, api_key: 'AIza'}\n"
+                          "  claude: {kind: anthropic, api_key: 'sk-ant'}\n"
                           "  me: {kind: openai, base_url: 'https://me.openai.azure.com', "
                           "api_key: k, api_version: '2024-10-21'}\n"
                           "  gate: {kind: openai, base_url: 'http://127.0.0.1:2', dialect: azure, "
@@ -129,6 +133,7 @@ START_TEST(other_apis_and_dialects_are_configured_like_the_rest)
                      PL_OK);
     ck_assert_str_eq(provider("gem")->url.ptr, "https://generativelanguage.googleapis.com/v1beta");
     ck_assert_str_eq(provider("me")->url.ptr, "https://me.openai.azure.com/openai/deployments/");
+    ck_assert_str_eq(provider("claude")->url.ptr, "https://api.anthropic.com/v1/messages");
     ck_assert_str_eq(provider("gate")->url_tail.ptr, "/chat/completions?api-version=2024-10-21");
     config_destroy(&config);
     ck_assert_int_eq(load("providers: {gem: {kind: gemini, dialect: openai}}\n"),
@@ -151,6 +156,33 @@ START_TEST(a_provider_of_the_file_replaces_that_of_the_environment)
     setenv("OPENAI_API_KEY", "sk-env", 1);
     ck_assert_int_eq(load("providers: {openai: {api_key: sk-file}}\n"), PL_OK);
     ck_assert_str_eq(test_str(provider("openai")->api_key), "sk-file");
+}
+END_TEST
+
+static bool may_ask(const char *model, struct lane_ticket *ret_ticket, const char **ret_reason)
+{
+    const struct lane_ask ask = {.model = pl_str(model), .max_tokens = 10};
+
+    return lane_try(provider("sim")->lane, &ask, 1000000, ret_ticket, ret_reason) == LANE_GO;
+}
+
+START_TEST(limits_are_those_of_a_provider_and_of_its_models)
+{
+    struct lane_ticket tickets[3];
+    const char *reason = "";
+
+    ck_assert_int_eq(load("providers:\n"
+                          "  sim:\n"
+                          "    limits: {concurrency: 1, rpm: 100, tpm: 100000}\n"
+                          "    models: {fast: {concurrency: 2}}\n"),
+                     PL_OK);
+    ck_assert(may_ask("echo", &tickets[0], &reason));
+    ck_assert(!may_ask("echo", &tickets[1], &reason));
+    ck_assert_str_eq(reason, "concurrency");
+    ck_assert(may_ask("fast", &tickets[1], &reason));
+    ck_assert(may_ask("fast", &tickets[2], &reason));
+    for (unsigned i = 0; i < 3; i++)
+        lane_done(&tickets[i], 1000000, NULL);
 }
 END_TEST
 
@@ -206,8 +238,26 @@ static const struct {
      "key\n"},
     {"providers: {a: {kind: openai, base_url: 'http://x', api_key: 'a${B'}}\n",
      "1:62 /providers/a/api_key: '${' has no '}'; write ${NAME}\n"},
-    {"providers: {a: {kind: openai, limits: {}}}\n",
-     "1:31 /providers/a/limits: 'limits' is not supported by this version; remove it\n"},
+    {"providers: {sim: {limits: 5}}\n",
+     "1:27 /providers/sim/limits: this is a number; it must be a mapping such as {concurrency: 50, "
+     "rpm: 600}\n"},
+    {"providers: {sim: {limits: {rpn: 5}}}\n",
+     "1:28 /providers/sim/limits/rpn: unknown key 'rpn'; did you mean 'rpm'?\n"},
+    {"providers: {sim: {limits: {xyzzy: 5}}}\n",
+     "1:28 /providers/sim/limits/xyzzy: unknown key 'xyzzy'; a limit is concurrency, rpm or "
+     "tpm\n"},
+    {"providers: {sim: {limits: {rpm: 0}}}\n",
+     "1:33 /providers/sim/limits/rpm: rpm must be a whole number of requests a minute from 1 to "
+     "100000000\n"},
+    {"providers: {sim: {limits: {tpm: 1.5}}}\n",
+     "1:33 /providers/sim/limits/tpm: tpm must be a whole number of tokens a minute from 1 to "
+     "1000000000000\n"},
+    {"providers: {sim: {models: {echo: {concurrency: -1}}}}\n",
+     "1:48 /providers/sim/models/echo/concurrency: concurrency must be a whole number of calls at "
+     "once from 1 to 1000000\n"},
+    {"providers: {sim: {models: [echo]}}\n",
+     "1:27 /providers/sim/models: this is a list; it must be a mapping such as {gpt-4o-mini: {rpm: "
+     "10000}}\n"},
     {"network: {allow_private: 1}\n",
      "1:26 /network/allow_private: allow_private is a number; it must be a list such as "
      "[\"10.1.0.0/16\"]\n"},
@@ -275,6 +325,64 @@ START_TEST(a_wrong_range_kind_or_url_is_told_at_its_provider)
 }
 END_TEST
 
+static const struct {
+    const char *text, *pointer, *says;
+} wrong_secrets[] = {
+    {"secrets: []\n", "/secrets", "mapping of names"},
+    {"secrets: {a: 1}\n", "/secrets/a", "must be a mapping"},
+    {"secrets: {a: {}}\n", "/secrets/a", "'value' or 'value_file'"},
+    {"secrets: {a: {value: long enough, value_file: /x, origins: ['https://a.example']}}\n",
+     "/secrets/a", "not both"},
+    {"secrets: {a: {value: long enough}}\n", "/secrets/a", "needs 'origins'"},
+    {"secrets: {a: {value: long enough, origins: []}}\n", "/secrets/a/origins", "needs 'origins'"},
+    {"secrets: {a: {value: long enough, origins: https://a.example}}\n", "/secrets/a/origins",
+     "needs 'origins'"},
+    {"secrets: {a: {value: long enough, origins: [7]}}\n", "/secrets/a/origins/0", "a number"},
+    {"secrets: {a: {value: long enough, origins: ['https://a.example/path']}}\n",
+     "/secrets/a/origins/0", "remove the path"},
+    {"secrets: {a: {value: long enough, origins: ['ftp://a.example']}}\n", "/secrets/a/origins/0",
+     "only http and https"},
+    {"secrets: {a: {value: zq7, origins: ['https://a.example']}}\n", "/secrets/a",
+     "from 8 to 8192"},
+    {"secrets: {a: {value: '${NO_SUCH_NAME}', origins: ['https://a.example']}}\n",
+     "/secrets/a/value", "NO_SUCH_NAME"},
+    {"secrets: {a: {value_file: /nonexistent/secret, origins: ['https://a.example']}}\n",
+     "/secrets/a/value_file", "/nonexistent/secret"},
+    {"secrets: {a: {valeu: long enough, origins: ['https://a.example']}}\n", "/secrets/a/valeu",
+     "did you mean 'value'"},
+    {"secrets: {'a b': {value: long enough, origins: ['https://a.example']}}\n", "/secrets/a b",
+     "letters, digits"},
+};
+
+START_TEST(a_wrong_secret_is_told_with_its_place_and_never_its_value)
+{
+    ck_assert_int_eq(load(wrong_secrets[_i].text), PL_ERR_INVALID_CONFIG);
+    ck_assert_uint_ge(problems.count, 1);
+    ck_assert_str_eq(problems.items[0].pointer, wrong_secrets[_i].pointer);
+    ck_assert_msg(strstr(problems.items[0].message, wrong_secrets[_i].says), "%s",
+                  problems.items[0].message);
+    ck_assert_ptr_null(strstr(problems.items[0].message, "long enough"));
+    ck_assert_ptr_null(strstr(problems.items[0].message, "zq7"));
+}
+END_TEST
+
+START_TEST(a_secret_is_there_for_its_origins)
+{
+    struct pl_str value;
+
+    ck_assert_int_eq(load("secrets: {crm: {value: long enough, origins: ['https://crm.example', "
+                          "'http://127.0.0.1:9000']}}\n"),
+                     PL_OK);
+    ck_assert_int_eq(secrets_take(config->secrets, PL_STR("crm"), PL_STR("https://crm.example/x"),
+                                  arena, &value, &err),
+                     PL_OK);
+    ck_assert(pl_str_is(value, "long enough"));
+    ck_assert_int_eq(secrets_take(config->secrets, PL_STR("crm"), PL_STR("http://crm.example/x"),
+                                  arena, &value, &err),
+                     PL_ERR_SECRET_DENIED);
+}
+END_TEST
+
 START_TEST(a_file_that_cannot_be_read_says_why)
 {
     ck_assert_int_eq(config_load("/nonexistent/plait.yaml", &config, &problems, &err),
@@ -312,8 +420,12 @@ int main(void)
     tcase_add_test(tcase, a_file_with_nothing_in_it_configures_nothing);
     tcase_add_test(tcase, prices_are_found_by_model_and_sim_without_its_options);
     tcase_add_test(tcase, a_provider_of_the_file_replaces_that_of_the_environment);
+    tcase_add_test(tcase, limits_are_those_of_a_provider_and_of_its_models);
     tcase_add_loop_test(tcase, every_mistake_is_told_with_its_place, 0, PL_ARRAY_LEN(wrong));
     tcase_add_test(tcase, a_wrong_range_kind_or_url_is_told_at_its_provider);
+    tcase_add_loop_test(tcase, a_wrong_secret_is_told_with_its_place_and_never_its_value, 0,
+                        PL_ARRAY_LEN(wrong_secrets));
+    tcase_add_test(tcase, a_secret_is_there_for_its_origins);
     tcase_add_test(tcase, a_file_that_cannot_be_read_says_why);
     tcase_add_test(tcase, a_file_is_read_up_to_its_cap);
     suite_add_tcase(suite, tcase);

@@ -174,6 +174,10 @@ static const struct answer answers[] = {
     {0, JSON_TYPE, "{\"choices\":[]}", "bad_response", NULL, 0},
     {0, JSON_TYPE, "{\"candidates\":[{\"con", "bad_response", NULL, 0},
     {STREAM, "text/html", "<!DOCTYPE html><title>Hello</title>", "bad_response", NULL, 0},
+    {STREAM, "text/html", "default backend - 404", "bad_response", NULL, 0},
+    {STREAM, "", "id", "bad_response", NULL, 0},
+    {STREAM, "", "retry: 5\n\ndata: " ANSWER(TEXT("a"), FINISH("STOP")) "}\n\n",
+     "ok \"a\"" FACT("stop"), "a^", 0},
     {STREAM, JSON_TYPE, "null", "bad_response", NULL, 0},
     {0, JSON_TYPE,
      "{\"error\":{\"code\":503,\"message\":\"The model is overloaded.\",\"status\":"

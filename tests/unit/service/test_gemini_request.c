@@ -351,6 +351,19 @@ START_TEST(tools_are_function_declarations)
 }
 END_TEST
 
+START_TEST(a_choice_of_tools_may_stand_in_extra_as_for_other_providers)
+{
+    const struct llm_request request = {.model = PL_STR("m"),
+                                        .messages = PL_STR(USER),
+                                        .tools = PL_STR(TOOLS),
+                                        .extra = PL_STR("{\"tool_choice\":\"required\"}")};
+
+    ck_assert_str_eq(body_of(&request), "{" HI ",\"tools\":[" FUNCTIONS
+                                        "],\"toolConfig\":{\"functionCallingConfig\":{\"mode\":"
+                                        "\"ANY\"}}}");
+}
+END_TEST
+
 START_TEST(older_models_are_told_the_schema_in_words_when_there_are_tools)
 {
     struct llm_request request = {.model = PL_STR("gemini-2.5-pro"),
@@ -442,6 +455,7 @@ static void add_tests(TCase *tcase)
     tcase_add_test(tcase, parameters_stand_in_the_generation_config);
     tcase_add_test(tcase, a_schema_is_asked_for_in_the_words_the_api_knows);
     tcase_add_test(tcase, tools_are_function_declarations);
+    tcase_add_test(tcase, a_choice_of_tools_may_stand_in_extra_as_for_other_providers);
     tcase_add_test(tcase, older_models_are_told_the_schema_in_words_when_there_are_tools);
     tcase_add_test(tcase, extra_wins_and_is_merged_member_by_member);
     tcase_add_test(tcase, a_form_that_extra_asks_for_is_the_one_that_counts);

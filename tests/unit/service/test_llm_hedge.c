@@ -135,7 +135,11 @@ static void set_up(void)
     ck_assert_int_eq(pool_create(1, pl_clock_real(), &pool, &err), PL_OK);
     arena = pl_arena_create(0);
     provider = (struct provider){
-        .ops = &fake_ops, .name = PL_STR("fake"), .latency = llm_latency_create()};
+        .ops = &fake_ops,
+        .name = PL_STR("fake"),
+        .latency = llm_latency_create(),
+        .lane = lane_create(),
+    };
     policy = (struct hedge_policy){.max = 1, .after = 20};
     step_result_init(&result);
     pl_buf_init(&told, 1 << 20);
@@ -155,6 +159,7 @@ static void tear_down(void)
     llm_hedge_finish(&hedge);
     step_result_finish(&result);
     llm_latency_destroy(&provider.latency);
+    lane_destroy(&provider.lane);
     pl_arena_destroy(&arena);
     pl_buf_finish(&told);
     sem_destroy(&done);
@@ -549,6 +554,34 @@ START_TEST(nothing_is_sent_again_beyond_the_share)
 }
 END_TEST
 
+START_TEST(nothing_is_sent_again_where_the_lane_is_full)
+{
+    static const struct lane_limits one = {.concurrency = 1};
+    struct lane_ticket ticket;
+    const char *reason;
+
+    lane_set_limits(provider.lane, &one);
+    ck_assert_int_eq(lane_try(provider.lane, &(struct lane_ask){.model = PL_STR("m")}, 1000000,
+                              &ticket, &reason),
+                     LANE_GO); /* the first call's, which its step would have */
+    ask(answer_late);
+    assert_answer(0);
+    ck_assert_uint_eq(n_calls, 1);
+    lane_done(&ticket, 1000000, NULL);
+}
+END_TEST
+
+START_TEST(the_place_of_a_call_that_was_sent_again_is_free_when_it_is_over)
+{
+    struct lane_stats stats;
+
+    ask(answer_late);
+    ck_assert_uint_gt(n_calls, 1);
+    lane_get_stats(provider.lane, 1000000, &stats);
+    ck_assert_uint_eq(stats.in_flight, 0);
+}
+END_TEST
+
 START_TEST(without_memory_for_a_hedge_the_first_goes_on_alone)
 {
     pl_arena_destroy(&arena);
@@ -619,6 +652,8 @@ int main(void)
     tcase_add_test(tcase, an_answer_that_crosses_an_abort_is_kept);
     tcase_add_test(tcase, all_calls_share_one_time_budget);
     tcase_add_test(tcase, nothing_is_sent_again_beyond_the_share);
+    tcase_add_test(tcase, nothing_is_sent_again_where_the_lane_is_full);
+    tcase_add_test(tcase, the_place_of_a_call_that_was_sent_again_is_free_when_it_is_over);
     tcase_add_test(tcase, without_memory_for_a_hedge_the_first_goes_on_alone);
     tcase_add_test(tcase, what_is_late_is_learned_even_while_a_call_waits);
     tcase_add_test(tcase, nothing_is_late_before_anything_is_learned);

@@ -13,6 +13,7 @@
 #include <check.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <time.h>
 #include <unistd.h>
 
 #define ANSWER                                                                              \
@@ -273,11 +274,17 @@ END_TEST
 static bool is_held(struct step_probe *probe, pl_ms *ret_wait, const char **ret_reason)
 {
     const pl_ms now = pl_clock_now(pl_clock_real());
-    pl_ms until = 0;
+    struct lane_ask ask = {.run = probe};
+    struct lane_ticket ticket;
+    struct lane_stats stats;
 
-    if (!probe->call.ops->deferred(&probe->call, now, &until, ret_reason))
+    ck_assert_ptr_eq(probe->call.ops->lane(&probe->call, &ask), lane());
+    lane_get_stats(lane(), now, &stats);
+    if (lane_try(lane(), &ask, now, &ticket, ret_reason) == LANE_GO) {
+        lane_done(&ticket, now, NULL);
         return false;
-    *ret_wait = until - now;
+    }
+    *ret_wait = stats.paused_until - now;
     return true;
 }
 
@@ -372,11 +379,44 @@ START_TEST(a_server_that_answered_before_is_waited_for)
     struct step_probe probe;
 
     add_provider(closed_port());
-    lane_answered(lane());
+    lane_tell(lane(), NULL, 1, &(struct lane_news){.what = LANE_ANSWERED});
     init(&probe, "a", false);
     step_probe_run(&probe);
     ck_assert_str_eq(step_probe_result(&probe), "!unreachable");
     ck_assert(probe.call.result.free);
+    step_probe_finish(&probe);
+}
+END_TEST
+
+START_TEST(the_head_of_an_answer_says_that_a_server_is_back)
+{
+    const struct raw_script script =
+        RAW_SCRIPT({.action = RAW_READ},
+                   {.action = RAW_SEND,
+                    .bytes = PL_STR("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n")},
+                   {.action = RAW_STALL});
+    const struct lane_news back = {.what = LANE_ANSWERED}, gone = {.what = LANE_UNREACHABLE};
+    const struct lane_ask ask = {.model = PL_STR("m")};
+    const struct timespec pause = {.tv_nsec = 2000000};
+    struct step_probe probe;
+    struct lane_ticket other;
+    const char *reason;
+
+    serve(&script, 1);
+    lane_tell(lane(), NULL, 1, &back);
+    lane_tell(lane(), NULL, 1, &gone); /* it is open again since long */
+    init(&probe, "a", false);
+    ck_assert_int_eq(step_probe_prepare(&probe), PL_OK);
+    ck_assert_int_eq(lane_try(lane(), &ask, 1000, &probe.call.ticket, &reason), LANE_GO);
+    ck_assert(probe.call.ticket.probe);
+    ck_assert_int_eq(lane_try(lane(), &ask, 1000, &other, &reason), LANE_WAIT);
+    step_probe_start(&probe);
+    while (lane_try(lane(), &ask, 1000, &other, &reason) != LANE_GO)
+        nanosleep(&pause, NULL);
+    lane_done(&other, 1000, NULL);
+    step_probe_abort(&probe);
+    step_probe_wait(&probe);
+    lane_done(&probe.call.ticket, 1000, NULL);
     step_probe_finish(&probe);
 }
 END_TEST
@@ -522,6 +562,7 @@ int main(void)
     tcase_add_test(tcase, a_used_up_quota_pauses_nothing);
     tcase_add_test(tcase, a_server_never_reached_fails_by_the_ordinary_rules);
     tcase_add_test(tcase, a_server_that_answered_before_is_waited_for);
+    tcase_add_test(tcase, the_head_of_an_answer_says_that_a_server_is_back);
     tcase_add_test(tcase, an_abort_closes_the_connection);
     tcase_add_test(tcase, an_aborted_stream_reports_the_usage_it_saw);
     tcase_add_loop_test(tcase, prepare_refuses_what_cannot_be_sent, 0, (int)PL_ARRAY_LEN(refused));

@@ -331,7 +331,7 @@ START_TEST(blanks_before_an_answer_are_looked_at_once_however_many_come)
                          PL_OK);
     ck_assert_uint_eq(parser.blanks, (size_t)PIECES * PIECE);
     ck_assert_int_eq(openai_ops.feed(&parser, PL_STR(" {"), NULL, &err), PL_OK);
-    ck_assert_int_eq(parser.mode, OPENAI_WHOLE);
+    ck_assert_int_eq(parser.mode, ANSWER_WHOLE);
     openai_ops.cleanup(&parser);
 }
 END_TEST

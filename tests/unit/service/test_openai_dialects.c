@@ -172,8 +172,9 @@ static const struct answer answers[] = {
     {true,
      "data: {\"choices\":[],\"prompt_filter_results\":[]}\n\n"
      "data: {\"error\":{\"code\":\"429\",\"message\":\"Requests have exceeded the call rate "
-     "limit\"}}\n\n",
-     "rate_limited \"Requests have exceeded the call rate limit\""},
+     "limit. Please retry after 6 seconds.\"}}\n\n",
+     "rate_limited after=6000 \"Requests have exceeded the call rate limit. Please retry after 6 "
+     "seconds.\""},
     {true, CHUNK("{\"content\":\"so\"}", "null", "") CHUNK("{}", "\"content_filter\"", "") DONE,
      "content_filtered"},
     /* vLLM: thoughts apart, the tokens counted with every chunk: the last count stands */
@@ -271,6 +272,8 @@ static void read_answer(const struct answer *answer, size_t cut, struct pl_buf *
     if (parser.has_usage)
         pl_buf_printf(out, " %d/%d", (int)result.usage.input_tokens,
                       (int)result.usage.output_tokens);
+    if (result.retry_after >= 0)
+        pl_buf_printf(out, " after=%d", (int)result.retry_after);
     if (result.upstream)
         pl_buf_printf(out, " %.*s", PL_STR_ARG(pl_value_text(result.upstream)));
     openai_ops.cleanup(&parser);

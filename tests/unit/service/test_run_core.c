@@ -100,6 +100,31 @@ START_TEST(answers_that_nobody_awaits_are_dropped_and_counted)
 }
 END_TEST
 
+START_TEST(news_of_an_answer_that_nobody_waits_for_are_dropped_and_counted)
+{
+    struct run_event begins = {.type = RUN_EV_ANSWERING};
+
+    begin(
+        "{steps: {p: {parallel: {warm_up: true, branches: {a: {llm: {model: sim/echo, prompt: hi}},"
+        " b: {llm: {model: sim/echo, prompt: hi}}}}}}}");
+    begins.node = node("p.b");
+    start();
+    ck_assert(run_core_is_warming(core, node("p.a")));
+    feed(begins); /* it has not begun */
+    ck_assert_uint_eq(run_core_dropped(core), 1);
+    ck_assert_int_eq(node("p.b")->state, NODE_WAITING);
+    begins.node = node("p.a");
+    feed(begins);
+    ck_assert_int_eq(node("p.b")->state, NODE_CALLING);
+    ck_assert(!run_core_is_warming(core, node("p.a")));
+    feed(begins); /* again: nobody waits, and nothing is wrong with it */
+    ck_assert_uint_eq(run_core_dropped(core), 1);
+    succeed(node("p.a"), pl_value_new(PL_STR("1")));
+    succeed(node("p.b"), pl_value_new(PL_STR("2")));
+    end();
+}
+END_TEST
+
 START_TEST(a_run_starts_once_and_a_tick_too_early_does_nothing)
 {
     begin("{steps: {a: {llm: {model: sim/echo, prompt: hi}, deadline: 1s}}}");
@@ -430,6 +455,7 @@ int main(void)
 
     tcase_set_timeout(tests, 100);
     tcase_add_test(tests, answers_that_nobody_awaits_are_dropped_and_counted);
+    tcase_add_test(tests, news_of_an_answer_that_nobody_waits_for_are_dropped_and_counted);
     tcase_add_test(tests, a_run_starts_once_and_a_tick_too_early_does_nothing);
     tcase_add_test(tests, changed_rows_are_taken_once_and_the_run_says_when_its_own_changed);
     tcase_add_test(tests, errors_are_problem_objects);

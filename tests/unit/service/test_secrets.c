@@ -105,9 +105,8 @@ END_TEST
 START_TEST(what_cannot_be_a_secret_is_refused_without_telling_it)
 {
     static const char *const values[] = {"abc", "with\nline", "with\x01control", ""};
-    static const char *const names[] = {"", "a b", "crm",
-                                        "a-name-that-is-very-much-longer-than-any-name-has-to-be-"
-                                        "with-more-than-64-letters"};
+    static const char *const names[] = {
+        "", "a b", "crm", "0123456789012345678901234567890123456789012345678901234567890123456789"};
     static const char *const bad[] = {"crm.example", "ftp://crm.example", "https://crm.example/x",
                                       "https://u@crm.example", "*"};
     struct pl_err err;

@@ -15,11 +15,12 @@ START_TEST(facts_become_one_object_and_are_taken_once)
     step_result_fact(&result, "request_id", PL_STR("a\"b"));
     step_result_fact(&result, "left_out", PL_STR(""));
     step_result_fact_int(&result, "hedges", 2);
+    step_result_fact_double(&result, "saved_cost_usd", 0.25);
     step_result_fact_bool(&result, "cached", true);
     call = step_result_take_facts(&result);
     ck_assert_str_eq(test_str(pl_value_text(call)),
                      "{\"finish_reason\":\"stop\",\"request_id\":\"a\\\"b\",\"hedges\":2,"
-                     "\"cached\":true}");
+                     "\"saved_cost_usd\":0.25,\"cached\":true}");
     pl_value_unref(&call);
     ck_assert_ptr_null(step_result_take_facts(&result));
     step_result_finish(&result);

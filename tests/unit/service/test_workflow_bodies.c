@@ -468,6 +468,28 @@ END_TEST
 
 /* ---- paths ---- */
 
+START_TEST(an_answer_may_be_kept_and_a_first_branch_may_go_before_the_others)
+{
+    struct workflow *workflow =
+        test_workflow("defaults: {model: sim/echo}\n"
+                      "steps:\n"
+                      "  a: {llm: {prompt: x, cache: {ttl: 90s}}}\n"
+                      "  b: {llm: {prompt: x}}\n"
+                      "  c: {agent: {prompt: x, cache: {ttl: 2}}}\n"
+                      "  m: {map: {over: [1], warm_up: true, do: {llm: {prompt: x}}}}\n"
+                      "  n: {map: {over: [1], warm_up: false, do: {llm: {prompt: x}}}}\n"
+                      "  p: {parallel: {warm_up: true, branches: {q: {llm: {prompt: x}}}}}\n");
+
+    ck_assert_int_eq(test_step_at(workflow, "a")->config.llm->cache_ttl, 90000);
+    ck_assert_int_eq(test_step_at(workflow, "b")->config.llm->cache_ttl, 0);
+    ck_assert_int_eq(test_step_at(workflow, "c")->config.agent->llm->cache_ttl, 2000);
+    ck_assert(test_step_at(workflow, "m")->warm_up);
+    ck_assert(!test_step_at(workflow, "n")->warm_up);
+    ck_assert(test_step_at(workflow, "p")->warm_up);
+    workflow_unref(&workflow);
+}
+END_TEST
+
 START_TEST(the_path_of_an_instance_leads_to_its_step)
 {
     static const char *const cases[][2] = {
@@ -576,6 +598,7 @@ int main(void)
     tcase_add_test(tcase, a_human_step_knows_how_long_to_wait_and_what_then);
     tcase_add_test(tcase, a_sleep_is_a_duration_a_time_or_an_expression);
     tcase_add_test(tcase, an_answer_has_a_schema_repairs_and_models_to_fall_back_on);
+    tcase_add_test(tcase, an_answer_may_be_kept_and_a_first_branch_may_go_before_the_others);
     tcase_add_test(tcase, the_path_of_an_instance_leads_to_its_step);
     tcase_add_test(tcase, a_second_call_of_a_tool_in_one_turn_leads_to_the_tool);
     tcase_add_test(tcase, a_path_of_any_length_is_looked_up);
