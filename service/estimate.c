@@ -16,7 +16,10 @@ enum {
     SAMPLE_ITEMS = 100,  /* of a map that are looked at one by one */
     VISITS_MAX = 100000, /* then one item stands for all */
     NOTES_MAX = 32,
+    TOKENS_MAX = 1000000000, /* of one prompt: far beyond any model */
 };
+
+static const double COUNT_MAX = 1e15; /* of tokens: beyond it no figure is exact */
 
 /* The calls of one model by one step of the document. */
 struct estimate_row {
@@ -163,8 +166,8 @@ static struct range prompt_tokens(struct estimator *est, const struct estimate_p
         bytes.expected += (double)llm->schema.json.len;
         bytes.most += (double)llm->schema.json.len;
     }
-    bytes.expected = ceil(bytes.expected / LLM_BYTES_PER_TOKEN);
-    bytes.most = ceil(bytes.most / LLM_BYTES_PER_TOKEN);
+    bytes.expected = fmin(ceil(bytes.expected / LLM_BYTES_PER_TOKEN), TOKENS_MAX);
+    bytes.most = fmin(ceil(bytes.most / LLM_BYTES_PER_TOKEN), TOKENS_MAX);
     return bytes;
 }
 
@@ -219,47 +222,70 @@ static void add_times(struct estimator *est, const struct estimate_place *place,
     add_body(est, &inside, body);
 }
 
-/* Of several items at once, as `batch` has them. */
-static struct pl_str slice(struct estimator *est, struct pl_str items, size_t from, size_t count)
-{
-    struct pl_buf buf;
-    struct pl_str value, copy;
+/* The branches that are looked at, one by one: so many, spread evenly over all. */
+struct looks {
+    const struct estimate_place *place;
+    const struct step_def *step;
+    struct range branches;
+    size_t count, done;
+};
 
-    pl_buf_init(&buf, PL_LIMIT_RUN_OUTPUT_BYTES);
-    json_array_begin(&buf);
-    for (size_t i = from; i < from + count && json_at(items, (int64_t)i, &value); i++) {
-        json_comma(&buf);
-        pl_buf_str(&buf, value);
+static void look_at(struct estimator *est, struct looks *looks, size_t at, struct pl_str value)
+{
+    struct estimate_item item = {
+        .map = looks->step, .value = value, .index = at, .outer = looks->place->item};
+    struct estimate_place inside = *looks->place;
+
+    looks->done++;
+    inside.item = &item;
+    add_times(est, &inside, looks->step->bodies[0], looks->branches.expected / (double)looks->count,
+              looks->branches.most / (double)looks->count);
+}
+
+static size_t next_look(const struct looks *looks)
+{
+    return (size_t)((double)looks->done * looks->branches.expected / (double)looks->count);
+}
+
+/* One pass over the list; with `batch` a branch has several of its elements. */
+static void look_at_items(struct estimator *est, struct looks *looks, struct pl_str items)
+{
+    const size_t batch = looks->step->config.map->batch ? looks->step->config.map->batch : 1;
+    const bool as_list = looks->step->config.map->batch > 0;
+    struct json_iter it;
+    size_t index = 0;
+
+    for (json_iter_init(&it, items); looks->done < looks->count && json_iter_next(&it); index++) {
+        size_t at = index / batch;
+        struct pl_str value = it.value;
+
+        if (index % batch != 0 || at != next_look(looks))
+            continue;
+        for (size_t i = 1; as_list && i < batch && json_iter_next(&it); i++)
+            index++;
+        if (as_list) /* what lies between the first and the last is the list without brackets */
+            value = pl_str(pl_arena_printf(
+                est->arena, "[%.*s]", (int)(it.value.ptr + it.value.len - value.ptr), value.ptr));
+        look_at(est, looks, at, value);
     }
-    json_array_end(&buf);
-    copy = pl_buf_failed(&buf) ? (struct pl_str){0} : pl_arena_str(est->arena, pl_buf_view(&buf));
-    pl_buf_finish(&buf);
-    return copy;
 }
 
 static void add_branches(struct estimator *est, const struct estimate_place *place,
                          const struct step_def *step, struct pl_str items, struct range branches)
 {
-    const size_t batch = step->config.map->batch;
-    const size_t n = (size_t)branches.expected;
-    const size_t most = est->visits > VISITS_MAX ? 1 : SAMPLE_ITEMS;
-    const size_t looks = !items.ptr ? 1 : n < most ? n : most;
+    const double most = est->visits > VISITS_MAX ? 1 : SAMPLE_ITEMS;
+    struct looks looks = {.place = place, .step = step, .branches = branches, .count = 1};
 
-    if (items.ptr && looks < n)
-        estimate_assume(est, "of the items of a map %zu stand for all", looks);
-    for (size_t i = 0; i < looks; i++) {
-        size_t at = items.ptr ? i * n / looks : 0;
-        struct estimate_item item = {.map = step, .index = at, .outer = place->item};
-        struct estimate_place inside = *place;
-
-        if (items.ptr && batch)
-            item.value = slice(est, items, at * batch, batch);
-        else if (items.ptr && !json_at(items, (int64_t)at, &item.value))
-            item.value = (struct pl_str){0};
-        inside.item = &item;
-        add_times(est, &inside, step->bodies[0], branches.expected / (double)looks,
-                  branches.most / (double)looks);
+    if (!items.ptr) {
+        look_at(est, &looks, 0, (struct pl_str){0});
+        return;
     }
+    if (branches.expected < 1)
+        return;
+    looks.count = (size_t)fmin(branches.expected, most);
+    if ((double)looks.count < branches.expected)
+        estimate_assume(est, "of the items of a map %zu stand for all", looks.count);
+    look_at_items(est, &looks, items);
 }
 
 static void add_map(struct estimator *est, const struct estimate_place *place,
@@ -425,19 +451,24 @@ static void add_step(struct estimator *est, const struct estimate_place *place,
 
 /* ---- the result ---- */
 
+static int64_t rounded(double number)
+{
+    return (int64_t)llround(fmin(number, COUNT_MAX));
+}
+
 static void write_range(struct pl_buf *out, const char *key, struct range range, bool bounded,
                         bool whole)
 {
     json_key(out, key);
     json_object_begin(out);
     if (whole)
-        json_add_int(out, "expected", (int64_t)llround(range.expected));
+        json_add_int(out, "expected", rounded(range.expected));
     else
         json_add_double(out, "expected", range.expected);
     if (!bounded)
         json_add_null(out, "at_most");
     else if (whole)
-        json_add_int(out, "at_most", (int64_t)llround(range.most));
+        json_add_int(out, "at_most", rounded(range.most));
     else
         json_add_double(out, "at_most", range.most);
     json_object_end(out);

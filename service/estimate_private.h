@@ -54,6 +54,7 @@ struct estimator {
     bool calls_unbounded, tokens_unbounded;
     bool no_memory;
     size_t visits; /* of steps: many items are sampled */
+    size_t copied; /* bytes of values: what is too many counts as unknown */
 };
 
 /* Notes something, once each; what is too many is dropped. */

@@ -8,6 +8,8 @@
 
 #include <math.h>
 
+enum { COPIED_MAX = 64 << 20 };
+
 /* One step's output; a list, newest first: workflows have few that are looked at. */
 struct estimate_sizes {
     struct estimate_sizes *next;
@@ -125,10 +127,15 @@ bool estimate_value(struct estimator *est, const struct estimate_place *place,
 
     if (!ok)
         return false;
+    if (template->kind == TEMPLATE_EXPR) /* a piece of what is there */
+        return expr_eval(template->expr, &scope, ret_json, &err) == PL_OK && ret_json->ptr;
+    if (est->copied > COPIED_MAX)
+        return false;
     pl_buf_init(&buf, PL_LIMIT_RUN_OUTPUT_BYTES);
     ok = template_write_json(template, &scope, &buf, &err) == PL_OK;
     if (ok)
         *ret_json = pl_arena_str(est->arena, pl_buf_view(&buf));
+    est->copied += buf.len;
     pl_buf_finish(&buf);
     return ok && ret_json->ptr;
 }

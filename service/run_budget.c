@@ -30,8 +30,8 @@ static bool limits(const struct budget *budget)
 
 void run_core_set_budget(struct run_core *core, const struct budget *budget)
 {
-    core->purse.limit = lower(core->workflow->budget, *budget);
-    core->budgeted = core->workflow->budgeted || limits(&core->purse.limit);
+    core->budgets.run.limit = lower(core->workflow->budget, *budget);
+    core->budgets.any = core->workflow->budgeted || limits(&core->budgets.run.limit);
 }
 
 void run_budget_write(const struct budget *budget, struct pl_buf *out)
@@ -61,7 +61,7 @@ struct budget run_budget_limit(const struct run_core *core, const struct run_nod
     const struct workflow *child;
 
     if (!node)
-        return core->purse.limit;
+        return core->budgets.run.limit;
     child = node->def->kind == STEP_WORKFLOW ? node->def->config.workflow->child : NULL;
     return child ? lower(node->def->budget, child->budget) : node->def->budget;
 }
@@ -87,13 +87,13 @@ struct budget run_budget_used(const struct run_core *core, const struct run_node
 struct budget run_budget_held(const struct run_core *core, const struct run_node *node)
 {
     if (!node)
-        return core->purse.held;
+        return core->budgets.run.held;
     return node->purse ? node->purse->held : (struct budget){0};
 }
 
 bool run_budget_matters(const struct run_core *core)
 {
-    return core->budgeted;
+    return core->budgets.any;
 }
 
 /* ---- purses ---- */
@@ -101,7 +101,7 @@ bool run_budget_matters(const struct run_core *core)
 static struct run_purse *purse_of(struct run_core *core, struct run_node *node)
 {
     if (!node)
-        return &core->purse;
+        return &core->budgets.run;
     if (!node->purse) {
         node->purse = calloc(1, sizeof *node->purse);
         if (!node->purse) {
@@ -138,7 +138,7 @@ static struct run_purse *next_purse(struct run_core *core, const struct run_purs
     while ((node = run_budget_around(node)))
         if (node->purse)
             return node->purse;
-    return &core->purse;
+    return &core->budgets.run;
 }
 
 /* ---- setting aside ---- */
@@ -162,7 +162,7 @@ void run_budget_release(struct run_core *core, struct run_node *node)
         return;
     hold(core, node, purse->granted == RUN_GRANT_ALL ? purse->asked.all : purse->asked.one, -1);
     purse->granted = RUN_GRANT_NONE;
-    core->budget_moved = true;
+    core->budgets.moved = true;
 }
 
 /* Sums of money are not exact: a budget is not missed by a rounding. */
@@ -255,7 +255,7 @@ enum run_grant run_budget_ask(struct run_core *core, struct run_node *node,
     struct run_purse *purse, *by = NULL;
     bool was_granted;
 
-    if (!core->budgeted)
+    if (!core->budgets.any)
         return RUN_GRANT_ALL;
     if (!make_purses(core, node))
         return RUN_GRANT_NONE;
@@ -281,10 +281,10 @@ bool run_budget_is_reason(const char *held_reason)
 
 void run_budget_wait(struct run_core *core, struct run_node *node)
 {
-    core->budget_moved = true; /* what it waits for may have come free in the meantime */
+    core->budgets.moved = true; /* what it waits for may have come free in the meantime */
     if (!node->purse || pl_list_linked(&node->purse->waits))
         return;
-    pl_list_append(&core->budget_queue, &node->purse->waits);
+    pl_list_append(&core->budgets.queue, &node->purse->waits);
     for (struct run_purse *at = node->purse; at; at = next_purse(core, at))
         at->waiting++;
 }
@@ -296,7 +296,7 @@ void run_budget_leave(struct run_core *core, struct run_node *node)
     pl_list_remove(&node->purse->waits);
     for (struct run_purse *at = node->purse; at; at = next_purse(core, at))
         at->waiting--;
-    core->budget_moved = true;
+    core->budgets.moved = true;
 }
 
 static void refuse(struct run_core *core, struct run_node *node, const struct run_purse *by)
@@ -328,7 +328,7 @@ static void refuse(struct run_core *core, struct run_node *node, const struct ru
 static bool is_blocked(struct run_core *core, const struct run_node *node)
 {
     for (const struct run_purse *at = node->purse; at; at = next_purse(core, at))
-        if (at->blocked == core->budget_scan)
+        if (at->blocked == core->budgets.scan)
             return true;
     return false;
 }
@@ -339,9 +339,10 @@ static void serve(struct run_core *core)
 {
     struct pl_list *next;
 
-    core->budget_scan++;
-    for (struct pl_list *link = core->budget_queue.next;
-         link != &core->budget_queue && core->purse.blocked != core->budget_scan; link = next) {
+    core->budgets.scan++;
+    for (struct pl_list *link = core->budgets.queue.next;
+         link != &core->budgets.queue && core->budgets.run.blocked != core->budgets.scan;
+         link = next) {
         struct run_node *node = pl_container_of(link, struct run_purse, waits)->node;
         struct run_purse *by = NULL;
         enum fit how;
@@ -351,7 +352,7 @@ static void serve(struct run_core *core)
             continue; /* that it waits is not told yet: then it is its turn */
         how = take(core, node, &by);
         if (how == FITS_LATER) {
-            by->blocked = core->budget_scan;
+            by->blocked = core->budgets.scan;
             continue;
         }
         run_budget_leave(core, node);
@@ -364,12 +365,12 @@ static void serve(struct run_core *core)
 
 void run_budget_settle(struct run_core *core)
 {
-    while (core->budget_moved && !core->out_of_memory) {
-        core->budget_moved = false;
-        if (pl_list_empty(&core->budget_queue))
+    while (core->budgets.moved && !core->out_of_memory) {
+        core->budgets.moved = false;
+        if (pl_list_empty(&core->budgets.queue))
             return;
         serve(core);
-        core->budget_moved = false; /* leaving by its own turn makes no room */
+        core->budgets.moved = false; /* leaving by its own turn makes no room */
         run_core_settle(core);
     }
 }
@@ -416,7 +417,7 @@ const char *run_budget_check(const struct run_core *core, const struct run_node 
         return "it stands in the queue of budgets and does not wait, or the reverse";
     if (purse->held.tokens < 0 || (purse->calls == 0) != (purse->held.tokens == 0))
         return "what is set aside does not fit the calls it is for";
-    if (core->purse.calls < purse->calls || core->purse.waiting < purse->waiting)
+    if (core->budgets.run.calls < purse->calls || core->budgets.run.waiting < purse->waiting)
         return "more is set aside inside it than in the whole run";
     return NULL;
 }

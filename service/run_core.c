@@ -21,9 +21,9 @@ struct run_core *run_core_new(struct workflow *workflow, uint64_t seed)
         return NULL;
     core->workflow = workflow_ref(workflow);
     pl_list_init(&core->over_frames);
-    pl_list_init(&core->budget_queue);
-    core->purse.limit = workflow->budget;
-    core->budgeted = workflow->budgeted;
+    pl_list_init(&core->budgets.queue);
+    core->budgets.run.limit = workflow->budget;
+    core->budgets.any = workflow->budgeted;
     core->root = run_frame_create(core, workflow->root, NULL, 0, 0, NULL);
     if (!core->root) {
         run_core_destroy(&core);

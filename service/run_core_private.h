@@ -51,11 +51,7 @@ struct run_core {
     pl_ms waiting_since, waited; /* 0: it is not; in all, before that */
     unsigned dropped;
 
-    struct run_purse purse;      /* of the run */
-    bool budgeted;               /* there is a budget somewhere */
-    bool budget_moved;           /* those that wait for one may find more than before */
-    struct pl_list budget_queue; /* of run_purse.waits */
-    uint64_t budget_scan;        /* number of the round */
+    struct run_budgets budgets;
 
     struct run_node *ended_first, **ended_last; /* the queue of steps that have just ended */
     struct pl_list dirty_nodes;

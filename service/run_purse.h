@@ -17,7 +17,16 @@ struct run_purse {
     uint64_t blocked;   /* the round in which there was not enough for one that waits */
     struct call_estimate asked;
     enum run_grant granted;
-    struct pl_list waits; /* in core->budget_queue */
+    struct pl_list waits; /* in core->budgets.queue */
+};
+
+/* All of a run. */
+struct run_budgets {
+    struct run_purse run; /* its own */
+    bool any;             /* there is a budget somewhere */
+    bool moved;           /* those that wait for one may find more than before */
+    struct pl_list queue; /* of run_purse.waits */
+    uint64_t scan;        /* number of the round */
 };
 
 /* Its call is over, or was not sent: what was set aside comes free. */

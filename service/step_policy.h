@@ -5,6 +5,7 @@
 #define PLAIT_SERVICE_STEP_POLICY_H
 
 #include "base/clock.h"
+#include "service/budget.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -32,19 +33,6 @@ struct retry_policy {
     double multiplier;  /* default 2 */
     double jitter;      /* share of the wait that is random, 0..1; default 1 (full jitter) */
     unsigned on;        /* bit mask of 1u << enum pl_retry_class; default all */
-};
-
-/* `budget:`, or what of one is used or set aside. As a limit, 0 of either: none. */
-struct budget {
-    int64_t tokens; /* input and output */
-    double cost_usd;
-};
-
-/* What a call that is ready may use at most, as far as that is known before it is sent; tokens > 0.
- */
-struct call_estimate {
-    struct budget one, all; /* one call; all calls that the attempt may make */
-    bool unpriced;          /* what it costs is not known */
 };
 
 enum on_error_kind { ON_ERROR_FAIL, ON_ERROR_CONTINUE, ON_ERROR_DEFAULT, ON_ERROR_STEP };

@@ -8,8 +8,8 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/str.h"
+#include "service/budget.h"
 #include "service/doc.h"
-#include "service/step_config.h"
 
 enum {
     RUN_BODY_THREAD_MAX = 256,       /* bytes of a thread's id */

@@ -36,6 +36,10 @@ void openai_read_usage(struct pl_str object, struct openai_parser *parser)
     parser->has_usage = true;
     parser->usage.input_tokens = count_member(usage, "prompt_tokens");
     parser->usage.output_tokens = count_member(usage, "completion_tokens");
+    /* OpenRouter says what it charged */
+    if (json_get(usage, PL_STR("cost"), &details) && json_type(details) == JSON_NUMBER &&
+        json_number(details) > 0)
+        parser->usage.cost_usd = json_number(details);
     if (json_get(usage, PL_STR("prompt_tokens_details"), &details)) {
         parser->usage.cached_input_tokens = count_member(details, "cached_tokens");
         parser->usage.cache_write_input_tokens = count_member(details, "cache_write_tokens");

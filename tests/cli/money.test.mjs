@@ -219,3 +219,18 @@ test('plait estimate has votes, repairs, tries and fallbacks in what it says at 
     assert.equal(report.cost_usd, null);
     assert.deepEqual(report.unpriced.sort(), ['sim/echo', 'sim/echo?tokens=9']);
 });
+
+test('what a server says a call cost counts where the configuration says nothing', limit, async (t) => {
+    const book = await upstream(t, () => ({ prompt_tokens: 10, completion_tokens: 5, cost: 0.0125 }));
+    const home = place(t);
+    const priced = { steps: { a: { llm: { model: 'openai/m', prompt: 'x', max_tokens: 20 } } } };
+    const other = { steps: { a: { llm: { model: 'openai/other', prompt: 'x', max_tokens: 20 } } } };
+    const config = home.file('config.json', CONFIG);
+    const of = async (name, workflow) => {
+        const args = ['run', home.file(name, workflow), '--config', config, '--json', '-q'];
+        return parseRun(await run(t, home, args, { env: book.env })).usage.cost_usd;
+    };
+
+    near(await of('other.json', other), 0.0125, 'its own figure');
+    near(await of('priced.json', priced), (10 * 2 + 5 * 8) / 1e6, 'the price of the configuration');
+});

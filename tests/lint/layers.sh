@@ -13,7 +13,7 @@ service/workflow.h     to check and draw a file without running it
 service/doc.h          problems with their places
 service/config.h       to load the configuration
 service/estimate.h     to say what a run would use
-service/step_config.h  a budget, as a run is asked for with one
+service/budget.h       a budget, as a run is asked for with one
 service/bus.h          to watch a run
 service/event_stream.h to read the events of a run, stored and live
 service/schema.h       to check an input before it is sent

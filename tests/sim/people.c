@@ -190,3 +190,44 @@ void sim_people_finish(struct sim_run *run)
     free(run->steps);
     free(run->buckets);
 }
+
+/* ---- those who are asked ---- */
+
+void sim_tell_person(struct sim_run *run, struct sim_step *step)
+{
+    unsigned times = 1 + sim_chance(&run->rng, run->mood.twice);
+
+    if (step->person)
+        return;
+    step->person = true;
+    if (step->def->config.human->timeout > 0 && sim_chance(&run->rng, run->mood.answer_late))
+        times = 0;
+    for (unsigned i = 0; i < times; i++)
+        sim_schedule(run, (struct sim_timer){.time = run->now + sim_between(&run->rng, 0, 900),
+                                             .type = SIM_AT_ANSWER,
+                                             .index = (int32_t)step->id,
+                                             .serial = run->next_serial++});
+}
+
+void sim_person_answers(struct sim_run *run, const struct sim_timer *timer)
+{
+    struct sim_step *step = run->steps[timer->index];
+    struct run_event event = {.type = RUN_EV_ANSWER, .now = run->now, .node = sim_node(run, step)};
+
+    if (!event.node)
+        return;
+    if (event.node->state != NODE_ASKING)
+        run->expect_dropped++;
+    if (sim_chance(&run->rng, run->mood.reject)) {
+        pl_err_set(&event.err, PL_ERR_REJECTED, "the simulated person says no");
+    } else {
+        struct pl_buf out;
+
+        pl_buf_init(&out, 256);
+        pl_buf_printf(&out, "{\"answer\":%u}", timer->serial);
+        event.value = pl_value_take(&out);
+        if (event.node->state == NODE_ASKING)
+            step->mirror.given = sim_hash_text(pl_value_text(event.value));
+    }
+    sim_step_core(run, &event);
+}

@@ -115,6 +115,9 @@ pl_ms sim_started_at(const struct sim_step *step);
 /* SUCCEEDED, or FAILED and handled. */
 bool sim_is_good(const struct sim_step *step);
 void sim_people_finish(struct sim_run *run);
+/* A person sees the question. */
+void sim_tell_person(struct sim_run *run, struct sim_step *step);
+void sim_person_answers(struct sim_run *run, const struct sim_timer *timer);
 
 /* ---- world.c ---- */
 /* Runs one scenario to its end; sim_run_finish releases it. False when something was broken. */
@@ -125,8 +128,6 @@ void sim_schedule(struct sim_run *run, struct sim_timer timer);
 void sim_send(struct sim_run *run, struct sim_step *step);
 /* Carries one effect of the core out. */
 void sim_take_effect(struct sim_run *run, const struct run_effect *effect);
-/* A person sees the question. */
-void sim_tell_person(struct sim_run *run, struct sim_step *step);
 /* Brings the answers given at once, then makes the batch of the activation. */
 void sim_finish_activation(struct sim_run *run);
 
