@@ -41,7 +41,7 @@ done
 stages=${stages:-$all_stages}
 
 sim_steps=1000000
-fuzz_seconds=45
+fuzz_seconds=25
 if [ -n "$quick" ]; then
     sim_steps=100000
     fuzz_seconds=5
