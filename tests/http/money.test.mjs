@@ -1,7 +1,7 @@
 // money.test.mjs - budgets given with a run, and estimates, over HTTP. What budgets let through is in tests/cli/money.test.mjs.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { limit } from '../cli/support/plait.mjs';
+import { limit, until } from '../cli/support/plait.mjs';
 import { checkProblem, startService } from './support/service.mjs';
 
 const workflow = {
@@ -46,4 +46,18 @@ test('POST /v1/estimate says what a run would use, and runs nothing', limit, asy
     checkProblem(await estimate({ workflow: 'nobody' }), 404, 'not_found');
     checkProblem(await estimate({ workflow: { steps: {} } }), 422, 'invalid_workflow');
     assert.deepEqual((await service.get('/v1/runs')).json.data, []);
+});
+
+test('a step that waits for a budget says so, and goes on by itself', limit, async (t) => {
+    const service = await startService(t);
+    const slow = (text) => ({ llm: { model: 'sim/echo?latency=1s', prompt: text, max_tokens: 50 } });
+    const json = { workflow: { steps: { a: slow('a'), b: slow('b') }, output: 1 }, budget: { tokens: 100 }, background: true };
+    const begun = await service.ask('POST', '/v1/runs', { json });
+    const steps = async () => (await service.get(`/v1/runs/${begun.json.id}/steps`)).json.data;
+    const waiting = await until(async () => (await steps()).find((s) => s.reason === 'budget'), 'a step to wait');
+
+    assert.equal(waiting.status, 'pending');
+    assert.equal(waiting.attempts, 0);
+    await until(async () => (await service.get(`/v1/runs/${begun.json.id}`)).json.status === 'succeeded', 'the end');
+    assert.deepEqual((await steps()).map((s) => [s.attempts, s.reason]), [[1, null], [1, null]]);
 });

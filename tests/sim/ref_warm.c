@@ -127,7 +127,9 @@ static bool drains(const struct sim_run *run, const struct sim_step *join)
     const struct run_node *node = sim_node(run, join);
 
     return node && node->def->kind == STEP_PARALLEL && node->def->join.drain && node->join &&
-           node->join->decided;
+           (node->join->decided || /* or was, before the step itself was stopped */
+            (node->def->join.deadline > 0 &&
+             run->now >= node->started_at + node->def->join.deadline));
 }
 
 void sim_warm_began(struct sim_run *run, struct sim_step *step)
