@@ -41,12 +41,27 @@ static struct sim_step *waits_in(const struct sim_run *run, const struct sim_ste
     return !first && warms(run, join) ? join : NULL;
 }
 
-static bool first_is_over(const struct sim_run *run, const struct sim_step *join)
+/* The first branch of a parallel is there from the start, also while nothing was seen of it. */
+static const struct run_node *first_node(struct sim_run *run, const struct sim_step *join)
 {
     const struct sim_step *first = sim_branch(run, join, 0);
-    const struct run_node *node = first ? sim_node(run, first) : NULL;
+    const struct run_node *node = first ? NULL : sim_node(run, join);
 
-    return first && node_state_is_final(node ? node->state : first->mirror.state);
+    if (first)
+        return sim_node(run, first);
+    return node && join->def->kind == STEP_PARALLEL
+               ? run_node_at(node->frame, join->def->children[0])
+               : NULL;
+}
+
+static bool first_is_over(struct sim_run *run, const struct sim_step *join)
+{
+    const struct sim_step *first = sim_branch(run, join, 0);
+    const struct run_node *node = first_node(run, join);
+
+    if (node)
+        return node_state_is_final(node->state);
+    return first && node_state_is_final(first->mirror.state);
 }
 
 static void mark(struct sim_run *run, struct sim_step *join)
