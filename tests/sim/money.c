@@ -137,8 +137,9 @@ void sim_money_check_waiting(struct sim_run *run, const struct sim_step *step)
         struct budget limit = limit_of(run, holder);
 
         for (size_t i = 0; (limit.tokens > 0 || limit.cost_usd > 0) && i < run->n; i++)
-            if (run->steps[i]->held.tokens > 0 && is_under(run->steps[i], holder))
-                return;
+            if ((run->steps[i]->held.tokens > 0 || run->steps[i]->poor) &&
+                is_under(run->steps[i], holder))
+                return; /* it will be over, or told to wait: then the queue is looked at again */
         if (!holder)
             break;
     }
