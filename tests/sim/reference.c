@@ -121,8 +121,9 @@ static void judge_failed_attempt(struct sim_run *run, const struct sim_before *b
         else if (waits < floor(wait.low) || waits > ceil(wait.high))
             sim_breach(run, "%s: waits %.0f ms, should be %.0f to %.0f", node->path.ptr, waits,
                        wait.low, wait.high);
-    } else if (run_budget_matters(run->core) && sim_of(run, node)->retry_noted == run->events) {
-        return; /* what it used took from another step, whose failure stopped it */
+    } else if (sim_of(run, node)->retry_noted == run->events &&
+               (run_budget_matters(run->core) || node->state == NODE_CANCELLED)) {
+        return; /* what it used took from another step, or let others begin, whose end stopped it */
     } else if (must) {
         sim_breach(run, "%s: is %s after %s and has a try left (%u failures before)",
                    node->path.ptr, node_state_phase(node->state), pl_code_text(before->code),
