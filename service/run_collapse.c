@@ -244,7 +244,7 @@ void run_collapse_stop(struct run_core *core, struct run_node *node, enum cancel
         struct run_frame *frame = pl_container_of(link, struct run_frame, link);
 
         next = link->next;
-        if (frame->body->role == BODY_COLLAPSE && !frame->over)
+        if (frame->body->role == BODY_COLLAPSE && !run_node_is_final(run_frame_step(frame)))
             run_frame_cancel(core, frame, reason);
     }
 }

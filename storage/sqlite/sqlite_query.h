@@ -24,7 +24,8 @@
     " CASE WHEN " part " < 2 THEN s.error END AS error, n.memo AS memo,"                     \
     " CASE " part " WHEN 0 THEN n.writes END AS writes, s.reason, s.join_state, s.calls,"    \
     " s.input_tokens, s.cached_input_tokens, s.cache_write_input_tokens, s.output_tokens,"   \
-    " s.reasoning_tokens, s.cost_usd, s.call, s.created_at,"                                 \
+    " s.reasoning_tokens, s.cost_usd, CASE WHEN " part " < 2 THEN s.call END AS call,"       \
+    " s.created_at,"                                                                         \
     " s.started_at, s.ended_at, s.wake_at, s.sent_at"
 #define SQLITE_STEP_TABLES(part)                                                      \
     "steps s LEFT JOIN step_notes n ON (" part " = 0 OR (" part " = 1 AND s.status =" \

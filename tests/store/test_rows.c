@@ -441,13 +441,15 @@ START_TEST(a_list_reads_as_much_of_a_step_as_it_is_asked_for)
     assert_value_eq(got[0].output, step.output);
     assert_value_eq(got[1].error, step.error);
     assert_value_eq(got[1].memo, large);
+    assert_value_eq(got[1].call, step.call);
     finish_steps(got, count);
     filter.part = STORE_STEP_BARE;
     ck_assert_int_eq(store_find_steps(c.store, c.arena, PL_STR("t"), PL_STR("r"), &filter, 9, &got,
                                       &count, NULL),
                      PL_OK);
     ck_assert_uint_eq(count, 2);
-    ck_assert(!got[1].output && !got[1].error && !got[1].memo && !got[1].writes);
+    ck_assert(!got[1].output && !got[1].error && !got[1].memo && !got[1].writes && !got[1].call);
+    pl_value_unref(&step.call);
     pl_value_unref(&step.output);
     pl_value_unref(&step.error);
     pl_value_unref(&step.writes);
