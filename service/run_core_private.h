@@ -46,6 +46,7 @@ struct run_core {
     unsigned open;         /* nodes that are entered and not final: the run goes on for them */
     unsigned in_flight;    /* CALLING, STOPPING */
     unsigned warming;      /* joins whose first branch goes alone */
+    uint64_t warm_count;   /* those that ever did */
     unsigned asking, busy; /* ASKING; those that go on by themselves: see run_waiting.c */
     bool waiting;          /* for people and nothing else */
     pl_ms waiting_since, waited; /* 0: it is not; in all, before that */

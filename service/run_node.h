@@ -25,13 +25,14 @@ struct node_join {
                                                        that was not accepted in failed */
     unsigned counted;                               /* successes the decision rests on */
     bool decided, satisfied;
-    bool by_deadline;  /* the deadline decided */
-    enum pl_code code; /* when decided and not satisfied */
-    bool fixed;        /* a vote: its outcome could not change any more */
-    int winner;        /* index of the branch that satisfied `any` or won the vote, -1: none */
-    bool warming;      /* `warm_up`: the first branch goes alone */
-    bool warmed;       /* the same: it did, */
-    pl_ms waited;      /* and the others waited so long */
+    bool by_deadline;     /* the deadline decided */
+    enum pl_code code;    /* when decided and not satisfied */
+    bool fixed;           /* a vote: its outcome could not change any more */
+    int winner;           /* index of the branch that satisfied `any` or won the vote, -1: none */
+    bool warming;         /* `warm_up`: the first branch goes alone */
+    bool warmed;          /* the same: it did, */
+    pl_ms waited;         /* and the others waited so long */
+    uint64_t warm_number; /* private: which of those that warm it is, in the order they began */
 };
 
 /* One step of one run: small, because a run has one for each of its steps, in one array. */

@@ -48,6 +48,7 @@ static bool applies(const struct run_node *node)
 static void set_warming(struct run_core *core, struct run_node *node)
 {
     node->join->warming = true;
+    node->join->warm_number = ++core->warm_count;
     core->warming++;
 }
 
@@ -106,12 +107,15 @@ bool run_core_is_warming(const struct run_core *core, const struct run_node *nod
 
 void run_warm_update(struct run_core *core)
 {
+    const uint64_t last = core->warm_count; /* those let go may begin with others that warm */
+
     if (core->warming == 0 || core->busy > 0 || core->state != RUN_RUNNING)
         return;
     for (struct run_frame *frame = core->root; frame && core->warming;
          frame = run_frame_next(core, frame))
         for (size_t i = 0; i < frame->n_nodes; i++)
-            run_warm_over(core, &frame->nodes[i]);
+            if (frame->nodes[i].join && frame->nodes[i].join->warm_number <= last)
+                run_warm_over(core, &frame->nodes[i]);
 }
 
 /* ---- loading ---- */
