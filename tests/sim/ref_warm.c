@@ -3,6 +3,8 @@
  * Written from the contract. Called by step.c and look.c. */
 #include "tests/sim/sim.h"
 
+#include <stdlib.h>
+
 /* ---- who waits for whom ---- */
 
 static bool has_model(const struct step_def *def)
@@ -120,6 +122,24 @@ void sim_warm_ended(struct sim_run *run, const struct sim_step *step)
         mark(run, step->up);
 }
 
+/* All at once: what has begun just now because another was let go is not let go with it. */
+static void mark_idle(struct sim_run *run)
+{
+    struct sim_step **idle =
+        sim_alloc(run->n + run_core_progress(run->core).total + 1, sizeof(*idle));
+    size_t n = 0;
+
+    for (struct run_frame *frame = run_core_root(run->core); frame;
+         frame = run_frame_next(run->core, frame))
+        for (size_t i = 0; i < frame->n_nodes; i++)
+            if (frame->nodes[i].def->warm_up && frame->nodes[i].state == NODE_JOINING &&
+                !is_among_those_who_wait(run, &frame->nodes[i]))
+                idle[n++] = sim_of(run, &frame->nodes[i]);
+    while (n > 0)
+        mark(run, idle[--n]);
+    free(idle);
+}
+
 void sim_warm_idle(struct sim_run *run)
 {
     bool some = memmem(run->text.data, run->text.len, "warm_up", 7) != NULL;
@@ -129,11 +149,7 @@ void sim_warm_idle(struct sim_run *run)
                 memmem(run->children[i].data, run->children[i].len, "warm_up", 7);
     if (!some || run_core_state(run->core) != RUN_RUNNING || !nothing_else_goes_on(run))
         return;
-    for (struct run_frame *frame = run_core_root(run->core); frame;
-         frame = run_frame_next(run->core, frame))
-        for (size_t i = 0; i < frame->n_nodes; i++)
-            if (frame->nodes[i].def->warm_up && frame->nodes[i].state == NODE_JOINING)
-                mark(run, sim_of(run, &frame->nodes[i]));
+    mark_idle(run);
 }
 
 /* With `losers: drain` the steps of a parallel that is decided go on, begun or not. */
