@@ -375,7 +375,6 @@ enum pl_code run_core_step(struct run_core *core, struct run_event *event,
         run_core_settle(core);
         run_budget_settle(core);
         run_warm_update(core);
-        run_core_settle(core);
         run_budget_settle(core);
         run_waiting_update(core);
     }

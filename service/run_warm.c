@@ -105,17 +105,25 @@ bool run_core_is_warming(const struct run_core *core, const struct run_node *nod
     return false;
 }
 
-void run_warm_update(struct run_core *core)
+/* Those that warm already; not those that begin to because others were let go. */
+static void let_go(struct run_core *core)
 {
-    const uint64_t last = core->warm_count; /* those let go may begin with others that warm */
+    const uint64_t last = core->warm_count;
 
-    if (core->warming == 0 || core->busy > 0 || core->state != RUN_RUNNING)
-        return;
     for (struct run_frame *frame = core->root; frame && core->warming;
          frame = run_frame_next(core, frame))
         for (size_t i = 0; i < frame->n_nodes; i++)
             if (frame->nodes[i].join && frame->nodes[i].join->warm_number <= last)
                 run_warm_over(core, &frame->nodes[i]);
+}
+
+void run_warm_update(struct run_core *core)
+{
+    while (core->warming > 0 && core->busy == 0 && core->state == RUN_RUNNING &&
+           !core->out_of_memory) {
+        let_go(core);
+        run_core_settle(core);
+    }
 }
 
 /* ---- loading ---- */
