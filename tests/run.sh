@@ -280,7 +280,7 @@ stage_tsan() {
         shift
         case $file in
         */check.* | */graphs.* | */terminal.* | */report.* | */fault_table.* | */anthropic.* | */gemini.* | */tls.* | */redirects.* | */network.*) ;;
-        */estimate.* | */structured.* | */examples.* | */standins.* | */bad_input.* | */framing.*) ;;
+        */structured.* | */examples.* | */standins.* | */bad_input.* | */framing.*) ;;
         *) set -- "$@" "$file" ;;
         esac
     done
