@@ -224,6 +224,7 @@ bool run_attempt_result(struct run_core *core, struct run_node *node, struct ste
         return false;
     pl_value_unref(&node->call);
     node->call = step_result_take_facts(result);
+    core->budgets.results++;
     run_budget_release(core, node);
     run_budget_leave(core, node);
     run_attempt_add_usage(core, node, &result->usage);

@@ -165,6 +165,14 @@ void run_budget_release(struct run_core *core, struct run_node *node)
     core->budgets.moved = true;
 }
 
+bool run_budget_give_back(struct run_core *core, struct run_node *node)
+{
+    if (!node->purse || node->purse->granted == RUN_GRANT_NONE)
+        return false;
+    run_budget_release(core, node);
+    return true;
+}
+
 /* Sums of money are not exact: a budget is not missed by a rounding. */
 static bool passes(double sum, double limit)
 {
@@ -214,25 +222,29 @@ static struct run_purse *money_around(struct run_core *core, const struct run_no
     return NULL;
 }
 
-/* Sets aside what fits of what it asked for. FITS: it is granted. */
-static enum fit take(struct run_core *core, struct run_node *node, struct run_purse **ret_purse)
+/* How it stands with what it asked for, and how much of that is meant. */
+static enum fit weigh(struct run_core *core, const struct run_node *node, enum run_grant *ret_grant,
+                      struct run_purse **ret_purse)
 {
-    struct run_purse *purse = node->purse;
-    enum run_grant grant = RUN_GRANT_ALL;
+    const struct run_purse *purse = node->purse;
     enum fit how;
 
     if (purse->asked.unpriced && (*ret_purse = money_around(core, node)))
         return FITS_NEVER;
+    *ret_grant = RUN_GRANT_ALL;
     how = fit(core, node, &purse->asked.all, ret_purse);
-    if (how == FITS_NEVER) {
-        grant = RUN_GRANT_ONE;
-        how = fit(core, node, &purse->asked.one, ret_purse);
-    }
-    if (how != FITS)
+    if (how != FITS_NEVER)
         return how;
-    purse->granted = grant;
-    hold(core, node, grant == RUN_GRANT_ALL ? purse->asked.all : purse->asked.one, 1);
-    return FITS;
+    *ret_grant = RUN_GRANT_ONE;
+    return fit(core, node, &purse->asked.one, ret_purse);
+}
+
+static void grant(struct run_core *core, struct run_node *node, enum run_grant what)
+{
+    struct run_purse *purse = node->purse;
+
+    purse->granted = what;
+    hold(core, node, what == RUN_GRANT_ALL ? purse->asked.all : purse->asked.one, 1);
 }
 
 static bool same(const struct budget *a, const struct budget *b)
@@ -253,7 +265,9 @@ enum run_grant run_budget_ask(struct run_core *core, struct run_node *node,
                               const struct call_estimate *estimate)
 {
     struct run_purse *purse, *by = NULL;
+    enum run_grant what = RUN_GRANT_NONE;
     bool was_granted;
+    enum fit how;
 
     if (!core->budgets.any)
         return RUN_GRANT_ALL;
@@ -266,10 +280,20 @@ enum run_grant run_budget_ask(struct run_core *core, struct run_node *node,
         return purse->granted; /* it waited, and it was set aside when its turn came */
     run_budget_release(core, node);
     purse->asked = *estimate;
-    if ((was_granted || !others_wait(core, node)) && take(core, node, &by) == FITS)
-        return purse->granted;
+    purse->results = core->budgets.results;
+    how = weigh(core, node, &what, &by);
+    purse->never = how == FITS_NEVER;
+    if (how == FITS && (was_granted || !others_wait(core, node))) {
+        grant(core, node, what);
+        return what;
+    }
     run_budget_wait(core, node); /* its place is kept from now on */
     return RUN_GRANT_NONE;
+}
+
+bool run_budget_is_out(const struct run_node *node)
+{
+    return node->purse && node->purse->never;
 }
 
 /* ---- waiting ---- */
@@ -333,6 +357,14 @@ static bool is_blocked(struct run_core *core, const struct run_node *node)
     return false;
 }
 
+/* A call like it has come back since it asked, and its answer may do for it too: that costs
+ * nothing, so it asks once more before it is refused. */
+static bool may_be_answered(const struct run_core *core, const struct run_node *node)
+{
+    return node->def->kind == STEP_LLM && node->def->config.llm->cache_ttl > 0 &&
+           node->purse->results != core->budgets.results;
+}
+
 /* Goes through those that wait, in order: one for which a budget does not have enough yet keeps its
  * place before others of that budget. */
 static void serve(struct run_core *core)
@@ -344,19 +376,22 @@ static void serve(struct run_core *core)
          link != &core->budgets.queue && core->budgets.run.blocked != core->budgets.scan;
          link = next) {
         struct run_node *node = pl_container_of(link, struct run_purse, waits)->node;
+        enum run_grant what = RUN_GRANT_NONE;
         struct run_purse *by = NULL;
         enum fit how;
 
         next = link->next;
         if (node->state != NODE_HELD || is_blocked(core, node))
             continue; /* that it waits is not told yet: then it is its turn */
-        how = take(core, node, &by);
+        how = weigh(core, node, &what, &by);
         if (how == FITS_LATER) {
             by->blocked = core->budgets.scan;
             continue;
         }
         run_budget_leave(core, node);
         if (how == FITS)
+            grant(core, node, what);
+        if (how == FITS || may_be_answered(core, node))
             run_attempt_begin(core, node);
         else
             refuse(core, node, by);

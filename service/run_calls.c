@@ -313,10 +313,12 @@ bool run_calls_unprepare(struct exec_call *call)
     return call->call.arena != NULL;
 }
 
-/* It is made anew when its step goes on; until then those who wait for its answer go first. */
-static void call_hold(struct run_exec *exec, struct exec_call *call, const struct run_event *event)
+/* It is made anew when its step goes on; until then those who wait for its answer wait for it to
+ * come back. `final`: it will not. */
+static void call_hold(struct run_exec *exec, struct exec_call *call, const struct run_event *event,
+                      bool final)
 {
-    if (!exec->draining)
+    if (!exec->draining && !final)
         reuse_pause(&call->reuse);
     run_calls_discard(call);
     if (!run_exec_feed(exec, event))
@@ -328,7 +330,7 @@ void run_calls_go_on(struct run_exec *exec, struct exec_call *call)
     struct run_event event;
 
     if (call_unaffordable(call, &event)) {
-        call_hold(exec, call, &event);
+        call_hold(exec, call, &event, run_budget_is_out(call->node));
         return;
     }
     switch (run_admit_call(call, &event)) {
@@ -336,7 +338,7 @@ void run_calls_go_on(struct run_exec *exec, struct exec_call *call)
         pl_list_append(&exec->to_start, &call->link);
         break;
     case RUN_ADMIT_HELD:
-        call_hold(exec, call, &event);
+        call_hold(exec, call, &event, false);
         break;
     case RUN_ADMIT_RESULT:
         call_feed(call);
