@@ -137,6 +137,7 @@ static bool may_fall_back(const struct run_core *core, const struct run_node *no
     case PL_ERR_TOO_LARGE:
     case PL_ERR_NO_MEMORY:
     case PL_ERR_CANCELLED:
+    case PL_ERR_BUDGET_EXCEEDED: /* as it was recorded */
         return false;
     default:
         return true;

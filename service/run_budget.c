@@ -291,11 +291,6 @@ enum run_grant run_budget_ask(struct run_core *core, struct run_node *node,
     return RUN_GRANT_NONE;
 }
 
-bool run_budget_is_out(const struct run_node *node)
-{
-    return node->purse && node->purse->never;
-}
-
 /* ---- waiting ---- */
 
 bool run_budget_is_reason(const char *held_reason)
@@ -323,30 +318,53 @@ void run_budget_leave(struct run_core *core, struct run_node *node)
     core->budgets.moved = true;
 }
 
-static void refuse(struct run_core *core, struct run_node *node, const struct run_purse *by)
+static void explain(const struct run_core *core, const struct run_node *node,
+                    const struct run_purse *by, struct pl_err *ret_err)
 {
     const struct budget *want = &node->purse->asked.one, *limit = &by->limit;
     struct budget used = run_budget_used(core, by->node);
-    struct pl_err text = {0};
     char whose[192] = "the run's budget";
 
     if (by->node)
         snprintf(whose, sizeof whose, "the budget of step %.*s", PL_STR_ARG(by->node->path));
     if (node->purse->asked.unpriced && limit->cost_usd > 0)
-        pl_err_set(&text, PL_ERR_BUDGET_EXCEEDED,
+        pl_err_set(ret_err, PL_ERR_BUDGET_EXCEEDED,
                    "%s cannot be kept: what %.*s costs is not known; add its price to 'models' of "
                    "the configuration",
                    whose, PL_STR_ARG(run_node_model(node)));
     else if (limit->tokens > 0 && used.tokens + want->tokens > limit->tokens)
-        pl_err_set(&text, PL_ERR_BUDGET_EXCEEDED,
+        pl_err_set(ret_err, PL_ERR_BUDGET_EXCEEDED,
                    "this call may use %lld tokens; %s is %lld, of which %lld are used",
                    (long long)want->tokens, whose, (long long)limit->tokens,
                    (long long)used.tokens);
     else
-        pl_err_set(&text, PL_ERR_BUDGET_EXCEEDED,
+        pl_err_set(ret_err, PL_ERR_BUDGET_EXCEEDED,
                    "this call may cost %.6g USD; %s is %.6g, of which %.6g are spent",
                    want->cost_usd, whose, limit->cost_usd, used.cost_usd);
+}
+
+static void refuse(struct run_core *core, struct run_node *node, const struct run_purse *by)
+{
+    struct pl_err text = {0};
+
+    explain(core, node, by, &text);
     run_node_fail_with(core, node, PL_ERR_BUDGET_EXCEEDED, text.message);
+}
+
+bool run_budget_refuses(struct run_core *core, const struct run_node *node, struct pl_err *ret_err)
+{
+    enum run_grant what = RUN_GRANT_NONE;
+    struct run_purse *by = NULL;
+
+    if (!node->purse || !node->purse->never || weigh(core, node, &what, &by) != FITS_NEVER)
+        return false;
+    explain(core, node, by, ret_err);
+    return true;
+}
+
+void run_core_watch_refusals(struct run_core *core)
+{
+    core->budgets.watched = true;
 }
 
 static bool is_blocked(struct run_core *core, const struct run_node *node)
@@ -357,12 +375,13 @@ static bool is_blocked(struct run_core *core, const struct run_node *node)
     return false;
 }
 
-/* A call like it has come back since it asked, and its answer may do for it too: that costs
- * nothing, so it asks once more before it is refused. */
-static bool may_be_answered(const struct run_core *core, const struct run_node *node)
+/* Calls have come back since it asked. The answer of one may do for it too, which costs nothing: it
+ * asks once more before it is refused. */
+static bool asks_again(const struct run_core *core, const struct run_node *node)
 {
-    return node->def->kind == STEP_LLM && node->def->config.llm->cache_ttl > 0 &&
-           node->purse->results != core->budgets.results;
+    bool cached = node->def->kind == STEP_LLM && node->def->config.llm->cache_ttl > 0;
+
+    return (cached || core->budgets.watched) && node->purse->results != core->budgets.results;
 }
 
 /* Goes through those that wait, in order: one for which a budget does not have enough yet keeps its
@@ -391,7 +410,7 @@ static void serve(struct run_core *core)
         run_budget_leave(core, node);
         if (how == FITS)
             grant(core, node, what);
-        if (how == FITS || may_be_answered(core, node))
+        if (how == FITS || asks_again(core, node))
             run_attempt_begin(core, node);
         else
             refuse(core, node, by);

@@ -47,8 +47,12 @@ bool run_budget_matters(const struct run_core *core);
  * that is out is seen with the next event. */
 enum run_grant run_budget_ask(struct run_core *core, struct run_node *node,
                               const struct call_estimate *estimate);
-/* Said no, and there will never be enough: it is refused with the next event. */
-bool run_budget_is_out(const struct run_node *node);
+/* Did the ask that has just said no find that there will never be enough? Then the step fails with
+ * this error at the next event. */
+bool run_budget_refuses(struct run_core *core, const struct run_node *node, struct pl_err *ret_err);
+/* Before the first event: no step is refused that has not just asked, so that the executor sees
+ * each refusal. */
+void run_core_watch_refusals(struct run_core *core);
 /* Its call waits for another one's answer: what is set aside is given back. False: there was
  * nothing; else those who wait for it learn of it with the next event. */
 bool run_budget_give_back(struct run_core *core, struct run_node *node);

@@ -30,6 +30,7 @@ struct run_budgets {
     struct pl_list queue; /* of run_purse.waits */
     uint64_t scan;        /* number of the round */
     uint64_t results;     /* how many calls have come back */
+    bool watched;         /* nobody is refused who has not just asked */
 };
 
 /* Its call is over, or was not sent: what was set aside comes free. */
