@@ -137,7 +137,6 @@ static bool may_fall_back(const struct run_core *core, const struct run_node *no
     case PL_ERR_TOO_LARGE:
     case PL_ERR_NO_MEMORY:
     case PL_ERR_CANCELLED:
-    case PL_ERR_BUDGET_EXCEEDED: /* as it was recorded */
         return false;
     default:
         return true;
@@ -219,6 +218,13 @@ static void stopped(struct run_core *core, struct run_node *node, struct step_re
     }
 }
 
+/* As it was recorded: a budget did not let the call be sent. */
+static void refused(struct run_core *core, struct run_node *node, const struct step_result *result)
+{
+    node->attempts--;
+    run_node_fail_with(core, node, PL_ERR_BUDGET_EXCEEDED, result->err.message);
+}
+
 bool run_attempt_result(struct run_core *core, struct run_node *node, struct step_result *result)
 {
     if (node->state != NODE_CALLING && node->state != NODE_STOPPING)
@@ -235,6 +241,10 @@ bool run_attempt_result(struct run_core *core, struct run_node *node, struct ste
     if (node->state == NODE_STOPPING) {
         attempt_over(node, false);
         stopped(core, node, result);
+        return true;
+    }
+    if (result->err.code == PL_ERR_BUDGET_EXCEEDED) {
+        refused(core, node, result);
         return true;
     }
     attempt_over(node, !(result->free && result->err.code != PL_OK));
