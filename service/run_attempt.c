@@ -218,12 +218,20 @@ static void stopped(struct run_core *core, struct run_node *node, struct step_re
     }
 }
 
+/* As it was recorded: a budget did not let the call be sent. */
+static void refused(struct run_core *core, struct run_node *node, const struct step_result *result)
+{
+    node->attempts--;
+    run_node_fail_with(core, node, PL_ERR_BUDGET_EXCEEDED, result->err.message);
+}
+
 bool run_attempt_result(struct run_core *core, struct run_node *node, struct step_result *result)
 {
     if (node->state != NODE_CALLING && node->state != NODE_STOPPING)
         return false;
     pl_value_unref(&node->call);
     node->call = step_result_take_facts(result);
+    core->budgets.results++;
     run_budget_release(core, node);
     run_budget_leave(core, node);
     run_attempt_add_usage(core, node, &result->usage);
@@ -233,6 +241,10 @@ bool run_attempt_result(struct run_core *core, struct run_node *node, struct ste
     if (node->state == NODE_STOPPING) {
         attempt_over(node, false);
         stopped(core, node, result);
+        return true;
+    }
+    if (result->err.code == PL_ERR_BUDGET_EXCEEDED) {
+        refused(core, node, result);
         return true;
     }
     attempt_over(node, !(result->free && result->err.code != PL_OK));

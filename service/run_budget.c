@@ -165,6 +165,14 @@ void run_budget_release(struct run_core *core, struct run_node *node)
     core->budgets.moved = true;
 }
 
+bool run_budget_give_back(struct run_core *core, struct run_node *node)
+{
+    if (!node->purse || node->purse->granted == RUN_GRANT_NONE)
+        return false;
+    run_budget_release(core, node);
+    return true;
+}
+
 /* Sums of money are not exact: a budget is not missed by a rounding. */
 static bool passes(double sum, double limit)
 {
@@ -214,25 +222,29 @@ static struct run_purse *money_around(struct run_core *core, const struct run_no
     return NULL;
 }
 
-/* Sets aside what fits of what it asked for. FITS: it is granted. */
-static enum fit take(struct run_core *core, struct run_node *node, struct run_purse **ret_purse)
+/* How it stands with what it asked for, and how much of that is meant. */
+static enum fit weigh(struct run_core *core, const struct run_node *node, enum run_grant *ret_grant,
+                      struct run_purse **ret_purse)
 {
-    struct run_purse *purse = node->purse;
-    enum run_grant grant = RUN_GRANT_ALL;
+    const struct run_purse *purse = node->purse;
     enum fit how;
 
     if (purse->asked.unpriced && (*ret_purse = money_around(core, node)))
         return FITS_NEVER;
+    *ret_grant = RUN_GRANT_ALL;
     how = fit(core, node, &purse->asked.all, ret_purse);
-    if (how == FITS_NEVER) {
-        grant = RUN_GRANT_ONE;
-        how = fit(core, node, &purse->asked.one, ret_purse);
-    }
-    if (how != FITS)
+    if (how != FITS_NEVER)
         return how;
-    purse->granted = grant;
-    hold(core, node, grant == RUN_GRANT_ALL ? purse->asked.all : purse->asked.one, 1);
-    return FITS;
+    *ret_grant = RUN_GRANT_ONE;
+    return fit(core, node, &purse->asked.one, ret_purse);
+}
+
+static void grant(struct run_core *core, struct run_node *node, enum run_grant what)
+{
+    struct run_purse *purse = node->purse;
+
+    purse->granted = what;
+    hold(core, node, what == RUN_GRANT_ALL ? purse->asked.all : purse->asked.one, 1);
 }
 
 static bool same(const struct budget *a, const struct budget *b)
@@ -253,7 +265,9 @@ enum run_grant run_budget_ask(struct run_core *core, struct run_node *node,
                               const struct call_estimate *estimate)
 {
     struct run_purse *purse, *by = NULL;
+    enum run_grant what = RUN_GRANT_NONE;
     bool was_granted;
+    enum fit how;
 
     if (!core->budgets.any)
         return RUN_GRANT_ALL;
@@ -266,8 +280,13 @@ enum run_grant run_budget_ask(struct run_core *core, struct run_node *node,
         return purse->granted; /* it waited, and it was set aside when its turn came */
     run_budget_release(core, node);
     purse->asked = *estimate;
-    if ((was_granted || !others_wait(core, node)) && take(core, node, &by) == FITS)
-        return purse->granted;
+    purse->results = core->budgets.results;
+    how = weigh(core, node, &what, &by);
+    purse->never = how == FITS_NEVER;
+    if (how == FITS && (was_granted || !others_wait(core, node))) {
+        grant(core, node, what);
+        return what;
+    }
     run_budget_wait(core, node); /* its place is kept from now on */
     return RUN_GRANT_NONE;
 }
@@ -299,30 +318,53 @@ void run_budget_leave(struct run_core *core, struct run_node *node)
     core->budgets.moved = true;
 }
 
-static void refuse(struct run_core *core, struct run_node *node, const struct run_purse *by)
+static void explain(const struct run_core *core, const struct run_node *node,
+                    const struct run_purse *by, struct pl_err *ret_err)
 {
     const struct budget *want = &node->purse->asked.one, *limit = &by->limit;
     struct budget used = run_budget_used(core, by->node);
-    struct pl_err text = {0};
     char whose[192] = "the run's budget";
 
     if (by->node)
         snprintf(whose, sizeof whose, "the budget of step %.*s", PL_STR_ARG(by->node->path));
     if (node->purse->asked.unpriced && limit->cost_usd > 0)
-        pl_err_set(&text, PL_ERR_BUDGET_EXCEEDED,
+        pl_err_set(ret_err, PL_ERR_BUDGET_EXCEEDED,
                    "%s cannot be kept: what %.*s costs is not known; add its price to 'models' of "
                    "the configuration",
                    whose, PL_STR_ARG(run_node_model(node)));
     else if (limit->tokens > 0 && used.tokens + want->tokens > limit->tokens)
-        pl_err_set(&text, PL_ERR_BUDGET_EXCEEDED,
+        pl_err_set(ret_err, PL_ERR_BUDGET_EXCEEDED,
                    "this call may use %lld tokens; %s is %lld, of which %lld are used",
                    (long long)want->tokens, whose, (long long)limit->tokens,
                    (long long)used.tokens);
     else
-        pl_err_set(&text, PL_ERR_BUDGET_EXCEEDED,
+        pl_err_set(ret_err, PL_ERR_BUDGET_EXCEEDED,
                    "this call may cost %.6g USD; %s is %.6g, of which %.6g are spent",
                    want->cost_usd, whose, limit->cost_usd, used.cost_usd);
+}
+
+static void refuse(struct run_core *core, struct run_node *node, const struct run_purse *by)
+{
+    struct pl_err text = {0};
+
+    explain(core, node, by, &text);
     run_node_fail_with(core, node, PL_ERR_BUDGET_EXCEEDED, text.message);
+}
+
+bool run_budget_refuses(struct run_core *core, const struct run_node *node, struct pl_err *ret_err)
+{
+    enum run_grant what = RUN_GRANT_NONE;
+    struct run_purse *by = NULL;
+
+    if (!node->purse || !node->purse->never || weigh(core, node, &what, &by) != FITS_NEVER)
+        return false;
+    explain(core, node, by, ret_err);
+    return true;
+}
+
+void run_core_watch_refusals(struct run_core *core)
+{
+    core->budgets.watched = true;
 }
 
 static bool is_blocked(struct run_core *core, const struct run_node *node)
@@ -331,6 +373,15 @@ static bool is_blocked(struct run_core *core, const struct run_node *node)
         if (at->blocked == core->budgets.scan)
             return true;
     return false;
+}
+
+/* Calls have come back since it asked. The answer of one may do for it too, which costs nothing: it
+ * asks once more before it is refused. */
+static bool asks_again(const struct run_core *core, const struct run_node *node)
+{
+    bool cached = node->def->kind == STEP_LLM && node->def->config.llm->cache_ttl > 0;
+
+    return (cached || core->budgets.watched) && node->purse->results != core->budgets.results;
 }
 
 /* Goes through those that wait, in order: one for which a budget does not have enough yet keeps its
@@ -344,19 +395,22 @@ static void serve(struct run_core *core)
          link != &core->budgets.queue && core->budgets.run.blocked != core->budgets.scan;
          link = next) {
         struct run_node *node = pl_container_of(link, struct run_purse, waits)->node;
+        enum run_grant what = RUN_GRANT_NONE;
         struct run_purse *by = NULL;
         enum fit how;
 
         next = link->next;
         if (node->state != NODE_HELD || is_blocked(core, node))
             continue; /* that it waits is not told yet: then it is its turn */
-        how = take(core, node, &by);
+        how = weigh(core, node, &what, &by);
         if (how == FITS_LATER) {
             by->blocked = core->budgets.scan;
             continue;
         }
         run_budget_leave(core, node);
         if (how == FITS)
+            grant(core, node, what);
+        if (how == FITS || asks_again(core, node))
             run_attempt_begin(core, node);
         else
             refuse(core, node, by);

@@ -13,7 +13,9 @@
  *  3. What would fit if what is set aside for others came free waits: HELD, reason "budget",
  * without a time; in the order they came for each budget. It goes on by itself.
  *  4. What cannot fit whatever the others use fails with budget_exceeded: not retried, no other
- * model is tried; on_error and the join follow. What this stops is cancelled with reason "budget".
+ * model is tried; on_error and the join follow. A step with a cache that waited while calls came
+ * back is called once more before: one of them may have been its answer, which costs nothing. What
+ * this stops is cancelled with reason "budget".
  *  5. Nothing of this is stored. After a crash what was in flight counts as its row says: nothing.
  *     Its new attempt is set aside anew, and what waited asks again.
  *  6. A handler is not under the budget of the step whose error it handles. A workflow called by
@@ -45,6 +47,15 @@ bool run_budget_matters(const struct run_core *core);
  * that is out is seen with the next event. */
 enum run_grant run_budget_ask(struct run_core *core, struct run_node *node,
                               const struct call_estimate *estimate);
+/* Did the ask that has just said no find that there will never be enough? Then the step fails with
+ * this error at the next event. */
+bool run_budget_refuses(struct run_core *core, const struct run_node *node, struct pl_err *ret_err);
+/* Before the first event: no step is refused that has not just asked, so that the executor sees
+ * each refusal. */
+void run_core_watch_refusals(struct run_core *core);
+/* Its call waits for another one's answer: what is set aside is given back. False: there was
+ * nothing; else those who wait for it learn of it with the next event. */
+bool run_budget_give_back(struct run_core *core, struct run_node *node);
 /* What is used and set aside at present: of a step, or (NULL) of the run. */
 struct budget run_budget_used(const struct run_core *core, const struct run_node *node);
 struct budget run_budget_held(const struct run_core *core, const struct run_node *node);

@@ -271,6 +271,16 @@ static bool call_unaffordable(struct exec_call *call, struct run_event *ret_even
     return grant == RUN_GRANT_NONE;
 }
 
+/* No budget will ever have room for it: a recording tells so. */
+static bool call_is_refused(struct exec_call *call)
+{
+    bool refused = run_budget_refuses(call->exec->core, call->node, &call->call.result.err);
+
+    if (refused)
+        run_tape_ended(call);
+    return refused;
+}
+
 /* Which sample of a vote it is part of; -1: of none. */
 static int sample_of(const struct run_node *node)
 {
@@ -313,10 +323,13 @@ bool run_calls_unprepare(struct exec_call *call)
     return call->call.arena != NULL;
 }
 
-/* It is made anew when its step goes on; until then those who wait for its answer go first. */
-static void call_hold(struct run_exec *exec, struct exec_call *call, const struct run_event *event)
+/* It is made anew when its step goes on; until then those who wait for its answer wait for it to
+ * come back. `refused`:
+ * it will not. */
+static void call_hold(struct run_exec *exec, struct exec_call *call, const struct run_event *event,
+                      bool refused)
 {
-    if (!exec->draining)
+    if (!exec->draining && !refused)
         reuse_pause(&call->reuse);
     run_calls_discard(call);
     if (!run_exec_feed(exec, event))
@@ -328,7 +341,7 @@ void run_calls_go_on(struct run_exec *exec, struct exec_call *call)
     struct run_event event;
 
     if (call_unaffordable(call, &event)) {
-        call_hold(exec, call, &event);
+        call_hold(exec, call, &event, call_is_refused(call));
         return;
     }
     switch (run_admit_call(call, &event)) {
@@ -336,7 +349,7 @@ void run_calls_go_on(struct run_exec *exec, struct exec_call *call)
         pl_list_append(&exec->to_start, &call->link);
         break;
     case RUN_ADMIT_HELD:
-        call_hold(exec, call, &event);
+        call_hold(exec, call, &event, false);
         break;
     case RUN_ADMIT_RESULT:
         call_feed(call);

@@ -10,9 +10,11 @@
 #include "base/map.h"
 #include "service/bus.h"
 #include "service/pool.h"
+#include "service/run_budget.h"
 #include "service/run_eval.h"
 #include "service/run_state.h"
 #include "service/steps/mcp_step.h"
+#include "service/tape.h"
 
 #include <stdlib.h>
 
@@ -108,6 +110,8 @@ struct run_exec *run_exec_create(const struct run_exec_options *options)
         return NULL;
     }
     exec->core = options->core;
+    if (exec->env->tape && tape_records(exec->env->tape))
+        run_core_watch_refusals(exec->core);
     exec->queue_key = pl_hash(exec->row.id);
     return exec;
 }

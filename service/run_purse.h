@@ -16,6 +16,8 @@ struct run_purse {
     unsigned waiting;   /* calls that wait */
     uint64_t blocked;   /* the round in which there was not enough for one that waits */
     struct call_estimate asked;
+    uint64_t results; /* of run_budgets, when it asked */
+    bool never;       /* what it asked for will not fit whatever comes free */
     enum run_grant granted;
     struct pl_list waits; /* in core->budgets.queue */
 };
@@ -27,6 +29,8 @@ struct run_budgets {
     bool moved;           /* those that wait for one may find more than before */
     struct pl_list queue; /* of run_purse.waits */
     uint64_t scan;        /* number of the round */
+    uint64_t results;     /* how many calls have come back */
+    bool watched;         /* nobody is refused who has not just asked */
 };
 
 /* Its call is over, or was not sent: what was set aside comes free. */

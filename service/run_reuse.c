@@ -6,6 +6,7 @@
 #include "base/json.h"
 #include "base/limits.h"
 #include "service/llm/llm_digest.h"
+#include "service/run_budget.h"
 
 /* ---- asking ---- */
 
@@ -27,6 +28,17 @@ static void told(struct reuse_ticket *ticket)
             run_calls_prepare(exec, call);
     }
     run_exec_wake(exec);
+}
+
+/* Its turn and what a budget has set aside are for one that is sent. False: memory is out. */
+static bool give_back(struct exec_call *call)
+{
+    struct run_exec *exec = call->exec;
+    const struct run_event event = {.type = RUN_EV_TICK, .now = loop_now(exec->home)};
+
+    lane_done(&call->call.ticket, event.now, NULL);
+    call->call.ticket = (struct lane_ticket){0};
+    return !run_budget_give_back(exec->core, call->node) || run_exec_feed(exec, &event);
 }
 
 bool run_reuse_takes(struct run_exec *exec, struct exec_call *call)
@@ -52,8 +64,7 @@ bool run_reuse_takes(struct run_exec *exec, struct exec_call *call)
         return true;
     case REUSE_FOLLOWS: /* perhaps for long, and with many others: without its request */
         call->reusing = true;
-        lane_done(&call->call.ticket, request.now, NULL); /* its turn is for one that is sent */
-        if (!run_calls_unprepare(call))
+        if (!run_calls_unprepare(call) || !give_back(call))
             run_exec_no_memory(exec);
         return true;
     case REUSE_CALLS:
