@@ -8,6 +8,10 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+/* The largest limits that anybody may set: sums of them stay exact. */
+#define BUDGET_TOKENS_MAX ((int64_t)1 << 50)
+#define BUDGET_COST_MAX   1e9
+
 /* `budget:`, or what of one is used or set aside. As a limit, 0 of either: none. */
 struct budget {
     int64_t tokens; /* input and output */

@@ -205,7 +205,26 @@ const char *config_read_key_file(struct config_reader *reader, const struct doc_
     while (text.len && (text.ptr[text.len - 1] == '\n' || text.ptr[text.len - 1] == '\r' ||
                         text.ptr[text.len - 1] == ' '))
         text.len--;
+    if (!text.len) {
+        doc_problem_at(reader->problems, node, false, "%s is empty", path);
+        return NULL;
+    }
     return pl_arena_printf(reader->config->arena, "%.*s", PL_STR_ARG(text));
+}
+
+/* A path that is no file, or one without a certificate, would fail each call, at TLS. */
+static void check_ca_file(struct config_reader *reader, const struct doc_node *node,
+                          const char *path)
+{
+    static const char mark[] = "-----BEGIN ";
+    struct pl_str text;
+    struct pl_err err;
+
+    if (config_read_file(reader->config->arena, path, PL_LIMIT_DOCUMENT_BYTES, &text, &err) !=
+        PL_OK)
+        doc_problem_at(reader->problems, node, false, "%s", err.message);
+    else if (!text.len || !memmem(text.ptr, text.len, mark, strlen(mark)))
+        doc_problem_at(reader->problems, node, false, "%s has no certificate (PEM) in it", path);
 }
 
 /* The provider was added: what it may be asked. */
@@ -246,9 +265,8 @@ static void read_provider(struct config_reader *reader, const struct doc_node *n
     else if (file)
         options.api_key = config_read_key_file(reader, doc_get(node, "api_key_file"), file);
     options.ca_file = config_read_text(reader, node, "ca_file");
-    if (options.ca_file && access(options.ca_file, R_OK) != 0)
-        doc_problem_at(reader->problems, doc_get(node, "ca_file"), false, "cannot read %s: %s",
-                       options.ca_file, strerror(errno));
+    if (options.ca_file)
+        check_ca_file(reader, doc_get(node, "ca_file"), options.ca_file);
     if (!options.kind)
         options.kind = options.name;
     if (reader->problems->total)

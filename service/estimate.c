@@ -4,6 +4,7 @@
 
 #include "base/json.h"
 #include "base/limits.h"
+#include "base/map.h"
 #include "service/llm/provider.h"
 #include "service/schema.h"
 #include "service/steps/llm_estimate.h"
@@ -13,17 +14,18 @@
 #include <stdio.h>
 
 enum {
-    SAMPLE_ITEMS = 100,  /* of a map that are looked at one by one */
-    VISITS_MAX = 100000, /* then one item stands for all */
+    SAMPLE_ITEMS = 100,   /* of a map that are looked at one by one */
+    VISITS_MAX = 100000,  /* then one item stands for all */
+    VISITS_END = 1000000, /* then it is refused: workflows that call workflows multiply */
     NOTES_MAX = 32,
     TOKENS_MAX = 1000000000, /* of one prompt: far beyond any model */
 };
 
-static const double COUNT_MAX = 1e15; /* of tokens: beyond it no figure is exact */
+static const double COUNT_MAX = 1e15; /* of tokens or dollars: beyond it no figure is exact */
 
 /* The calls of one model by one step of the document. */
 struct estimate_row {
-    struct estimate_row *next;
+    struct estimate_row *next, *same_path;
     struct pl_str path, model;
     struct range calls, input, output, cost;
     bool priced;
@@ -68,18 +70,20 @@ void estimate_no_bound(struct estimator *est, bool calls, const char *fmt, ...)
 
 static struct estimate_row *row_of(struct estimator *est, struct pl_str path, struct pl_str model)
 {
-    struct estimate_row *row = est->rows;
+    struct estimate_row *first = pl_map_get(est->by_path, path), *row = first;
 
-    while (row && !(pl_str_eq(row->path, path) && pl_str_eq(row->model, model)))
-        row = row->next;
+    while (row && !pl_str_eq(row->model, model))
+        row = row->same_path;
     if (row)
         return row;
     row = pl_arena_alloc(est->arena, sizeof *row);
-    if (!row) {
+    path = pl_arena_str(est->arena, path);
+    if (!row || pl_arena_failed(est->arena)) {
         est->no_memory = true;
         return NULL;
     }
-    *row = (struct estimate_row){.path = path, .model = model};
+    *row = (struct estimate_row){.path = path, .model = model, .same_path = first};
+    est->no_memory |= !pl_map_put(est->by_path, path, row, NULL);
     *est->last_row = row;
     est->last_row = &row->next;
     return row;
@@ -176,8 +180,14 @@ static void add_calls(struct estimator *est, const struct estimate_place *place,
                       const struct step_def *step, const struct llm_config *llm,
                       const struct attempt *attempt, const struct retry_policy *retry)
 {
-    struct pl_str path = full_path(est, place, step->path);
+    struct pl_str path = step->path;
 
+    if (place->prefix.len) {
+        pl_buf_reset(&est->path);
+        pl_buf_printf(&est->path, "%.*s.%.*s", PL_STR_ARG(place->prefix), PL_STR_ARG(path));
+        est->no_memory |= pl_buf_failed(&est->path);
+        path = pl_buf_view(&est->path);
+    }
     add_model(est, place, path, llm->model, attempt, retry->attempts, place->times.expected);
     for (size_t i = 0; i < llm->n_fallback; i++)
         add_model(est, place, path, llm->fallback[i], attempt, retry->attempts, 0);
@@ -437,6 +447,8 @@ static void add_step(struct estimator *est, const struct estimate_place *place,
     struct estimate_place handler = *place;
     bool runs = true;
 
+    if (est->visits >= VISITS_END)
+        return;
     est->visits++;
     if (step->when && estimate_truth(est, place, step->when, &runs) && !runs)
         return;
@@ -464,13 +476,13 @@ static void write_range(struct pl_buf *out, const char *key, struct range range,
     if (whole)
         json_add_int(out, "expected", rounded(range.expected));
     else
-        json_add_double(out, "expected", range.expected);
+        json_add_double(out, "expected", fmin(range.expected, COUNT_MAX));
     if (!bounded)
         json_add_null(out, "at_most");
     else if (whole)
         json_add_int(out, "at_most", rounded(range.most));
     else
-        json_add_double(out, "at_most", range.most);
+        json_add_double(out, "at_most", fmin(range.most, COUNT_MAX));
     json_object_end(out);
 }
 
@@ -589,6 +601,21 @@ static enum pl_code read_input(struct estimator *est, const struct workflow *wor
                                                    : "out of memory");
 }
 
+/* Why there is no estimate, if there is none. */
+static enum pl_code judge(const struct estimator *est, const struct pl_buf *out, struct pl_err *err)
+{
+    if (est->no_memory || pl_arena_failed(est->arena) || (pl_buf_failed(out) && !out->too_large))
+        return pl_err_set(err, PL_ERR_NO_MEMORY, "out of memory");
+    if (est->visits >= VISITS_END)
+        return pl_err_set(err, PL_ERR_TOO_LARGE,
+                          "the workflow is too large to be estimated: with those that it calls it "
+                          "has more than %d steps to look at",
+                          VISITS_END);
+    if (pl_buf_failed(out))
+        return pl_err_set(err, PL_ERR_TOO_LARGE, "the estimate is larger than %zu bytes", out->max);
+    return PL_OK;
+}
+
 enum pl_code estimate_write(const struct workflow *workflow, struct pl_str input,
                             const struct providers *providers, struct pl_buf *out,
                             struct doc_problems *problems, struct pl_err *err)
@@ -598,16 +625,22 @@ enum pl_code estimate_write(const struct workflow *workflow, struct pl_str input
     struct estimate_place place = {.scope = &scope, .times = {1, 1}};
     enum pl_code code;
 
-    if (!est.arena)
+    if (est.arena)
+        est.by_path = pl_map_create(est.arena, workflow->n_steps);
+    if (!est.by_path) {
+        pl_arena_destroy(&est.arena);
         return pl_err_set(err, PL_ERR_NO_MEMORY, "out of memory");
+    }
+    pl_buf_init(&est.path, PL_LIMIT_RUN_OUTPUT_BYTES);
     est.last_row = &est.rows;
     code = read_input(&est, workflow, input, &scope.input, problems, err);
     if (code == PL_OK) {
         add_body(&est, &place, workflow->root);
-        write_all(&est, workflow, out);
-        if (est.no_memory || pl_arena_failed(est.arena) || pl_buf_failed(out))
-            code = pl_err_set(err, PL_ERR_NO_MEMORY, "out of memory");
+        if (est.visits < VISITS_END)
+            write_all(&est, workflow, out);
+        code = judge(&est, out, err);
     }
+    pl_buf_finish(&est.path);
     pl_arena_destroy(&est.arena);
     return code;
 }

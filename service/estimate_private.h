@@ -4,6 +4,7 @@
 #define PLAIT_SERVICE_ESTIMATE_PRIVATE_H
 
 #include "base/arena.h"
+#include "base/buf.h"
 #include "service/estimate.h"
 
 /* Expected, and at the most. */
@@ -48,12 +49,14 @@ struct estimator {
     struct pl_arena *arena;
     const struct providers *providers;
     struct estimate_row *rows, **last_row;
+    struct pl_map *by_path; /* the first row of each */
+    struct pl_buf path;     /* of the step at hand */
     struct estimate_sizes *sizes;
     const char *assumptions[32], *unbounded[32], *unpriced[32];
     size_t n_assumptions, n_unbounded, n_unpriced;
     bool calls_unbounded, tokens_unbounded;
     bool no_memory;
-    size_t visits; /* of steps: many items are sampled */
+    size_t visits; /* of steps: many items are sampled, and too many are refused */
     size_t copied; /* bytes of values: what is too many counts as unknown */
 };
 

@@ -3,14 +3,11 @@
  * workflow_steps.c and workflow_check.c; workflow_unpriced by whoever starts a run. */
 #include "service/workflow_checks.h"
 
-static const int64_t TOKENS_MAX = (int64_t)1 << 50; /* sums of it stay exact */
-static const double COST_MAX = 1e9;
-
 static void budget_tokens(struct wf_ctx *ctx, const struct doc_node *node, void *target)
 {
     int64_t count;
 
-    if (wf_count(ctx, node, 1, TOKENS_MAX, &count))
+    if (wf_count(ctx, node, 1, BUDGET_TOKENS_MAX, &count))
         ((struct budget *)target)->tokens = count;
 }
 
@@ -20,8 +17,10 @@ static void budget_cost(struct wf_ctx *ctx, const struct doc_node *node, void *t
 
     if (!wf_number(ctx, node, &cost))
         return;
-    if (!(cost > 0 && cost <= COST_MAX))
-        wf_problem(ctx, node, "'cost_usd' is an amount in US dollars above 0, such as 0.50");
+    if (!(cost > 0 && cost <= BUDGET_COST_MAX))
+        wf_problem(ctx, node,
+                   "'cost_usd' is an amount in US dollars above 0 and up to %.0f, such as 0.50",
+                   BUDGET_COST_MAX);
     else
         ((struct budget *)target)->cost_usd = cost;
 }

@@ -222,16 +222,19 @@ enum pl_code run_input_read(const struct cli_args *args, const struct workflow *
 
 /* ---- the budget ---- */
 
+/* One of the two; an amount is written once, and begins with a digit or a point. */
 static bool read_amount(const char *text, bool tokens, struct budget *budget, char **ret_end)
 {
-    if (tokens) {
-        long long count = strtoll(text, ret_end, 10);
+    bool again = tokens ? budget->tokens > 0 : budget->cost_usd > 0;
 
-        budget->tokens = count;
-        return *ret_end != text && count > 0;
+    if (again || !(*text == '.' || (*text >= '0' && *text <= '9')))
+        return false;
+    if (tokens) {
+        budget->tokens = strtoll(text, ret_end, 10); /* out of range: the largest, which is over */
+        return *ret_end != text && budget->tokens > 0 && budget->tokens <= BUDGET_TOKENS_MAX;
     }
     budget->cost_usd = strtod(text, ret_end);
-    return *ret_end != text && budget->cost_usd > 0 && budget->cost_usd < 1e12;
+    return *ret_end != text && budget->cost_usd > 0 && budget->cost_usd <= BUDGET_COST_MAX;
 }
 
 bool run_input_budget(const char *text, struct budget *ret_budget)
@@ -239,14 +242,13 @@ bool run_input_budget(const char *text, struct budget *ret_budget)
     struct budget budget = {0};
 
     for (;;) {
-        bool cost = strncmp(text, "cost_usd=", 9) == 0;
+        bool cost = strncmp(text, "cost_usd=", 9) == 0, tokens = strncmp(text, "tokens=", 7) == 0;
         char *end;
 
-        if (strncmp(text, "tokens=", 7) == 0)
-            text += 7;
-        else if (cost)
-            text += 9;
-        if (!read_amount(text, !cost, &budget, &end) || (*end && *end != ','))
+        if (!cost && !tokens) /* the 5 of cost_usd=1,5 too */
+            return false;
+        text += cost ? 9 : 7;
+        if (!read_amount(text, tokens, &budget, &end) || (*end && *end != ','))
             return false;
         if (!*end)
             break;

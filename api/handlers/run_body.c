@@ -275,14 +275,16 @@ static void read_budget(struct reader *reader, const struct member *member)
 
         ok = json_type(it.value) == JSON_NUMBER && (tokens || cost);
         if (ok && tokens)
-            ok = json_int(it.value, &budget->tokens) && budget->tokens > 0;
+            ok = json_int(it.value, &budget->tokens) && budget->tokens > 0 &&
+                 budget->tokens <= BUDGET_TOKENS_MAX;
         else if (ok)
-            ok = (budget->cost_usd = json_number(it.value)) > 0;
+            ok = (budget->cost_usd = json_number(it.value)) > 0 &&
+                 budget->cost_usd <= BUDGET_COST_MAX;
     }
     if (!ok)
         problem(reader, member,
-                "budget is an object with tokens (a whole number), cost_usd, or both, each over "
-                "zero, such as {\"tokens\": 20000}");
+                "budget is an object with tokens (a whole number up to 1125899906842624), cost_usd "
+                "(up to 1000000000), or both, each over zero, such as {\"tokens\": 20000}");
 }
 
 static void read_on_disconnect(struct reader *reader, const struct member *member)

@@ -64,6 +64,7 @@ struct anthropic_parser {
     struct pl_buf replay;         /* the blocks as they go back: a JSON list without its end */
     bool needs_replay;            /* one of them cannot be made from text and calls */
     bool ignored_calls;           /* tools nobody offered were called */
+    bool bad_text;                /* a text of another type: it would be lost without a word */
     enum anthropic_stop stop;
     struct pl_buf category; /* of a refusal; may be empty */
     bool done;              /* message_stop was there */

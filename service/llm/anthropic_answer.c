@@ -8,6 +8,7 @@
 #include "base/limits.h"
 #include "base/utf8.h"
 #include "service/llm/llm_errors.h"
+#include "service/llm/llm_usage.h"
 
 enum { SHOWN = 120, WORD_MAX = 200, ERROR_TEXT_MAX = 64 << 10 };
 
@@ -71,15 +72,6 @@ bool anthropic_read_error(struct pl_str object, int status, struct step_result *
 
 /* ---- usage ---- */
 
-static void take_count(struct pl_str object, const char *key, int64_t *count)
-{
-    const struct pl_str value = member(object, key);
-    int64_t number;
-
-    if (value.len && json_int(value, &number) && number >= 0 && number < INT64_MAX / 8)
-        *count = number;
-}
-
 void anthropic_read_usage(struct pl_str object, struct anthropic_parser *parser)
 {
     const struct pl_str usage = member(object, "usage");
@@ -87,11 +79,12 @@ void anthropic_read_usage(struct pl_str object, struct anthropic_parser *parser)
     if (!usage.len || json_type(usage) != JSON_OBJECT)
         return;
     parser->has_usage = true;
-    take_count(usage, "input_tokens", &parser->fresh);
-    take_count(usage, "cache_read_input_tokens", &parser->cache_read);
-    take_count(usage, "cache_creation_input_tokens", &parser->cache_write);
-    take_count(usage, "output_tokens", &parser->output);
-    take_count(member(usage, "output_tokens_details"), "thinking_tokens", &parser->thinking);
+    (void)llm_usage_count(usage, "input_tokens", &parser->fresh);
+    (void)llm_usage_count(usage, "cache_read_input_tokens", &parser->cache_read);
+    (void)llm_usage_count(usage, "cache_creation_input_tokens", &parser->cache_write);
+    (void)llm_usage_count(usage, "output_tokens", &parser->output);
+    (void)llm_usage_count(member(usage, "output_tokens_details"), "thinking_tokens",
+                          &parser->thinking);
 }
 
 /* ---- why it stopped ---- */

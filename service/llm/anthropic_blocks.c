@@ -46,6 +46,17 @@ static struct pl_str text_since(const struct anthropic_parser *parser, size_t be
     return pl_str_n(text->data + before, text->len - before);
 }
 
+/* A text that may be missing or null. */
+static void read_text(struct pl_str object, struct anthropic_parser *parser)
+{
+    const struct pl_str text = member(object, "text");
+
+    if (is_string(text))
+        json_decode_string(text, &parser->text);
+    else
+        parser->bad_text |= text.len && json_type(text) != JSON_NULL;
+}
+
 /* ---- tool calls ---- */
 
 /* A call with its id and name; NULL: nobody offered tools, or there are too many. */
@@ -104,8 +115,7 @@ static void take_text(struct pl_str block, struct anthropic_parser *parser)
 {
     const size_t before = parser->text.len;
 
-    if (is_string(member(block, "text")))
-        json_decode_string(member(block, "text"), &parser->text);
+    read_text(block, parser);
     if (keeps_replay(parser))
         replay_text(parser, text_since(parser, before));
 }
@@ -164,8 +174,7 @@ void anthropic_block_start(struct pl_str event, struct anthropic_parser *parser)
     if (block->type == ANTHROPIC_BLOCK_TEXT) {
         const size_t before = parser->text.len;
 
-        if (is_string(member(start, "text")))
-            json_decode_string(member(start, "text"), &parser->text);
+        read_text(start, parser);
         if (keeps_replay(parser))
             pl_buf_str(&block->body, text_since(parser, before));
         return;
@@ -191,7 +200,7 @@ static void take_text_delta(struct pl_str delta, struct anthropic_parser *parser
 {
     const size_t before = parser->text.len;
 
-    decode_member(delta, "text", &parser->text);
+    read_text(delta, parser);
     if (keeps_replay(parser) && parser->block.type == ANTHROPIC_BLOCK_TEXT)
         pl_buf_str(&parser->block.body, text_since(parser, before));
 }
@@ -301,6 +310,8 @@ enum pl_code anthropic_blocks_check(const struct anthropic_parser *parser, struc
     const struct pl_buf *const bufs[] = {&parser->text, &parser->replay, &parser->block.start,
                                          &parser->block.body, &parser->block.signature};
 
+    if (parser->bad_text)
+        return pl_err_set(err, PL_ERR_BAD_RESPONSE, "a text of the answer is no string");
     for (size_t i = 0; i < PL_ARRAY_LEN(bufs); i++) {
         if (!pl_buf_failed(bufs[i]))
             continue;

@@ -9,6 +9,7 @@
 
 #include "base/json.h"
 #include "base/limits.h"
+#include "service/llm/llm_usage.h"
 
 static struct pl_str member(struct pl_str object, const char *key)
 {
@@ -22,6 +23,12 @@ static bool is_string(struct pl_str json)
     return json.len && json_type(json) == JSON_STRING;
 }
 
+/* A text may be missing or null; of another type it would be lost without a word. */
+static bool is_bad_text(struct pl_str json)
+{
+    return json.len && json_type(json) != JSON_STRING && json_type(json) != JSON_NULL;
+}
+
 static bool is_list(struct pl_str json)
 {
     return json.len && json_type(json) == JSON_ARRAY;
@@ -31,10 +38,10 @@ static bool is_list(struct pl_str json)
 
 static int64_t count(struct pl_str object, const char *key)
 {
-    const struct pl_str value = member(object, key);
-    int64_t number;
+    int64_t number = 0;
 
-    return value.len && json_int(value, &number) && number > 0 ? number : 0;
+    (void)llm_usage_count(object, key, &number);
+    return number;
 }
 
 /* Each object of a stream counts everything so far: the last one stands. Thoughts are paid for as
@@ -92,7 +99,7 @@ static void keep_for_replay(struct gemini_parser *parser, struct pl_str part)
         return;
     if (json_truthy(member(part, "thought")) && member(part, "thought").len && !is_signed)
         return; /* a summary for people */
-    if (!is_signed && !call.len && member(part, "text").len) {
+    if (!is_signed && !call.len && is_string(member(part, "text"))) {
         replay_plain_text(parser, member(part, "text"));
         return;
     }
@@ -150,6 +157,9 @@ static enum pl_code take_parts(struct gemini_parser *parser, struct pl_str parts
 
         if (json_type(it.value) != JSON_OBJECT)
             continue;
+        if (is_bad_text(text))
+            return pl_err_set(err, PL_ERR_BAD_RESPONSE,
+                              "a part of the answer has a text that is no string");
         if (is_string(text) && !(thought.len && json_truthy(thought)))
             json_decode_string(text, &parser->text);
         if (call.len && json_type(call) == JSON_OBJECT)

@@ -159,6 +159,17 @@ static void hide_key(struct pl_str key, char *text, size_t len)
     }
 }
 
+/* Messages show the beginning of what came: the key may stand where they were cut. */
+static void hide_cut_key(struct pl_str key, char *text, size_t len)
+{
+    for (size_t n = key.len < len ? key.len : len; n >= KEY_MIN; n--) {
+        if (memcmp(text + len - n, key.ptr, n) != 0)
+            continue;
+        memset(text + len - n, '*', n);
+        return;
+    }
+}
+
 static void hide_key_in_value(struct pl_str key, struct pl_value **value)
 {
     const struct pl_str text = pl_value_text(*value);
@@ -196,6 +207,8 @@ static void make_result(struct llm_http *state, const struct http_outcome *outco
             ops->usage(state->parser, &result->usage);
     }
     hide_key(key, result->err.message, strlen(result->err.message));
+    hide_cut_key(key, result->err.message, strlen(result->err.message));
+    hide_key(key, result->facts.data, result->facts.len);
     hide_key_in_value(key, &result->upstream);
     hide_key_in_value(key, &result->output);
     if (!result->upstream_status)

@@ -49,6 +49,9 @@ bool openai_read_error(struct pl_str object, int status, enum pl_code fallback,
 enum openai_finish openai_read_finish(struct pl_str word);
 /* As a step's `call` tells it, the same for every provider; empty for NONE. */
 const char *openai_finish_text(enum openai_finish finish);
+/* May a message have it for its `content`: a string, a list of parts, null? Another thing would be
+ * lost without a word. */
+bool openai_is_content(struct pl_str content);
 /* Appends the text of a message's content: a string, or a list of parts. */
 void openai_read_content(struct pl_str content, struct pl_buf *out);
 

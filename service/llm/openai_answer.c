@@ -8,6 +8,7 @@
 #include "base/utf8.h"
 #include "service/llm/llm_delay.h"
 #include "service/llm/llm_errors.h"
+#include "service/llm/llm_usage.h"
 
 enum { SHOWN = 120, WORD_MAX = 200, ERROR_TEXT_MAX = 64 << 10 };
 
@@ -15,11 +16,9 @@ enum { SHOWN = 120, WORD_MAX = 200, ERROR_TEXT_MAX = 64 << 10 };
 
 static int64_t count_member(struct pl_str object, const char *key)
 {
-    struct pl_str value;
-    int64_t number;
+    int64_t number = 0;
 
-    if (!json_get(object, pl_str(key), &value) || !json_int(value, &number) || number < 0)
-        return 0;
+    (void)llm_usage_count(object, key, &number);
     return number;
 }
 
@@ -37,9 +36,7 @@ void openai_read_usage(struct pl_str object, struct openai_parser *parser)
     parser->usage.input_tokens = count_member(usage, "prompt_tokens");
     parser->usage.output_tokens = count_member(usage, "completion_tokens");
     /* OpenRouter says what it charged */
-    if (json_get(usage, PL_STR("cost"), &details) && json_type(details) == JSON_NUMBER &&
-        json_number(details) > 0)
-        parser->usage.cost_usd = json_number(details);
+    (void)llm_usage_cost(usage, "cost", &parser->usage.cost_usd);
     if (json_get(usage, PL_STR("prompt_tokens_details"), &details)) {
         parser->usage.cached_input_tokens = count_member(details, "cached_tokens");
         parser->usage.cache_write_input_tokens = count_member(details, "cache_write_tokens");
@@ -165,6 +162,13 @@ const char *openai_finish_text(enum openai_finish finish)
     };
 
     return texts[finish];
+}
+
+bool openai_is_content(struct pl_str content)
+{
+    const enum json_type type = json_type(content);
+
+    return type == JSON_STRING || type == JSON_ARRAY || type == JSON_NULL;
 }
 
 void openai_read_content(struct pl_str content, struct pl_buf *out)
@@ -317,6 +321,10 @@ static void read_choice(struct openai_parser *parser, struct pl_str choice,
         return;
     }
     (void)json_get(message, PL_STR("content"), &content);
+    if (!openai_is_content(content)) {
+        bad_answer(parser, "the answer has a content that is no text", result);
+        return;
+    }
     openai_read_calls(message, false, parser);
     pl_buf_init(&refusal, PL_LIMIT_RESPONSE_BYTES);
     take_word(message, "refusal", &refusal);

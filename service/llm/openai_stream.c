@@ -33,8 +33,12 @@ static enum pl_code take_delta(const struct feeding *feeding, struct pl_str delt
     struct pl_str value;
     enum pl_code code;
 
-    if (json_get(delta, PL_STR("content"), &value))
+    if (json_get(delta, PL_STR("content"), &value)) {
+        if (!openai_is_content(value))
+            return pl_err_set(err, PL_ERR_BAD_RESPONSE,
+                              "an event of the stream has a content that is no text");
         openai_read_content(value, &parser->text);
+    }
     if (json_get(delta, PL_STR("refusal"), &value) && json_type(value) == JSON_STRING)
         json_decode_string(value, &parser->refusal);
     openai_read_calls(delta, true, parser);

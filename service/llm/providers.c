@@ -3,6 +3,7 @@
 #include "service/llm/provider.h"
 
 #include "service/doc.h"
+#include "service/http_url.h"
 #include "service/llm/anthropic.h"
 #include "service/llm/gemini.h"
 #include "service/llm/llm_latency.h"
@@ -75,11 +76,14 @@ static bool put(struct providers *providers, struct provider *provider)
 
 /* An absolute http(s) URL without credentials, query or fragment; *ret is it without slashes at the
  * end. */
-static enum pl_code check_base_url(const char *name, const char *url, struct pl_str *ret,
-                                   struct pl_err *err)
+static enum pl_code check_base_url(struct pl_arena *arena, const char *name, const char *url,
+                                   struct pl_str *ret, struct pl_err *err)
 {
     struct pl_str text = pl_str(url);
     const char *host, *slash;
+    struct http_origin origin;
+    struct pl_err why;
+    enum pl_code code;
 
     if (pl_str_starts(text, PL_STR("https://")))
         host = url + 8;
@@ -104,6 +108,10 @@ static enum pl_code check_base_url(const char *name, const char *url, struct pl_
     }
     while (text.len && text.ptr[text.len - 1] == '/')
         text.len--;
+    code = http_url_origin(arena, text, &origin, &why);
+    if (code != PL_OK)
+        return pl_err_set(err, code == PL_ERR_NO_MEMORY ? code : PL_ERR_INVALID_CONFIG,
+                          "the base URL of '%s': %s", name, why.message);
     *ret = text;
     return PL_OK;
 }
@@ -152,7 +160,7 @@ static enum pl_code fill(struct providers *providers, const struct provider_opti
     struct pl_str base = {0};
 
     if (url) {
-        enum pl_code code = check_base_url(options->name, url, &base, err);
+        enum pl_code code = check_base_url(providers->arena, options->name, url, &base, err);
 
         if (code != PL_OK)
             return code;

@@ -23,7 +23,8 @@ test('a run may be given a budget, which counts beside that of its workflow', li
     assert.equal(short.json.status, 'failed', short.text);
     assert.equal(short.json.error.code, 'budget_exceeded');
     assert.equal(short.json.error.step, 'b', 'the first call fits, and is kept');
-    checkProblem(await start({ tokens: -1 }), 400, 'invalid_argument');
+    for (const budget of ['{"tokens":-1}', '{"tokens":9007199254740992}', '{"tokens":1e308}', '{"cost_usd":1e400}', '{"cost_usd":1e-400}', '{}', '[]', '5'])
+        checkProblem(await service.ask('POST', '/v1/runs', { body: `{"workflow":${JSON.stringify(workflow)},"budget":${budget}}` }), 400, 'invalid_argument');
     const unpriced = await start({ cost_usd: 1 });
     checkProblem(unpriced, 400, 'invalid_argument');
     assert.match(unpriced.json.detail, /the price of 'sim\/echo' is not known/);
@@ -60,4 +61,18 @@ test('a step that waits for a budget says so, and goes on by itself', limit, asy
     assert.equal(waiting.attempts, 0);
     await until(async () => (await service.get(`/v1/runs/${begun.json.id}`)).json.status === 'succeeded', 'the end');
     assert.deepEqual((await steps()).map((s) => [s.attempts, s.reason]), [[1, null], [1, null]]);
+});
+
+test('an estimate that would look at too many steps is refused, and soon', limit, async (t) => {
+    const service = await startService(t);
+    const call = (name) => Object.fromEntries([...Array(10).keys()].map((i) => [`s${i}`, { workflow: { name } }]));
+    const put = (name, steps) => service.ask('PUT', `/v1/workflows/${name}`, { json: { name, steps } });
+
+    assert.equal((await put('tens0', { a: { llm: { model: 'sim/echo', prompt: 'x' } } })).status, 201);
+    for (let i = 1; i <= 7; i++) assert.equal((await put(`tens${i}`, call(`tens${i - 1}`))).status, 201);
+    const small = await service.ask('POST', '/v1/estimate', { json: { workflow: 'tens3' } });
+    assert.equal(small.status, 200, small.text);
+    assert.equal(small.json.calls.expected, 1000);
+    assert.equal(small.json.steps.length, 1000);
+    checkProblem(await service.ask('POST', '/v1/estimate', { json: { workflow: 'tens7' } }), 413, 'too_large');
 });

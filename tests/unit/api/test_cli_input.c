@@ -169,6 +169,25 @@ START_TEST(what_cannot_be_an_input_is_refused_with_the_word_that_is_wrong)
 }
 END_TEST
 
+START_TEST(a_budget_is_read_whole_or_refused)
+{
+    static const char *const wrong[] = {
+        "",          "tokens=",      "tokens=0",        "tokens=-1",
+        "tokens= 5", "tokens=1e3",   "tokens=5,",       "tokens=1125899906842625",
+        "5",         "cost_usd=1,5", "cost_usd=nan",    "tokens=9223372036854775808",
+        "cost_usd=", "cost_usd=inf", "cost_usd=1e300",  "tokens=5,tokens=6",
+        "x=1",       "cost_usd=0",   "cost_usd=1e-400", "cost_usd=1,cost_usd=1",
+    };
+    struct budget budget = {0};
+
+    ck_assert(run_input_budget("tokens=5,cost_usd=.5", &budget));
+    ck_assert_int_eq(budget.tokens, 5);
+    ck_assert(budget.cost_usd == 0.5);
+    for (size_t i = 0; i < PL_ARRAY_LEN(wrong); i++)
+        ck_assert_msg(!run_input_budget(wrong[i], &budget), "%s", wrong[i]);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("cli_input");
@@ -180,6 +199,7 @@ int main(void)
     tcase_add_loop_test(tcase, the_input_is_put_together_from_what_is_given, 0, PL_ARRAY_LEN(good));
     tcase_add_loop_test(tcase, what_cannot_be_an_input_is_refused_with_the_word_that_is_wrong, 0,
                         PL_ARRAY_LEN(bad));
+    tcase_add_test(tcase, a_budget_is_read_whole_or_refused);
     suite_add_tcase(suite, tcase);
     runner = srunner_create(suite);
     srunner_run_all(runner, CK_NORMAL);

@@ -464,6 +464,10 @@ static const struct answer answers[] = {
      "bad_response | tool call 0 has no name", 0, true, false},
     {MESSAGE(USE, "tool_use"), "empty_response | it asks to call tools", 0, false, false},
     {MESSAGE("", "end_turn"), "empty_response", 0, false, false},
+    {MESSAGE(SAYS("a") ",{\"type\":\"text\",\"text\":5}", "end_turn"), "bad_response | no string",
+     0, false, false},
+    {MESSAGE(SAYS("a") ",{\"type\":\"text\",\"text\":null}", "end_turn"), "ok \"a\"", 0, false,
+     false},
     {MESSAGE("7,null,\"x\"", "end_turn"), "empty_response", 0, false, false},
     /* cut */
     {MESSAGE(SAYS("a"), "max_tokens"), "output_truncated | cut at 8192 tokens", 0, false, false},

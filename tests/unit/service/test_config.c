@@ -302,6 +302,34 @@ START_TEST(every_mistake_is_told_with_its_place)
 }
 END_TEST
 
+START_TEST(files_and_urls_that_no_call_could_use_are_refused)
+{
+    static const char *const urls[] = {"http://[::1", "http://h:99999", "http://h:80:80",
+                                       "http://[zz]"};
+    static const char text[] = "providers: {a: {kind: openai, base_url: 'https://h', %s: '%s'}}\n";
+    char wrong_file[900];
+
+    for (size_t i = 0; i < PL_ARRAY_LEN(urls); i++) {
+        snprintf(wrong_file, sizeof wrong_file, "providers: {a: {kind: openai, base_url: '%s'}}\n",
+                 urls[i]);
+        doc_problems_init(&problems, arena);
+        ck_assert_int_eq(load(wrong_file), PL_ERR_INVALID_CONFIG);
+        ck_assert_ptr_nonnull(strstr(problems.items[0].message, "the URL is not valid"));
+    }
+    snprintf(wrong_file, sizeof wrong_file, text, "ca_file", write_file("ca", "not PEM\n"));
+    doc_problems_init(&problems, arena);
+    ck_assert_int_eq(load(wrong_file), PL_ERR_INVALID_CONFIG);
+    ck_assert_ptr_nonnull(strstr(problems.items[0].message, "has no certificate"));
+    snprintf(wrong_file, sizeof wrong_file, text, "ca_file", "/dev/zero");
+    doc_problems_init(&problems, arena);
+    ck_assert_int_eq(load(wrong_file), PL_ERR_INVALID_CONFIG);
+    snprintf(wrong_file, sizeof wrong_file, text, "api_key_file", write_file("key", " \n"));
+    doc_problems_init(&problems, arena);
+    ck_assert_int_eq(load(wrong_file), PL_ERR_INVALID_CONFIG);
+    ck_assert_ptr_nonnull(strstr(problems.items[0].message, "is empty"));
+}
+END_TEST
+
 START_TEST(a_wrong_range_kind_or_url_is_told_at_its_provider)
 {
     ck_assert_int_eq(load("network: {allow_private: ['10.0.0.0/99']}\n"), PL_ERR_INVALID_CONFIG);
@@ -422,6 +450,7 @@ int main(void)
     tcase_add_test(tcase, a_provider_of_the_file_replaces_that_of_the_environment);
     tcase_add_test(tcase, limits_are_those_of_a_provider_and_of_its_models);
     tcase_add_loop_test(tcase, every_mistake_is_told_with_its_place, 0, PL_ARRAY_LEN(wrong));
+    tcase_add_test(tcase, files_and_urls_that_no_call_could_use_are_refused);
     tcase_add_test(tcase, a_wrong_range_kind_or_url_is_told_at_its_provider);
     tcase_add_loop_test(tcase, a_wrong_secret_is_told_with_its_place_and_never_its_value, 0,
                         PL_ARRAY_LEN(wrong_secrets));

@@ -138,6 +138,16 @@ static const struct answer answers[] = {
          "no") "]}},{\"content\":{\"parts\":[" TEXT("yes") "]}}]}",
      "ok \"yes\"", NULL, 0},
     /* what is no plain success */
+    {TOOL, JSON_TYPE,
+     ANSWER("{\"text\":{\"a\":null}},{\"functionCall\":{\"id\":\"1\",\"name\":\"s\"}}",
+            FINISH("STOP")) "}",
+     "bad_response", NULL, 0},
+    {0, JSON_TYPE,
+     ANSWER(TEXT("a"),
+            FINISH("STOP")) ",\"usageMetadata\":{\"promptTokenCount\":9223372036854775807,"
+                            "\"toolUsePromptTokenCount\":9223372036854775807,"
+                            "\"candidatesTokenCount\":-1}}",
+     "ok \"a\" usage=0+0/0:0" FACT("stop"), NULL, 0},
     {0, JSON_TYPE, ANSWER(TEXT("half"), FINISH("MAX_TOKENS")) "}",
      "output_truncated" FACT("length"), NULL, 0},
     {0, JSON_TYPE, ANSWER(TEXT("half"), FINISH("MAX_TOKENS")) "}", "ok \"half\"" FACT("length"),

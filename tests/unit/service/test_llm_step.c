@@ -249,6 +249,54 @@ START_TEST(a_key_that_a_server_repeats_is_hidden)
 }
 END_TEST
 
+START_TEST(a_key_where_a_message_is_cut_is_hidden)
+{
+    char filler[113] = {0}, bytes[512];
+    struct step_probe probe;
+
+    memset(filler, 'x', sizeof filler - 1); /* 120 bytes of an answer are shown */
+    snprintf(bytes, sizeof bytes, HEAD("200 OK", "text/plain", "") "%ssk-secret", filler);
+    serve_bytes(pl_str(bytes), RAW_CLOSE);
+    init(&probe, "a", false);
+    step_probe_run(&probe);
+    ck_assert_str_eq(step_probe_result(&probe), "!bad_response");
+    ck_assert_msg(strstr(probe.call.result.err.message, "xxx********") != NULL, "%s",
+                  probe.call.result.err.message);
+    step_probe_finish(&probe);
+}
+END_TEST
+
+START_TEST(a_key_among_the_facts_of_a_call_is_hidden)
+{
+    struct step_probe probe;
+    struct pl_value *facts;
+    struct raw_step steps[] = {
+        {.action = RAW_READ},
+        {.action = RAW_SEND,
+         .bytes = PL_STR(HEAD("200 OK", "application/json", "") "{\"responseId\":\"sk-secret\","
+                                                                "\"candidates\":[{\"content\":{"
+                                                                "\"parts\":[{\"text\":\"a\"}]}}]"
+                                                                "}")},
+        {.action = RAW_CLOSE}};
+    const struct raw_script script = {.steps = steps, .count = PL_ARRAY_LEN(steps)};
+    struct provider_options options = {.name = "openai", .kind = "gemini", .api_key = "sk-secret"};
+    struct pl_err err;
+    char url[64];
+
+    server = raw_server_start(&script, 1);
+    snprintf(url, sizeof url, "http://127.0.0.1:%u", raw_server_port(server));
+    options.base_url = url;
+    ck_assert_int_eq(providers_add(providers, &options, &err), PL_OK);
+    init(&probe, "a", false);
+    step_probe_run(&probe);
+    ck_assert_int_eq(probe.call.result.err.code, PL_OK);
+    facts = step_result_take_facts(&probe.call.result);
+    ck_assert_ptr_nonnull(strstr(test_str(pl_value_text(facts)), "\"response_id\":\"*********\""));
+    pl_value_unref(&facts);
+    step_probe_finish(&probe);
+}
+END_TEST
+
 START_TEST(a_large_error_body_is_not_read_to_its_end)
 {
     static const struct raw_step steps[] = {
@@ -556,6 +604,8 @@ int main(void)
     tcase_add_test(tcase, a_stream_that_said_done_is_whole_though_the_server_holds_on);
     tcase_add_loop_test(tcase, each_fault_has_its_code, 0, (int)PL_ARRAY_LEN(faults));
     tcase_add_test(tcase, a_key_that_a_server_repeats_is_hidden);
+    tcase_add_test(tcase, a_key_where_a_message_is_cut_is_hidden);
+    tcase_add_test(tcase, a_key_among_the_facts_of_a_call_is_hidden);
     tcase_add_test(tcase, a_large_error_body_is_not_read_to_its_end);
     tcase_add_test(tcase, a_429_pauses_the_lane_for_as_long_as_it_says);
     tcase_add_test(tcase, a_429_without_a_hint_pauses_the_lane_a_little);

@@ -121,6 +121,11 @@ static const struct answer answers[] = {
     {JSON_TYPE, false, CHOICE("{\"content\":[]}", "\"stop\""), "empty_response", NULL, 0},
     {JSON_TYPE, false, "", "empty_response", NULL, 0},
     {JSON_TYPE, false, "{\"choices\":[]}", "bad_response", NULL, 0},
+    {JSON_TYPE, false, CHOICE("{\"content\":5}", "\"stop\""), "bad_response", NULL, 0},
+    {JSON_TYPE, false,
+     "{\"choices\":[{\"message\":{\"content\":\"a\"}}],\"usage\":{\"prompt_tokens\":"
+     "9223372036854775807,\"completion_tokens\":1e308,\"cost\":1e999}}",
+     "ok \"a\"", NULL, 0},
     {JSON_TYPE, false, "{\"choices\":[{}]}", "bad_response", NULL, 0},
     {JSON_TYPE, false, "{\"choices\":[{\"message\":\"x\"}]}", "bad_response", NULL, 0},
     {JSON_TYPE, false, "{\"id\":\"c\",\"choices\":[{\"mess", "bad_response", NULL, 0},

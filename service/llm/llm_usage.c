@@ -1,0 +1,31 @@
+/* llm_usage.c - see llm_usage.h. */
+#include "service/llm/llm_usage.h"
+
+static const int64_t TOKENS_MAX = 100000000000;
+static const double COST_MAX = 1e6;
+
+bool llm_usage_count(struct pl_str object, const char *key, int64_t *ret_count)
+{
+    struct pl_str value;
+    int64_t number;
+
+    if (!json_get(object, pl_str(key), &value) || !json_int(value, &number) || number < 0 ||
+        number > TOKENS_MAX)
+        return false;
+    *ret_count = number;
+    return true;
+}
+
+bool llm_usage_cost(struct pl_str object, const char *key, double *ret_cost)
+{
+    struct pl_str value;
+    double number;
+
+    if (!json_get(object, pl_str(key), &value) || json_type(value) != JSON_NUMBER)
+        return false;
+    number = json_number(value);
+    if (!(number > 0 && number <= COST_MAX))
+        return false;
+    *ret_cost = number;
+    return true;
+}
