@@ -345,10 +345,11 @@ static enum cancel_reason loser_reason(const struct opinion *o)
 static bool is_loser_reason(const struct opinion *o, enum cancel_reason reason)
 {
     struct pl_str after;
+    enum cancel_reason should = loser_reason(o);
+    bool similar = (should == CANCEL_SIBLING_FAILED && reason == CANCEL_BUDGET) ||
+                   (should == CANCEL_BUDGET && reason == CANCEL_SIBLING_FAILED);
 
-    return reason == loser_reason(o) ||
-           (loser_reason(o) == CANCEL_SIBLING_FAILED && reason == CANCEL_BUDGET &&
-            json_get(sim_error(o->step), PL_STR("after"), &after));
+    return reason == should || (similar && json_get(sim_error(o->step), PL_STR("after"), &after));
 }
 
 static void judge_branches(struct sim_run *run, const struct opinion *o)
