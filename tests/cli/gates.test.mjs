@@ -192,3 +192,19 @@ test('killed in the middle and resumed, the run ends within its budget and asks 
         assert.ok(got.steps.every((step) => step.status === 'succeeded' || step.error?.code === 'budget_exceeded'));
     }
 });
+
+test('duplicates, a cache, hedges, warm_up and a budget play back from a recording', limit, async (t) => {
+    const home = place(t);
+    const model = await startModel(t);
+    const config = configured(home, model, { concurrency: 3 });
+    const workflow = pairs('mock-20ms-slow20p10-w5', { tokens: 900 }, { hedge: { after: '100ms', max: 1 } }, { warm_up: true });
+    const file = home.file('w.json', workflow);
+    const recorded = await run(t, home, ['test', file, '--record', '--config', config]);
+    assert.equal(recorded.code, 0, recorded.err);
+    const calls = await model.allCalls();
+    assert.ok(calls.length > 10 && calls.length < 100, `${calls.length} calls`);
+    const played = await run(t, home, ['test', file]);
+    assert.equal(played.code, 0, played.out + played.err);
+    assert.match(played.out, /^passed: 200 calls answered/);
+    assert.equal((await model.allCalls()).length, calls.length, 'nothing is called');
+});

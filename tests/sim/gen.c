@@ -46,6 +46,8 @@ void gen_llm_fields(struct gen *g)
     json_add_string(g->out, "model", PL_STR("sim/echo"));
     json_key(g->out, "prompt");
     gen_text(g);
+    if (sim_chance(g->rng, 40))
+        json_add_raw(g->out, "cache", PL_STR("{\"ttl\":\"1h\"}"));
     if (sim_chance(g->rng, 12))
         json_add_raw(g->out, "fallback",
                      sim_chance(g->rng, 50) ? PL_STR("[\"sim/other\"]")

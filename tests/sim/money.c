@@ -2,6 +2,7 @@
  * aside, and what must hold whenever a call is let through. Not the product's
  * (service/run_budget.h). Called by world.c, look.c, disk.c and reference.c. */
 #include "service/run_budget.h"
+#include "service/step_config.h"
 #include "tests/sim/sim.h"
 
 static const double TOKENS_PER_USD = 1024; /* sums stay exact */
@@ -109,6 +110,19 @@ bool sim_money_ask(struct sim_run *run, struct sim_step *step)
         check_holder(run, step, at);
     check_holder(run, step, NULL);
     return !run->broken;
+}
+
+bool sim_money_kept(struct sim_run *run, struct sim_step *step)
+{
+    const struct step_def *def = step->def;
+
+    if (def->kind != STEP_LLM || def->config.llm->cache_ttl == 0 ||
+        !sim_chance(&run->rng, run->mood.kept))
+        return false;
+    /* it may have been let through, after it had waited, before the answer was found */
+    step->held = run_budget_held(run->core, sim_node(run, step));
+    step->poor = false;
+    return true;
 }
 
 void sim_money_over(struct sim_run *run, struct sim_step *step, const struct store_usage *usage)

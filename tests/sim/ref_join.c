@@ -341,17 +341,15 @@ static enum cancel_reason loser_reason(const struct opinion *o)
     return o->def->join.kind == JOIN_ANY ? CANCEL_LOST_RACE : CANCEL_QUORUM_MET;
 }
 
-/* Where a handler failed as well, and perhaps the handler's own, which error was the join's cannot
- * be told from what is left. */
+/* Where a handler failed as well, its error stands in front of the join's own. */
 static bool is_loser_reason(const struct opinion *o, enum cancel_reason reason)
 {
-    enum cancel_reason should = loser_reason(o);
-    bool is_failure = reason == CANCEL_BUDGET || reason == CANCEL_SIBLING_FAILED;
     struct pl_str after;
+    enum cancel_reason should = loser_reason(o);
+    bool similar = (should == CANCEL_SIBLING_FAILED && reason == CANCEL_BUDGET) ||
+                   (should == CANCEL_BUDGET && reason == CANCEL_SIBLING_FAILED);
 
-    return reason == should ||
-           (is_failure && (should == CANCEL_BUDGET || should == CANCEL_SIBLING_FAILED) &&
-            json_get(sim_error(o->step), PL_STR("after"), &after));
+    return reason == should || (similar && json_get(sim_error(o->step), PL_STR("after"), &after));
 }
 
 static void judge_branches(struct sim_run *run, const struct opinion *o)

@@ -132,6 +132,8 @@ void sim_take_effect(struct sim_run *run, const struct run_effect *effect);
 void sim_finish_activation(struct sim_run *run);
 
 /* ---- money.c ---- */
+/* Is there an answer that was kept, so that nobody is asked? */
+bool sim_money_kept(struct sim_run *run, struct sim_step *step);
 /* May its call be sent? Looks whether that is right. */
 bool sim_money_ask(struct sim_run *run, struct sim_step *step);
 /* Its call is over, and used so much. */

@@ -154,6 +154,7 @@ struct sim_step {
     enum sim_call_state call;
     uint64_t deferred;  /* the event that said so, the last time */
     bool poor;          /* its call was not let through by a budget */
+    bool kept;          /* an answer that was kept is all its call comes to */
     struct budget held; /* what was set aside for its call, by the simulator's own book */
     enum sim_lane_state lane;
     uint64_t lane_place; /* WAITS: its place in the queue; ADMITTED: serial of the word */
@@ -200,6 +201,7 @@ struct sim_timer {
 /* How unfriendly this scenario's world is; percentages unless said. */
 struct sim_mood {
     unsigned lane; /* calls of llm steps that may be in flight at once; 0: any number */
+    unsigned kept; /* of a hundred calls of steps with a cache: answered by what was kept */
     unsigned fail, free, defer, no_retry, hint, late_eval, eval_error, untruth, race, stale;
     unsigned commit_delay, store_fault;
     unsigned crash; /* per mille of the commits */

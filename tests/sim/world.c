@@ -206,6 +206,8 @@ static void deliver_result(struct sim_run *run, struct sim_step *step)
     }
     step_result_init(&result);
     sim_make_result(run, step, event.node, &result);
+    if (step->kept)
+        result.usage = (struct store_usage){0};
     /* Mostly an aborted call really stops; now and then its answer was already there. */
     if (step->aborted && (step->unsent || !sim_chance(&run->rng, run->mood.race))) {
         pl_value_unref(&result.output);
@@ -269,6 +271,16 @@ static void begin_call(struct sim_run *run, struct sim_step *step)
 
     step->serial = item.serial = run->next_serial++;
     step->aborted = false;
+    step->kept = sim_money_kept(run, step);
+    if (step->kept) { /* neither a budget nor a lane is asked, nor does anything go out */
+        const uint32_t sent = step->sent;
+
+        step->deferring = false;
+        step->unsent = true;
+        sim_send(run, step);
+        step->sent = sent;
+        return;
+    }
     step->unsent = step->deferring = !sim_money_ask(run, step) || !sim_lane_enter(run, step) ||
                                      sim_chance(&run->rng, run->mood.defer);
     if (step->deferring) {
@@ -494,6 +506,7 @@ static void choose_mood(struct sim_run *run)
     mood->free = sim_chance(rng, 40) ? sim_below(rng, 35) : 0;
     mood->defer = sim_chance(rng, 40) ? sim_below(rng, 30) : 0;
     mood->lane = sim_chance(rng, 35) ? 1 + sim_below(rng, 4) : 0;
+    mood->kept = sim_chance(rng, 40) ? sim_below(rng, 60) : 0;
     mood->no_retry = sim_below(rng, 20);
     mood->hint = sim_below(rng, 40);
     mood->longest_hint = sim_chance(rng, 4) ? 4000000 : 3000;
