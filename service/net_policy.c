@@ -229,11 +229,11 @@ bool net_policy_permits(const struct net_policy *policy, const struct sockaddr *
         return true;
     if (!inet_ntop(judged.length == 4 ? AF_INET : AF_INET6, judged.bytes, text, sizeof text))
         text[0] = '\0';
-    pl_err_set(err, PL_ERR_ADDRESS_DENIED,
-               "%s%s%s:%u may not be called: it is %s, not a public address; allow_private in the "
-               "configuration can allow private ones",
-               judged.length == 4 ? "" : "[", text, judged.length == 4 ? "" : "]", judged.port,
-               what);
+    pl_err_set(
+        err, PL_ERR_ADDRESS_DENIED,
+        "%s%s%s:%u may not be called: it is %s, not a public address; network.allow_private in the "
+        "configuration can allow private ones",
+        judged.length == 4 ? "" : "[", text, judged.length == 4 ? "" : "]", judged.port, what);
     return false;
 }
 

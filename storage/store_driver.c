@@ -18,7 +18,8 @@ enum pl_code store_driver_find(const char *url, const struct store_driver_kind *
 
     if (!colon)
         return pl_err_set(err, PL_ERR_INVALID_ARGUMENT,
-                          "the database is given as a URL: write sqlite:PATH");
+                          "the database is given as a URL: write sqlite:%s",
+                          url && *url ? url : "PATH");
     scheme = pl_str_n(url, (size_t)(colon - url));
     for (size_t i = 0; i < PL_ARRAY_LEN(kinds); i++) {
         if (!pl_str_is(scheme, kinds[i].scheme))

@@ -30,7 +30,7 @@ static void print_row(struct pl_str report, const char *key, const char *name)
     bool money = strcmp(key, "cost_usd") == 0;
 
     if (!json_get(report, pl_str(key), &figure) || json_type(figure) != JSON_OBJECT) {
-        printf("%-14s%16s%16s\n", name, "no prices", "no prices");
+        printf("%-14s%16s%16s\n", name, "unknown", "unknown");
         return;
     }
     (void)json_get(figure, PL_STR("expected"), &expected);

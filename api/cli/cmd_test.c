@@ -215,13 +215,15 @@ static int report_played(void *arg, struct pl_str run, const struct config *conf
 
     (void)config;
     return test_report(test->tape, run, cli_get(test->args, "set") || cli_get(test->args, "input"),
-                       test->quiet, test->args->operands.values[0])
+                       test->quiet, test->args->operands.values[0],
+                       cli_get(test->args, "recording"))
                ? EXIT_OK
                : EXIT_RUN_FAILED;
 }
 
 static int read_recording(struct test *test)
 {
+    const char *path = cli_get(test->args, "recording");
     const struct tape_run *run;
     struct pl_str text;
     struct pl_err err = {0};
@@ -229,8 +231,11 @@ static int read_recording(struct test *test)
         config_read_file(test->arena, test->path, PL_LIMIT_RUN_OUTPUT_BYTES * 4, &text, &err);
 
     if (code == PL_ERR_NOT_FOUND)
-        return cli_usage_error("there is no recording %s; make it with: plait test %s --record",
-                               test->path, test->args->operands.values[0]);
+        return cli_usage_error(
+            "there is no recording %s; make it with: plait test %s --record%s%s, and the "
+            "input (-i)",
+            test->path, test->args->operands.values[0], path ? " --recording " : "",
+            path ? path : "");
     if (code == PL_OK)
         code = tape_read(test->tape, text, &err);
     if (code != PL_OK)

@@ -68,8 +68,8 @@ static void help_option(const struct cli_option *option)
 
 static void help_command(const struct cli_command *command)
 {
-    printf("Usage: plait %s %s%s\n\n%s\n", command->name, command->operands,
-           command->n_options ? " [OPTIONS]" : "", command->summary);
+    printf("Usage: plait %s%s%s%s\n\n%s\n", command->name, command->operands[0] ? " " : "",
+           command->operands, command->n_options ? " [OPTIONS]" : "", command->summary);
     if (command->n_options)
         printf("\nOptions (each --name may also be given as PLAIT_NAME in the environment):\n");
     for (size_t i = 0; i < command->n_options; i++)

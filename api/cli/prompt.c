@@ -26,6 +26,7 @@ struct prompt {
     bool used[CLI_VALUES_MAX]; /* of --answer */
     struct pl_buf input;       /* read and not taken yet */
     bool ended;                /* of standard input */
+    bool waits_told;           /* that the end of all questions is waited for has been said */
 
     struct pl_mutex lock;
     bool sending, told; /* guarded by lock, as below: an answer is on its way, has come back */
@@ -466,8 +467,16 @@ static bool run_waits(struct prompt *prompt)
 /* Nobody will say more. What ends by itself, and steps that still run, are waited for. */
 static void check_stuck(struct prompt *prompt)
 {
-    if (prompt->expires || !run_waits(prompt))
+    if (!run_waits(prompt))
         return;
+    if (prompt->expires) {
+        if (!prompt->waits_told)
+            fputs("  standard input has ended: this waits until the question times out; Ctrl-C "
+                  "stops, and --resume goes on\n",
+                  stderr);
+        prompt->waits_told = true;
+        return;
+    }
     prompt->stuck = true;
     cli_usage_error("step %.*s waits for an answer, and standard input has none: run it at a "
                     "terminal, or give --answer '%.*s=...'",

@@ -128,7 +128,8 @@ static void compare_end(struct report *report, struct pl_str run, struct pl_aren
     pl_buf_finish(&text);
 }
 
-static void sum(const struct report *report, bool own_input, const char *file)
+static void sum(const struct report *report, bool own_input, const char *file,
+                const char *recording)
 {
     const char *separator = "failed: ";
 
@@ -146,12 +147,15 @@ static void sum(const struct report *report, bool own_input, const char *file)
     }
     if (report->end_differs)
         printf("%sit ends differently", separator);
-    printf("\n%srecord it anew, when this is right, with: plait test %s --record\n",
-           own_input ? "the input is not the recorded one; " : "", file);
+    printf(
+        "\n%srecord it anew, when this is right, with: plait test %s --record%s%s, and the input "
+        "(-i)\n",
+        own_input ? "the input is not the recorded one; " : "", file,
+        recording ? " --recording " : "", recording ? recording : "");
 }
 
 bool test_report(const struct tape *tape, struct pl_str run, bool own_input, bool quiet,
-                 const char *file)
+                 const char *file, const char *recording)
 {
     struct report report = {.tape = tape};
     struct pl_arena *arena = pl_arena_create(0);
@@ -171,7 +175,7 @@ bool test_report(const struct tape *tape, struct pl_str run, bool own_input, boo
     for (size_t i = 0; i < tape_count(tape); i++)
         made += tape_was_made(tape_at(tape, i));
     if (report.changed || report.new || report.missing || report.end_differs) {
-        sum(&report, own_input, file);
+        sum(&report, own_input, file, recording);
         return false;
     }
     if (!quiet)

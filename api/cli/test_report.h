@@ -10,10 +10,10 @@
 struct tape;
 
 /* Writes it to stdout; nothing when all is as recorded and `quiet`. `run` is the run object,
- * `own_input`: the command line gave another input than the recorded one. True when the test
- * passed.
+ * `own_input`: the command line gave another input than the recorded one, `recording`: --recording
+ * as given, or NULL. True when the test passed.
  */
 bool test_report(const struct tape *tape, struct pl_str run, bool own_input, bool quiet,
-                 const char *file);
+                 const char *file, const char *recording);
 
 #endif

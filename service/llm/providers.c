@@ -292,8 +292,8 @@ static enum pl_code unknown(const struct providers *providers, struct pl_str nam
     near = doc_nearest(name, names);
     return pl_err_set(
         err, PL_ERR_PROVIDER_UNKNOWN,
-        "no provider '%.*s' is configured%s%s%s; add it to the configuration, set "
-        "OPENAI_API_KEY for openai or ANTHROPIC_API_KEY for anthropic, or try sim/echo",
+        "no provider '%.*s' is configured%s%s%s; add it to the configuration, write the model as "
+        "openai/..., anthropic/... or gemini/... and set that provider's key, or try sim/echo",
         PL_STR_ARG(name), near ? " (did you mean '" : "", near ? near : "", near ? "'?)" : "");
 }
 

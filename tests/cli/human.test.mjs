@@ -63,6 +63,7 @@ test('nobody is waited for when the question ends by itself', limit, async (t) =
     const result = await run(t, home, ['run', home.file('w.json', { steps })]);
     assert.equal(result.code, 0, result.err);
     assert.equal(JSON.parse(result.out), 'silence');
+    assert.equal(result.err.match(/standard input has ended: this waits until the question times out/g)?.length, 1, result.err);
 });
 
 test('several that wait at once are asked in turn, others run on', limit, async (t) => {

@@ -200,7 +200,9 @@ test('without a recording, with a broken one and with a bad workflow it exits 2'
     const file = home.file('w.yaml', 'steps: {a: {llm: {model: sim/echo, prompt: x}}}\n');
     const none = await run(t, home, ['test', file]);
     assert.equal(none.code, 2);
-    assert.match(none.err, /there is no recording .*w\.recording\.json; make it with: plait test .*w\.yaml --record/);
+    assert.match(none.err, /there is no recording .*w\.recording\.json; make it with: plait test .*w\.yaml --record, and the input/);
+    const named = await run(t, home, ['test', file, '--recording', 'other.json']);
+    assert.match(named.err, /there is no recording other\.json; make it with: plait test .*w\.yaml --record --recording other\.json, and/);
     for (const [text, says] of [
         ['{', /w\.recording\.json: /], ['{}', /this is no recording/], ['{"plait_recording": 2}', /another version/], ['{"plait_recording": 1, "calls": []}', /how it ended/],
         ['{"plait_recording": 1, "started_at": "2026-01-01T00:00:00Z", "status": "succeeded", "calls": [{}]}', /not whole/],

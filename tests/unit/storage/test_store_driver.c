@@ -24,7 +24,7 @@ static const struct {
     {"postgresql://me:secret@host/db", "this build has no driver for PostgreSQL"},
     {"mysql://me:secret@host/db", "no kind this build knows"},
     {"sqlite:", "write sqlite:PATH"},
-    {"plait.db", "write sqlite:PATH"},
+    {"plait.db", "write sqlite:plait.db"},
     {"", "write sqlite:PATH"},
     {NULL, "write sqlite:PATH"},
     {"sqlit:plait.db", "write sqlite:PATH"},
