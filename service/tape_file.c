@@ -10,6 +10,10 @@
 
 #include <stdlib.h>
 
+/* Counts, sizes, milliseconds, dollars: sums of so much, over all calls of a run, stay exact. */
+static const int64_t NUMBER_MAX = 1000000000000;
+static const double COST_MAX = 1e12;
+
 enum { VERSION = 1 };
 
 /* ---- writing ---- */
@@ -236,13 +240,14 @@ static struct pl_str get_object(struct tape *tape, struct pl_str object, const c
     return value.len && json_type(value) == JSON_OBJECT ? value : (struct pl_str){0};
 }
 
+/* A file may have been edited: what none of ours can be is taken as not there. */
 static int64_t get_int(struct pl_str object, const char *key, int64_t fallback)
 {
     struct pl_str token;
     int64_t number;
 
     return json_get(object, pl_str(key), &token) && json_type(token) == JSON_NUMBER &&
-                   json_int(token, &number)
+                   json_int(token, &number) && number >= 0 && number <= NUMBER_MAX
                ? number
                : fallback;
 }
@@ -268,6 +273,8 @@ static void read_usage(struct pl_str call, struct store_usage *usage)
     usage->reasoning_tokens = get_int(object, "reasoning_tokens", 0);
     if (json_get(object, PL_STR("cost_usd"), &cost) && json_type(cost) == JSON_NUMBER)
         usage->cost_usd = json_number(cost);
+    if (!(usage->cost_usd >= 0 && usage->cost_usd <= COST_MAX))
+        usage->cost_usd = 0;
 }
 
 static void read_error(struct tape *tape, struct pl_str error, struct tape_call *call)

@@ -7,7 +7,7 @@
 #include <sodium.h>
 
 /* Changed when what is hashed, or what an answer is kept as, changes: older ones are not found. */
-static const int64_t FORM = 1;
+static const int64_t FORM = 2;
 
 static void add_number(crypto_generichash_state *state, int64_t number)
 {
@@ -41,6 +41,7 @@ void llm_digest(const struct provider *provider, const struct llm_request *reque
     add_text(&state, pl_str(provider->ops->kind));
     add_text(&state, provider->base_url);
     add_text(&state, provider->url);
+    add_text(&state, provider->url_tail); /* of Azure: the version of the API */
     add_text(&state, request->model);
     add_text(&state, request->system);
     add_text(&state, request->messages);

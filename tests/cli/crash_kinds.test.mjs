@@ -132,7 +132,8 @@ function checkSame(got, whole) {
 }
 
 async function killAfter(process, wait) {
-    const [, id] = await process.said(/^run (run_\w+)$/m);
+    // one that was killed between its end and its exit says so when it is resumed
+    const [, id] = await process.said(/^run (run_\w+)(?: is over.*)?$/m);
     await Promise.race([sleep(wait), process.done]);
     process.kill('SIGKILL');
     const { signal, code, err } = await process.done;

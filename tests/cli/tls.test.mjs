@@ -59,5 +59,5 @@ test('a certificate nobody vouches for, or of another host, is a tls_error and n
 test('a file of certificates that is not there is told before anything runs', limit, async (t) => {
     const result = await asks(t, place(t), '127.0.0.1', 1, { ca_file: path.join(folder(t), 'none.pem') });
     assert.equal(result.code, 2);
-    assert.match(result.err, /ca_file: cannot read .*none\.pem/);
+    assert.match(result.err, /ca_file: cannot open .*none\.pem/);
 });

@@ -79,10 +79,12 @@ END_TEST
 START_TEST(the_same_request_elsewhere_is_another_one)
 {
     const struct provider at = provider_at("http://a"), there = provider_at("http://b");
-    struct provider kind = at;
+    struct provider kind = at, version = at;
     const struct llm_request plain = request_of();
 
     kind.ops = &other_ops;
+    version.url_tail = PL_STR("/chat/completions?api-version=2024-10-21");
+    ck_assert(!same(&at, &plain, &version, &plain));
     ck_assert(same(&at, &plain, &at, &plain));
     ck_assert(!same(&at, &plain, &there, &plain));
     ck_assert(!same(&at, &plain, &kind, &plain));

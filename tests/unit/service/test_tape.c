@@ -236,6 +236,29 @@ START_TEST(members_of_another_type_are_as_if_they_were_not_there)
 }
 END_TEST
 
+START_TEST(figures_that_none_of_ours_can_be_count_nothing)
+{
+    const struct store_usage *usage;
+    struct pl_err err;
+
+    tape = tape_create(false);
+    ck_assert_int_eq(
+        tape_read(tape,
+                  PL_STR(HEAD "\"calls\":[{\"path\":\"a\"," SUM
+                              ",\"error\":{\"retry_after_ms\":9223372036854775807},\"usage\":{"
+                              "\"calls\":9223372036854775807,\"input_tokens\":-1,"
+                              "\"output_tokens\":3,\"cost_usd\":1e999}}]}"),
+                  &err),
+        PL_OK);
+    usage = &tape_at(tape, 0)->usage;
+    ck_assert_int_eq(usage->calls, 0);
+    ck_assert_int_eq(usage->input_tokens, 0);
+    ck_assert_int_eq(usage->output_tokens, 3);
+    ck_assert(usage->cost_usd == 0);
+    ck_assert_int_eq(tape_at(tape, 0)->retry_after, -1);
+}
+END_TEST
+
 static const struct {
     const char *is, *was, *told;
 } diffs[] = {
@@ -299,6 +322,7 @@ int main(void)
     tcase_add_test(tc, time_stands_still_until_it_jumps_and_never_goes_back);
     tcase_add_loop_test(tc, a_file_that_is_no_recording_is_refused, 0, PL_ARRAY_LEN(broken));
     tcase_add_test(tc, members_of_another_type_are_as_if_they_were_not_there);
+    tcase_add_test(tc, figures_that_none_of_ours_can_be_count_nothing);
     tcase_add_loop_test(tc, a_difference_is_told_with_its_place, 0, PL_ARRAY_LEN(diffs));
     tcase_add_test(tc, long_texts_are_shown_around_the_difference_and_cut_in_the_file);
     suite_add_tcase(suite, tc);
