@@ -69,6 +69,7 @@ want_tests() {
     want libtest-json-schema-acceptance-perl schema_suite
     want universal-ctags has_command ctags
     want openssl has_command openssl
+    want jq has_command jq
     want shellcheck has_command shellcheck
     want util-linux has_command setarch
     want procps has_command ps

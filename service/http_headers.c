@@ -224,7 +224,7 @@ static bool parse_date(struct pl_str text, pl_ms *ret_time)
     memcpy(copy, text.ptr, text.len);
     copy[text.len] = '\0';
     seconds = curl_getdate(copy, NULL);
-    if (seconds < 0)
+    if (seconds < 0 || seconds > INT64_MAX / 1000) /* it takes years of any length */
         return false;
     *ret_time = (pl_ms)seconds * 1000;
     return true;

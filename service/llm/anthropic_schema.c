@@ -191,6 +191,8 @@ static void write_map(struct pl_buf *out, const char *key, struct pl_str schemas
 {
     struct json_iter it;
 
+    if (json_type(schemas) != JSON_OBJECT) /* no schema: the server says so */
+        return;
     json_key(out, key);
     json_object_begin(out);
     for (json_iter_init(&it, schemas); json_iter_next(&it);) {
