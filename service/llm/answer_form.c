@@ -57,3 +57,14 @@ enum answer_form answer_form_of(enum answer_type type, struct pl_str body, size_
         return ANSWER_STREAM;
     return events == 0 || last ? ANSWER_OTHER : ANSWER_UNDECIDED;
 }
+
+enum pl_code answer_keep(struct pl_buf *body, struct pl_str piece, struct pl_err *err)
+{
+    pl_buf_str(body, piece);
+    if (!pl_buf_failed(body))
+        return PL_OK;
+    if (!body->too_large)
+        return pl_err_set(err, PL_ERR_NO_MEMORY, "out of memory while an answer was read");
+    return pl_err_set(err, PL_ERR_RESPONSE_TOO_LARGE, "the answer is larger than %zu bytes",
+                      body->max);
+}

@@ -1,9 +1,11 @@
 /* answer_form.h - whether the body of an answer is one JSON object or a stream of events. Not the
- * reading of either. Called by openai.c, anthropic.c
- * and gemini.c. */
+ * reading of either. Called by openai.c, anthropic.c and gemini.c. */
 #ifndef PLAIT_SERVICE_LLM_ANSWER_FORM_H
 #define PLAIT_SERVICE_LLM_ANSWER_FORM_H
 
+#include "base/buf.h"
+#include "base/compiler.h"
+#include "base/err.h"
 #include "base/str.h"
 
 enum answer_form {
@@ -22,5 +24,10 @@ enum answer_type answer_type_of(struct pl_str content_type);
  * comes. */
 enum answer_form answer_form_of(enum answer_type type, struct pl_str body, size_t *blanks,
                                 bool last);
+
+/* Keeps a piece of a body. Errors: RESPONSE_TOO_LARGE (over what the buffer may hold), NO_MEMORY.
+ */
+enum pl_code answer_keep(struct pl_buf *body, struct pl_str piece,
+                         struct pl_err *err) PL_MUST_CHECK;
 
 #endif

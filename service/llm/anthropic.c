@@ -7,10 +7,10 @@
 #include "base/json.h"
 #include "base/limits.h"
 #include "service/llm/llm_errors.h"
+#include "service/llm/llm_post.h"
+#include "service/llm/llm_usage.h"
 
 enum {
-    BODY_MAX = PL_LIMIT_PROMPT_BYTES + (1 << 20),
-    BYTES_A_TOKEN = 4,
     CATEGORY_MAX = 100,
 };
 
@@ -59,29 +59,10 @@ static enum pl_code anthropic_build(const struct provider *provider,
     struct pl_buf body;
     enum pl_code code;
 
-    pl_buf_init(&body, BODY_MAX);
+    pl_buf_init(&body, LLM_POST_BYTES);
     code = anthropic_write_body(request, arena, &body, err);
-    if (code == PL_OK && pl_buf_failed(&body))
-        code = body.too_large ? pl_err_set(err, PL_ERR_TOO_LARGE,
-                                           "the request is larger than %d bytes", BODY_MAX)
-                              : pl_err_set(err, PL_ERR_NO_MEMORY, "out of memory");
-    if (code == PL_OK) {
-        *ret_http = (struct http_request){
-            .method = PL_STR("POST"),
-            .url = provider->url,
-            .headers = provider->headers,
-            .n_headers = provider->n_headers,
-            .body = pl_arena_str(arena, pl_buf_view(&body)),
-            .has_body = true,
-            .stream = stream,
-            .first_byte_timeout = provider->first_byte_timeout,
-            .idle_timeout = provider->idle_timeout,
-            .total_timeout = request->timeout,
-            .max_body = stream ? PL_LIMIT_STREAM_BYTES : PL_LIMIT_RESPONSE_BYTES,
-        };
-        if (pl_arena_failed(arena))
-            code = pl_err_set(err, PL_ERR_NO_MEMORY, "out of memory");
-    }
+    if (code == PL_OK)
+        code = llm_post(provider, request, provider->url, stream, &body, arena, ret_http, err);
     pl_buf_finish(&body);
     return code;
 }
@@ -112,18 +93,6 @@ static void decide_mode(struct anthropic_parser *parser, bool last)
     parser->mode = answer_form_of(parser->type, pl_buf_view(&parser->body), &parser->blanks, last);
 }
 
-static enum pl_code keep_body(struct anthropic_parser *parser, struct pl_str piece,
-                              struct pl_err *err)
-{
-    pl_buf_str(&parser->body, piece);
-    if (!pl_buf_failed(&parser->body))
-        return PL_OK;
-    if (!parser->body.too_large)
-        return pl_err_set(err, PL_ERR_NO_MEMORY, "out of memory while an answer was read");
-    return pl_err_set(err, PL_ERR_RESPONSE_TOO_LARGE, "the answer is larger than %zu bytes",
-                      parser->body.max);
-}
-
 static enum pl_code anthropic_feed(void *state, struct pl_str piece, const struct llm_sink *sink,
                                    struct pl_err *err)
 {
@@ -132,7 +101,7 @@ static enum pl_code anthropic_feed(void *state, struct pl_str piece, const struc
 
     if (parser->mode == ANSWER_STREAM)
         return anthropic_stream_feed(parser, piece, sink, err);
-    code = keep_body(parser, piece, err);
+    code = answer_keep(&parser->body, piece, err);
     if (code != PL_OK || parser->mode != ANSWER_UNDECIDED)
         return code;
     decide_mode(parser, false);
@@ -155,8 +124,8 @@ static bool anthropic_ended(const void *state)
 static void anthropic_usage(const void *state, struct store_usage *usage)
 {
     const struct anthropic_parser *parser = state;
-    const size_t seen = parser->text.len + tool_calls_bytes(&parser->calls);
-    const int64_t guess = (int64_t)((seen + BYTES_A_TOKEN - 1) / BYTES_A_TOKEN);
+    const int64_t guess =
+        llm_usage_guess_output(parser->text.len + tool_calls_bytes(&parser->calls));
 
     *usage = (struct store_usage){
         .calls = 1,
@@ -170,9 +139,7 @@ static void anthropic_usage(const void *state, struct store_usage *usage)
     if (!parser->final_usage && guess > usage->output_tokens)
         usage->output_tokens = guess;
     if (!parser->has_usage && parser->request)
-        usage->input_tokens =
-            (int64_t)((parser->request->messages.len + parser->request->system.len) /
-                      BYTES_A_TOKEN);
+        usage->input_tokens = llm_usage_guess_input(parser->request);
 }
 
 static void anthropic_finish(void *state, const struct llm_sink *sink, struct step_result *result)

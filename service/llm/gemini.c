@@ -9,8 +9,10 @@
 #include "base/limits.h"
 #include "base/utf8.h"
 #include "service/llm/llm_errors.h"
+#include "service/llm/llm_post.h"
+#include "service/llm/llm_usage.h"
 
-enum { BODY_MAX = PL_LIMIT_PROMPT_BYTES + (1 << 20), BYTES_A_TOKEN = 4, SHOWN = 120 };
+enum { SHOWN = 120 };
 
 /* ---- once ---- */
 
@@ -95,29 +97,11 @@ static enum pl_code gemini_build(const struct provider *provider, const struct l
 
     if (!gemini_model_ok(provider, request->model, err))
         return PL_ERR_INVALID_ARGUMENT;
-    pl_buf_init(&body, BODY_MAX);
+    pl_buf_init(&body, LLM_POST_BYTES);
     code = gemini_write_body(provider, request, arena, &body, err);
-    if (code == PL_OK && pl_buf_failed(&body))
-        code = body.too_large ? pl_err_set(err, PL_ERR_TOO_LARGE,
-                                           "the request is larger than %d bytes", BODY_MAX)
-                              : pl_err_set(err, PL_ERR_NO_MEMORY, "out of memory");
-    if (code == PL_OK) {
-        *ret_http = (struct http_request){
-            .method = PL_STR("POST"),
-            .url = make_url(provider, request, arena),
-            .headers = provider->headers,
-            .n_headers = provider->n_headers,
-            .body = pl_arena_str(arena, pl_buf_view(&body)),
-            .has_body = true,
-            .stream = request->stream,
-            .first_byte_timeout = provider->first_byte_timeout,
-            .idle_timeout = provider->idle_timeout,
-            .total_timeout = request->timeout,
-            .max_body = request->stream ? PL_LIMIT_STREAM_BYTES : PL_LIMIT_RESPONSE_BYTES,
-        };
-        if (pl_arena_failed(arena))
-            code = pl_err_set(err, PL_ERR_NO_MEMORY, "out of memory");
-    }
+    if (code == PL_OK)
+        code = llm_post(provider, request, make_url(provider, request, arena), request->stream,
+                        &body, arena, ret_http, err);
     pl_buf_finish(&body);
     return code;
 }
@@ -156,12 +140,9 @@ static enum pl_code gemini_feed(void *state, struct pl_str piece, const struct l
 
     if (parser->mode == ANSWER_STREAM)
         return gemini_stream_feed(parser, piece, sink, err);
-    pl_buf_str(&parser->body, piece);
-    if (parser->body.too_large)
-        return pl_err_set(err, PL_ERR_RESPONSE_TOO_LARGE, "the answer is larger than %zu bytes",
-                          parser->body.max);
-    if (pl_buf_failed(&parser->body))
-        return pl_err_set(err, PL_ERR_NO_MEMORY, "out of memory while an answer was read");
+    code = answer_keep(&parser->body, piece, err);
+    if (code != PL_OK)
+        return code;
     if (parser->mode == ANSWER_UNDECIDED)
         decide_mode(parser, false);
     if (parser->mode != ANSWER_STREAM)
@@ -192,11 +173,9 @@ static void gemini_usage(const void *state, struct store_usage *usage)
     *usage = parser->usage;
     if (parser->has_usage || !parser->request)
         return;
-    usage->input_tokens =
-        (int64_t)((parser->request->messages.len + parser->request->system.len) / BYTES_A_TOKEN);
+    usage->input_tokens = llm_usage_guess_input(parser->request);
     usage->output_tokens =
-        (int64_t)((parser->text.len + tool_calls_bytes(&parser->calls) + BYTES_A_TOKEN - 1) /
-                  BYTES_A_TOKEN);
+        llm_usage_guess_output(parser->text.len + tool_calls_bytes(&parser->calls));
 }
 
 static void not_understood(struct pl_str body, const char *why, struct step_result *result)

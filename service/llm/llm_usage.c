@@ -1,6 +1,7 @@
 /* llm_usage.c - see llm_usage.h. */
 #include "service/llm/llm_usage.h"
 
+enum { BYTES_A_TOKEN = 4 };
 static const int64_t TOKENS_MAX = 100000000000;
 static const double COST_MAX = 1e6;
 
@@ -28,4 +29,14 @@ bool llm_usage_cost(struct pl_str object, const char *key, double *ret_cost)
         return false;
     *ret_cost = number;
     return true;
+}
+
+int64_t llm_usage_guess_input(const struct llm_request *request)
+{
+    return (int64_t)((request->messages.len + request->system.len) / BYTES_A_TOKEN);
+}
+
+int64_t llm_usage_guess_output(size_t bytes)
+{
+    return (int64_t)((bytes + BYTES_A_TOKEN - 1) / BYTES_A_TOKEN);
 }

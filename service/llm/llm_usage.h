@@ -4,6 +4,7 @@
 #define PLAIT_SERVICE_LLM_LLM_USAGE_H
 
 #include "base/json.h"
+#include "service/llm/provider.h"
 
 /* The number of tokens that a member of `object` says. False, with *ret_count as it was: it is not
  * there, no whole number, below 0, or so large that no call can have used it (10^11): sums of such
@@ -11,5 +12,9 @@
 bool llm_usage_count(struct pl_str object, const char *key, int64_t *ret_count);
 /* The same of an amount in US dollars: above 0, and at most a million. */
 bool llm_usage_cost(struct pl_str object, const char *key, double *ret_cost);
+
+/* Where the server did not say, better than nothing: what was asked, and what came, in bytes. */
+int64_t llm_usage_guess_input(const struct llm_request *request);
+int64_t llm_usage_guess_output(size_t bytes);
 
 #endif

@@ -7,9 +7,9 @@
 #include "base/limits.h"
 #include "service/llm/llm_errors.h"
 #include "service/llm/llm_parts.h"
+#include "service/llm/llm_post.h"
+#include "service/llm/llm_usage.h"
 #include "service/llm/openai_dialect.h"
-
-enum { BODY_MAX = PL_LIMIT_PROMPT_BYTES + (1 << 20), BYTES_A_TOKEN = 4 };
 
 /* ---- the request ---- */
 
@@ -159,29 +159,11 @@ static enum pl_code openai_build(const struct provider *provider, const struct l
 
     if (!openai_dialect_model_ok(provider, request->model, err))
         return PL_ERR_INVALID_ARGUMENT;
-    pl_buf_init(&body, BODY_MAX);
+    pl_buf_init(&body, LLM_POST_BYTES);
     code = write_body(&body, provider, request, err);
-    if (code == PL_OK && pl_buf_failed(&body))
-        code = body.too_large ? pl_err_set(err, PL_ERR_TOO_LARGE,
-                                           "the request is larger than %d bytes", BODY_MAX)
-                              : pl_err_set(err, PL_ERR_NO_MEMORY, "out of memory");
-    if (code == PL_OK) {
-        *ret_http = (struct http_request){
-            .method = PL_STR("POST"),
-            .url = openai_dialect_url(provider, request->model, arena),
-            .headers = provider->headers,
-            .n_headers = provider->n_headers,
-            .body = pl_arena_str(arena, pl_buf_view(&body)),
-            .has_body = true,
-            .stream = request->stream,
-            .first_byte_timeout = provider->first_byte_timeout,
-            .idle_timeout = provider->idle_timeout,
-            .total_timeout = request->timeout,
-            .max_body = request->stream ? PL_LIMIT_STREAM_BYTES : PL_LIMIT_RESPONSE_BYTES,
-        };
-        if (pl_arena_failed(arena))
-            code = pl_err_set(err, PL_ERR_NO_MEMORY, "out of memory");
-    }
+    if (code == PL_OK)
+        code = llm_post(provider, request, openai_dialect_url(provider, request->model, arena),
+                        request->stream, &body, arena, ret_http, err);
     pl_buf_finish(&body);
     return code;
 }
@@ -208,17 +190,6 @@ static void decide_mode(struct openai_parser *parser, bool last)
     parser->mode = answer_form_of(parser->type, pl_buf_view(&parser->body), &parser->blanks, last);
 }
 
-static enum pl_code keep_body(struct openai_parser *parser, struct pl_str piece, struct pl_err *err)
-{
-    pl_buf_str(&parser->body, piece);
-    if (!pl_buf_failed(&parser->body))
-        return PL_OK;
-    if (!parser->body.too_large)
-        return pl_err_set(err, PL_ERR_NO_MEMORY, "out of memory while an answer was read");
-    return pl_err_set(err, PL_ERR_RESPONSE_TOO_LARGE, "the answer is larger than %zu bytes",
-                      parser->body.max);
-}
-
 static enum pl_code openai_feed(void *state, struct pl_str piece, const struct llm_sink *sink,
                                 struct pl_err *err)
 {
@@ -227,7 +198,7 @@ static enum pl_code openai_feed(void *state, struct pl_str piece, const struct l
 
     if (parser->mode == ANSWER_STREAM)
         return openai_stream_feed(parser, piece, sink, err);
-    code = keep_body(parser, piece, err);
+    code = answer_keep(&parser->body, piece, err);
     if (code != PL_OK || parser->mode != ANSWER_UNDECIDED)
         return code;
     decide_mode(parser, false);
@@ -253,11 +224,9 @@ static void openai_usage(const void *state, struct store_usage *usage)
     *usage = parser->usage;
     if (parser->has_usage || !parser->request)
         return;
-    usage->input_tokens =
-        (int64_t)((parser->request->messages.len + parser->request->system.len) / BYTES_A_TOKEN);
+    usage->input_tokens = llm_usage_guess_input(parser->request);
     usage->output_tokens =
-        (int64_t)((parser->text.len + tool_calls_bytes(&parser->calls) + BYTES_A_TOKEN - 1) /
-                  BYTES_A_TOKEN);
+        llm_usage_guess_output(parser->text.len + tool_calls_bytes(&parser->calls));
 }
 
 static void openai_finish(void *state, const struct llm_sink *sink, struct step_result *result)

@@ -10,12 +10,11 @@
 #include "base/map.h"
 #include "service/llm/llm_call.h"
 #include "service/llm/llm_errors.h"
+#include "service/llm/llm_usage.h"
 #include "service/llm/sim_options.h"
 #include "service/llm/tool_calls.h"
 #include "service/schema_sample.h"
 #include "service/workflow.h"
-
-enum { BYTES_A_TOKEN = 4 };
 
 struct sim {
     struct llm_call *call;
@@ -338,8 +337,7 @@ static void complete(struct sim *sim)
     const struct llm_request *request = &call->request;
 
     call->result->usage.calls = 1;
-    call->result->usage.input_tokens =
-        (int64_t)((request->messages.len + request->system.len) / BYTES_A_TOKEN);
+    call->result->usage.input_tokens = llm_usage_guess_input(request);
     pl_buf_finish(&sim->text);
     loop_release(call->loop);
     call->complete(call);
