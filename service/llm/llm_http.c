@@ -7,6 +7,7 @@
 #include "service/llm/llm_http.h"
 
 #include "base/limits.h"
+#include "service/llm/key_mask.h"
 #include "service/llm/llm_hints.h"
 #include "service/llm/llm_lane.h"
 
@@ -16,7 +17,6 @@ enum {
     ERROR_BODY_MAX = 64 << 10, /* of an answer that is not 2xx; the rest is not read */
     LINGER_MS = 250,
     REQUEST_ID_MAX = 256, /* a longer one is none */
-    KEY_MIN = 6, /* shorter keys are not looked for in messages: they would be everywhere */
 };
 
 struct llm_http {
@@ -27,6 +27,7 @@ struct llm_http {
     int status;
     bool aborted; /* `done` is on its way */
     struct pl_buf error_body;
+    struct key_mask mask; /* between the parser and who listens */
     struct loop_timer linger;
 };
 
@@ -39,6 +40,7 @@ enum pl_code llm_http_prepare(struct llm_call *call, struct pl_err *err)
         return pl_err_set(err, PL_ERR_NO_MEMORY, "out of memory");
     state->call = call;
     pl_buf_init(&state->error_body, ERROR_BODY_MAX);
+    key_mask_init(&state->mask, call->provider->api_key, &call->sink);
     call->state = state;
     code =
         call->provider->ops->build(call->provider, &call->request, call->arena, &state->http, err);
@@ -56,6 +58,7 @@ void llm_http_finish(struct llm_call *call)
         call->provider->ops->cleanup(state->parser);
     state->parser = NULL;
     pl_buf_finish(&state->error_body);
+    key_mask_finish(&state->mask);
 }
 
 /* ---- pieces ---- */
@@ -125,7 +128,7 @@ static enum pl_code on_data(void *arg, struct http_call *http_call, struct pl_st
         return pl_err_set(err, PL_ERR_NO_MEMORY, "out of memory while an answer was read");
     if (has_ended(state))
         return PL_OK;
-    code = call->provider->ops->feed(state->parser, piece, &call->sink, err);
+    code = call->provider->ops->feed(state->parser, piece, &state->mask.sink, err);
     if (code == PL_OK && has_ended(state))
         loop_timer_set(call->loop, &state->linger, loop_now(call->loop) + LINGER_MS);
     return code;
@@ -146,46 +149,6 @@ static void obey_should_retry(const struct http_call *http_call, struct step_res
     }
 }
 
-/* A server may repeat the key it was sent; it must not get into a message, and so into the store.
- */
-static void hide_key(struct pl_str key, char *text, size_t len)
-{
-    char *found;
-
-    while (len && key.len >= KEY_MIN && (found = memmem(text, len, key.ptr, key.len))) {
-        memset(found, '*', key.len);
-        len -= (size_t)(found + key.len - text);
-        text = found + key.len;
-    }
-}
-
-/* Messages show the beginning of what came: the key may stand where they were cut. */
-static void hide_cut_key(struct pl_str key, char *text, size_t len)
-{
-    for (size_t n = key.len < len ? key.len : len; n >= KEY_MIN; n--) {
-        if (memcmp(text + len - n, key.ptr, n) != 0)
-            continue;
-        memset(text + len - n, '*', n);
-        return;
-    }
-}
-
-static void hide_key_in_value(struct pl_str key, struct pl_value **value)
-{
-    const struct pl_str text = pl_value_text(*value);
-    struct pl_buf copy;
-
-    if (!*value || key.len < KEY_MIN || !memmem(text.ptr, text.len, key.ptr, key.len))
-        return;
-    pl_buf_init(&copy, text.len);
-    pl_buf_str(&copy, text);
-    if (!pl_buf_failed(&copy))
-        hide_key(key, copy.data, copy.len);
-    pl_value_unref(value);
-    *value = pl_value_take(&copy);
-    pl_buf_finish(&copy);
-}
-
 static void make_result(struct llm_http *state, const struct http_outcome *outcome,
                         struct step_result *result)
 {
@@ -194,10 +157,11 @@ static void make_result(struct llm_http *state, const struct http_outcome *outco
     const struct pl_str key = call->provider->api_key;
 
     if (state->parser && (outcome->err.code == PL_OK || has_ended(state))) {
-        ops->finish(state->parser, &call->sink, result);
+        ops->finish(state->parser, &state->mask.sink, result);
+        key_mask_end(&state->mask);
     } else if (state->status && !is_success(state->status) &&
                outcome->err.code != PL_ERR_CANCELLED) {
-        hide_key(key, state->error_body.data, state->error_body.len);
+        key_mask_text(key, state->error_body.data, state->error_body.len);
         ops->error(state->status, pl_buf_view(&state->error_body), result);
     } else if (outcome->err.code == PL_OK) {
         pl_err_set(&result->err, PL_ERR_NO_MEMORY, "out of memory while an answer was read");
@@ -206,11 +170,11 @@ static void make_result(struct llm_http *state, const struct http_outcome *outco
         if (state->parser)
             ops->usage(state->parser, &result->usage);
     }
-    hide_key(key, result->err.message, strlen(result->err.message));
-    hide_cut_key(key, result->err.message, strlen(result->err.message));
-    hide_key(key, result->facts.data, result->facts.len);
-    hide_key_in_value(key, &result->upstream);
-    hide_key_in_value(key, &result->output);
+    key_mask_text(key, result->err.message, strlen(result->err.message));
+    key_mask_cut(key, result->err.message, strlen(result->err.message));
+    key_mask_text(key, result->facts.data, result->facts.len);
+    key_mask_value(key, &result->upstream);
+    key_mask_value(key, &result->output);
     if (!result->upstream_status)
         result->upstream_status = outcome->status;
     if (outcome->connected)
@@ -224,7 +188,7 @@ static bool is_id(struct pl_str text, struct pl_str key)
         if (text.ptr[i] <= ' ' || text.ptr[i] > '~')
             return false;
     return text.len && text.len <= REQUEST_ID_MAX &&
-           !(key.len >= KEY_MIN && memmem(text.ptr, text.len, key.ptr, key.len));
+           !(key.len >= KEY_MASK_MIN && memmem(text.ptr, text.len, key.ptr, key.len));
 }
 
 /* What a provider's support asks for. */

@@ -6,6 +6,7 @@
 #include "service/http_url.h"
 #include "service/llm/anthropic.h"
 #include "service/llm/gemini.h"
+#include "service/llm/key_mask.h"
 #include "service/llm/llm_latency.h"
 #include "service/llm/openai.h"
 #include "service/llm/sim.h"
@@ -327,18 +328,8 @@ const struct provider *providers_at(const struct providers *providers, size_t in
 
 void providers_hide_keys(const struct providers *providers, char *text, size_t len)
 {
-    enum { KEY_MIN = 8 }; /* a shorter one could be any word */
-
-    for (size_t i = 0; i < providers->count; i++) {
-        const struct pl_str key = providers->items[i]->api_key;
-        char *from = text, *found;
-
-        while (key.len >= KEY_MIN &&
-               (found = memmem(from, len - (size_t)(from - text), key.ptr, key.len))) {
-            memset(found, '*', key.len);
-            from = found + key.len;
-        }
-    }
+    for (size_t i = 0; i < providers->count; i++)
+        key_mask_text(providers->items[i]->api_key, text, len);
 }
 
 bool providers_model_ok(void *providers, struct pl_str model, struct pl_err *err)

@@ -57,11 +57,20 @@ function memory(pid) {
     return Buffer.concat(pieces);
 }
 
+// A model that streams the key it was sent, cut in the middle.
+function stream(response, key) {
+    const delta = (content) => `data: ${JSON.stringify({ choices: [{ index: 0, delta: { content } }] })}\n\n`;
+    const half = key.length >> 1;
+    response.writeHead(200, { 'content-type': 'text/event-stream' });
+    for (const piece of ['you ', `sent ${key.slice(0, half)}`, `${key.slice(half)}.`]) response.write(delta(piece));
+    response.end(`data: ${JSON.stringify({ choices: [{ index: 0, delta: {}, finish_reason: 'stop' }] })}\n\ndata: [DONE]\n\n`);
+}
+
 // A server that says everything it was sent again, wherever it can.
 function echo(request, response) {
     const said = request.headers['authorization'] ?? request.headers['x-api-key'] ?? request.headers['x-goog-api-key'] ?? 'nothing';
     const key = said.replace(/^Bearer /, '');
-    if (request.url.startsWith('/error/said')) json(response, 200, { choices: [{ index: 0, finish_reason: 'stop', message: { role: 'assistant', content: `you sent ${key}` } }] });
+    if (request.url.startsWith('/error/said')) stream(response, key);
     else if (request.url.startsWith('/error')) json(response, 401, { error: { message: `Incorrect API key provided: ${key}`, type: 'auth', code: 'invalid_api_key' } });
     else if (request.url.startsWith('/text')) response.writeHead(500, { 'content-type': 'text/plain' }).end(`bad ${key} and ${encodeURIComponent(key)}`);
     else if (request.url.startsWith('/moved')) response.writeHead(302, { location: `http://${Buffer.from(key).toString('hex').slice(0, 20)}.invalid/${key}` }).end(key);
@@ -106,8 +115,8 @@ test('canary keys are in no answer, event, log, database file or jq worker', lim
     };
     for (const provider of ['openai', 'anthropic', 'gemini', 'own', 'said'])
         steps[`${provider}_key`] = { llm: { model: `${provider}/m`, prompt: 'x', max_tokens: 5 }, on_error: 'continue', retry: { attempts: 1 } };
-    const id = await service.background({ workflow: { name: 'canaries', steps } });
-    const events = await readAll(await openEvents(service.port, `/v1/runs/${id}/events`));
+    const events = await readAll(await openEvents(service.port, '/v1/runs', { json: { workflow: { name: 'canaries', steps } } }));
+    const id = events[0].data.run_id;
     const run = await service.over(id);
     assert.equal(run.status, 'succeeded', JSON.stringify(run.error));
     const all = await service.steps(id);
@@ -119,7 +128,9 @@ test('canary keys are in no answer, event, log, database file or jq worker', lim
     assert.equal(step.good.output.body.headers.authorization, 'Bearer ***');
     assert.equal(step.good.output.headers['x-echo'], '***');
     assert.equal(step.head.output.body.headers['x-api-key'], '***');
-    assert.match(step.said_key.output, /^you sent \*+$/);
+    assert.match(step.said_key.output, /^you sent \*+\.$/);
+    const said = events.filter(({ type, data }) => type === 'step.delta' && data.path === 'said_key').map(({ data }) => data.text);
+    assert.equal(said.join(''), step.said_key.output, 'the stream was masked too');
     assert.match(step.wrong.error.detail, /Incorrect API key provided: \*\*\*/);
 
     search('the events', JSON.stringify(events));
