@@ -1,6 +1,6 @@
 /* main.c - the program plait. Not the commands: api/cli has the table. */
 #include "api/cli/command.h"
-#include "service/jq_pool.h"
+#include "service/expr/jq_pool.h"
 
 #include <signal.h>
 

@@ -3,7 +3,7 @@
 #include "api/server_private.h"
 
 #include "base/id.h"
-#include "service/doc.h"
+#include "service/workflow/doc.h"
 
 #include <stdio.h>
 #include <string.h>

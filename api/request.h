@@ -14,7 +14,7 @@
 #include "base/buf.h"
 #include "base/err.h"
 #include "base/str.h"
-#include "service/doc.h"
+#include "service/workflow/doc.h"
 
 struct engine;
 struct api_server;

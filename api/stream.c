@@ -1,5 +1,5 @@
 /* stream.c - an answer that goes on: bytes from a source as they come, in chunks. See request.h.
- * Not events (service/event_stream.h) and not whose turn it is (stream_threads.c).
+ * Not events (service/events/event_stream.h) and not whose turn it is (stream_threads.c).
  *
  * A stream leaves libmicrohttpd: its socket is duplicated, the request ends there without an answer
  * (with MHD_USE_TURBO the library then closes its descriptor and does nothing else to the

@@ -11,10 +11,10 @@
 #include "service/engine_turns.h"
 #include "service/engine_watch.h"
 #include "service/llm/provider.h"
-#include "service/mcp_servers.h"
+#include "service/mcp/mcp_servers.h"
 #include "service/pool.h"
-#include "service/tape.h"
-#include "service/workflow_cache.h"
+#include "service/tape/tape.h"
+#include "service/workflow/workflow_cache.h"
 #include "storage/store.h"
 
 #include <stdlib.h>

@@ -23,9 +23,9 @@
 #include "base/err.h"
 #include "base/id.h"
 #include "base/value.h"
-#include "service/bus.h"
-#include "service/doc.h"
-#include "service/workflow.h"
+#include "service/events/bus.h"
+#include "service/workflow/doc.h"
+#include "service/workflow/workflow.h"
 #include "storage/store.h" /* struct store_run_filter, for lists */
 
 struct engine;

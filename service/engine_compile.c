@@ -4,7 +4,7 @@
 #include "service/engine_private.h"
 #include "service/llm/provider.h"
 #include "service/secrets.h"
-#include "service/workflow_cache.h"
+#include "service/workflow/workflow_cache.h"
 #include "storage/store.h"
 
 /* What a check may ask of this engine, for one tenant. */

@@ -2,7 +2,7 @@
  * (engine_write_run), a run's steps (engine_steps.c) nor stored workflows (engine_workflows.c). */
 #include "base/json.h"
 #include "service/engine_private.h"
-#include "service/run_view.h"
+#include "service/run/run_view.h"
 #include "storage/store.h"
 
 enum { RUNS_PAGE = 20 }; /* rows read at a time: each may hold a large output */

@@ -6,9 +6,9 @@
 #include "base/list.h"
 #include "base/sync.h"
 #include "service/engine.h"
-#include "service/jq_pool.h"
+#include "service/expr/jq_pool.h"
 #include "service/reuse.h"
-#include "service/run_exec.h"
+#include "service/run/run_exec.h"
 
 enum { ENGINE_BUCKETS = 4096, ENGINE_MAX_RUNS = 10000 /* when the options name none */ };
 

@@ -2,7 +2,7 @@
  * REST API. Not starting runs (engine_runs.c) and not going on with them (engine_load.c). */
 #include "base/json.h"
 #include "service/engine_private.h"
-#include "service/run_view.h"
+#include "service/run/run_view.h"
 #include "storage/store.h"
 
 #include <stdlib.h>

@@ -6,7 +6,7 @@
 #include "service/engine_private.h"
 #include "service/llm/provider.h"
 #include "service/pool.h"
-#include "service/run_budget.h"
+#include "service/run/run_budget.h"
 #include "storage/store.h"
 
 #include <stdio.h>

@@ -5,7 +5,7 @@
  * none. What is inside an instance of a body ("reviews.17.summary") is there once it began. */
 #include "base/json.h"
 #include "service/engine_private.h"
-#include "service/run_view.h"
+#include "service/run/run_view.h"
 #include "storage/step_path.h"
 #include "storage/store.h"
 

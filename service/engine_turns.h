@@ -13,7 +13,7 @@
 #include "base/id.h"
 #include "base/list.h"
 #include "base/value.h"
-#include "service/loop.h"
+#include "service/net/loop.h"
 
 struct engine;
 struct engine_turns;

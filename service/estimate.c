@@ -6,7 +6,7 @@
 #include "base/limits.h"
 #include "base/map.h"
 #include "service/llm/provider.h"
-#include "service/schema.h"
+#include "service/schema/schema.h"
 #include "service/steps/llm_estimate.h"
 
 #include <math.h>

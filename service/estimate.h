@@ -9,8 +9,8 @@
 #define PLAIT_SERVICE_ESTIMATE_H
 
 #include "base/buf.h"
-#include "service/doc.h"
-#include "service/workflow.h"
+#include "service/workflow/doc.h"
+#include "service/workflow/workflow.h"
 
 struct providers;
 

@@ -3,7 +3,7 @@
 #include "service/pool.h"
 
 #include "base/limits.h"
-#include "service/loop_private.h"
+#include "service/net/loop_private.h"
 
 #include <fcntl.h>
 #include <stdlib.h>

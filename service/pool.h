@@ -3,7 +3,7 @@
 #ifndef PLAIT_SERVICE_POOL_H
 #define PLAIT_SERVICE_POOL_H
 
-#include "service/loop.h"
+#include "service/net/loop.h"
 
 struct pool;
 

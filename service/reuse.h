@@ -13,9 +13,9 @@
 #define PLAIT_SERVICE_REUSE_H
 
 #include "base/list.h"
-#include "service/loop.h"
+#include "service/net/loop.h"
 #include "service/reuse_memory.h"
-#include "service/step_result.h"
+#include "service/steps/step_result.h"
 
 struct reuse;
 struct store;

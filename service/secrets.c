@@ -3,8 +3,8 @@
 #include "service/secrets.h"
 
 #include "base/buf.h"
-#include "service/doc.h"
-#include "service/http_url.h"
+#include "service/net/http_url.h"
+#include "service/workflow/doc.h"
 
 #include <stdlib.h>
 

@@ -6,7 +6,7 @@
 #include "api/cli/workflow_file.h"
 #include "base/json.h"
 #include "base/limits.h"
-#include "service/config.h"
+#include "service/config/config.h"
 #include "service/estimate.h"
 
 #include <stdio.h>

@@ -15,7 +15,7 @@
 #include "base/log.h"
 #include "base/sync.h"
 #include "service/engine.h"
-#include "service/tape.h"
+#include "service/tape/tape.h"
 
 #include <errno.h>
 #include <poll.h>

@@ -1,6 +1,6 @@
 /* cmd_test.c - `plait test`: a workflow against the recorded answers of its calls, offline; with
- * --record, the recording of them. Not the tape (service/tape.h), not the run (cmd_run.c) and not
- * what is said of the differences (test_report.c). */
+ * --record, the recording of them. Not the tape (service/tape/tape.h), not the run (cmd_run.c) and
+ * not what is said of the differences (test_report.c). */
 #include "api/cli/command.h"
 #include "api/cli/run_report.h"
 #include "api/cli/run_special.h"
@@ -9,8 +9,8 @@
 #include "base/id.h"
 #include "base/json.h"
 #include "base/limits.h"
-#include "service/config.h"
-#include "service/tape.h"
+#include "service/config/config.h"
+#include "service/tape/tape.h"
 
 #include <dirent.h>
 #include <errno.h>

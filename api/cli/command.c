@@ -3,7 +3,7 @@
 
 #include "base/buf.h"
 #include "base/str.h"
-#include "service/doc.h"
+#include "service/workflow/doc.h"
 
 #include <ctype.h>
 #include <errno.h>

@@ -5,8 +5,8 @@
 #define PLAIT_API_CLI_PROGRESS_H
 
 #include "base/clock.h"
-#include "service/bus.h"
-#include "service/workflow.h"
+#include "service/events/bus.h"
+#include "service/workflow/workflow.h"
 
 struct progress;
 

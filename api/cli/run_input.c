@@ -4,7 +4,7 @@
 #include "base/json.h"
 #include "base/limits.h"
 #include "base/utf8.h"
-#include "service/config.h"
+#include "service/config/config.h"
 
 #include <stdlib.h>
 

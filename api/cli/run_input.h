@@ -5,7 +5,7 @@
 
 #include "api/cli/command.h"
 #include "base/arena.h"
-#include "service/workflow.h"
+#include "service/workflow/workflow.h"
 
 /* The input as JSON text in the arena. -i wins over --input, member by member. Errors:
  * INVALID_ARGUMENT, INVALID_JSON, NOT_FOUND, IO, TOO_LARGE, NO_MEMORY, each with a message for the

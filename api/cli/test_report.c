@@ -3,7 +3,7 @@
 
 #include "api/cli/command.h"
 #include "base/json.h"
-#include "service/tape.h"
+#include "service/tape/tape.h"
 
 enum { PLACES = 10, CALLS_TOLD = 50 }; /* differences of one value, calls of one sort */
 

@@ -3,8 +3,8 @@
 #ifndef PLAIT_API_CLI_WORKFLOW_FILE_H
 #define PLAIT_API_CLI_WORKFLOW_FILE_H
 
-#include "service/config.h"
-#include "service/workflow.h"
+#include "service/config/config.h"
+#include "service/workflow/workflow.h"
 
 #include <stdio.h>
 

@@ -7,7 +7,7 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/str.h"
-#include "service/doc.h"
+#include "service/workflow/doc.h"
 
 enum media { MEDIA_JSON, MEDIA_SSE, MEDIA_NDJSON };
 

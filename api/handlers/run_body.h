@@ -9,7 +9,7 @@
 #include "base/err.h"
 #include "base/str.h"
 #include "service/budget.h"
-#include "service/doc.h"
+#include "service/workflow/doc.h"
 
 enum {
     RUN_BODY_THREAD_MAX = 256,       /* bytes of a thread's id */

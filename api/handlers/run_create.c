@@ -20,7 +20,7 @@
 #include "api/server.h"
 #include "base/clock.h"
 #include "service/engine.h"
-#include "service/schema.h"
+#include "service/schema/schema.h"
 
 enum way { WAY_WAIT, WAY_BACKGROUND, WAY_STREAM };
 

@@ -5,7 +5,7 @@
 #define PLAIT_API_HANDLERS_RUN_EVENTS_H
 
 #include "api/request.h"
-#include "service/event_stream.h"
+#include "service/events/event_stream.h"
 
 struct run_events_options {
     struct pl_str run;

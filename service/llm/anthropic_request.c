@@ -5,7 +5,7 @@
 
 #include "base/json.h"
 #include "base/limits.h"
-#include "service/workflow.h"
+#include "service/workflow/workflow.h"
 
 /* What the schema of the answer becomes. */
 enum form {

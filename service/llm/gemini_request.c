@@ -7,7 +7,7 @@
 
 #include "base/json.h"
 #include "base/limits.h"
-#include "service/workflow.h"
+#include "service/workflow/workflow.h"
 
 static struct pl_str member(struct pl_str object, const char *key)
 {

@@ -5,7 +5,7 @@
 #define PLAIT_SERVICE_LLM_LLM_CALL_H
 
 #include "service/llm/provider.h"
-#include "service/loop.h"
+#include "service/net/loop.h"
 
 struct llm_call {
     /* set by the step before start */

@@ -3,7 +3,7 @@
 #include "service/llm/llm_describe.h"
 
 #include "base/json.h"
-#include "service/step_config.h"
+#include "service/steps/step_config.h"
 
 static void add_raw(struct pl_buf *out, const char *key, struct pl_str json)
 {

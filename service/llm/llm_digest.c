@@ -2,7 +2,7 @@
  * before it, so that no two requests run together to the same bytes. */
 #include "service/llm/llm_digest.h"
 
-#include "service/step_config.h"
+#include "service/steps/step_config.h"
 
 #include <sodium.h>
 

@@ -3,7 +3,7 @@
 #ifndef PLAIT_SERVICE_LLM_LLM_ERRORS_H
 #define PLAIT_SERVICE_LLM_LLM_ERRORS_H
 
-#include "service/step_result.h"
+#include "service/steps/step_result.h"
 
 /* What a server said went wrong. */
 struct llm_fault {

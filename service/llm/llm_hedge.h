@@ -16,7 +16,7 @@
 
 #include "service/llm/llm_call.h"
 #include "service/llm/llm_latency.h"
-#include "service/step_config.h"
+#include "service/steps/step_config.h"
 
 struct llm_hedge;
 

@@ -2,7 +2,7 @@
 #include "service/llm/llm_hints.h"
 
 #include "base/json.h"
-#include "service/http_headers.h"
+#include "service/net/http_headers.h"
 
 static const pl_ms LONGEST = (pl_ms)10 * 366 * 86400 * 1000;
 

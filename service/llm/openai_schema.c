@@ -9,7 +9,7 @@
 #include "service/llm/openai.h"
 
 #include "base/json.h"
-#include "service/workflow.h"
+#include "service/workflow/workflow.h"
 
 enum { STRICT_DEPTH = 5, STRICT_PROPERTIES = 100, STRICT_WORDS = 500 };
 

@@ -10,10 +10,10 @@
 #include "base/arena.h"
 #include "base/clock.h"
 #include "base/err.h"
-#include "service/http_call.h"
-#include "service/limits.h"
+#include "service/limits/limits.h"
 #include "service/llm/prices.h"
-#include "service/step_result.h"
+#include "service/net/http_call.h"
+#include "service/steps/step_result.h"
 
 struct llm_call;
 struct provider;

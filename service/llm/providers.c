@@ -2,14 +2,14 @@
  * kinds themselves (openai.c, sim.c). Built once at start; afterwards any thread reads it. */
 #include "service/llm/provider.h"
 
-#include "service/doc.h"
-#include "service/http_url.h"
 #include "service/llm/anthropic.h"
 #include "service/llm/gemini.h"
 #include "service/llm/key_mask.h"
 #include "service/llm/llm_latency.h"
 #include "service/llm/openai.h"
 #include "service/llm/sim.h"
+#include "service/net/http_url.h"
+#include "service/workflow/doc.h"
 
 #include <stdlib.h>
 

@@ -13,8 +13,8 @@
 #include "service/llm/llm_usage.h"
 #include "service/llm/sim_options.h"
 #include "service/llm/tool_calls.h"
-#include "service/schema_sample.h"
-#include "service/workflow.h"
+#include "service/schema/schema_sample.h"
+#include "service/workflow/workflow.h"
 
 struct sim {
     struct llm_call *call;

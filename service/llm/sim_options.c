@@ -3,7 +3,7 @@
 #include "service/llm/sim_options.h"
 
 #include "base/utf8.h"
-#include "service/doc.h"
+#include "service/workflow/doc.h"
 
 #include <stdlib.h>
 

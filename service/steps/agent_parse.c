@@ -1,6 +1,6 @@
 /* agent_parse.c - reads what stands under `agent`: a model as under `llm`, and its tools. Not the
  * turns (run_agent). Called by workflow_steps through its table of kinds. */
-#include "service/workflow_bodies.h"
+#include "service/workflow/workflow_bodies.h"
 
 #include "base/limits.h"
 

@@ -1,9 +1,9 @@
 /* http_parse.c - reads what stands under `http`. Not the request itself (steps/http.c) and not
  * which addresses are allowed. Called by workflow_steps through its table of kinds. */
-#include "service/workflow_parse.h"
+#include "service/workflow/workflow_parse.h"
 
 #include "base/limits.h"
-#include "service/http_call.h"
+#include "service/net/http_call.h"
 
 #include <stdlib.h>
 #include <strings.h>

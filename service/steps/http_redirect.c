@@ -6,7 +6,7 @@
  * http, carry a secret or a credential of the workflow's along (not even to the same origin: it is
  * the answer that says where it goes), or take the workflow's own headers to another origin. */
 #include "base/limits.h"
-#include "service/http_url.h"
+#include "service/net/http_url.h"
 #include "service/steps/http_step.h"
 
 #include <strings.h>

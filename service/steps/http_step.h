@@ -4,7 +4,7 @@
 #ifndef PLAIT_SERVICE_STEPS_HTTP_STEP_H
 #define PLAIT_SERVICE_STEPS_HTTP_STEP_H
 
-#include "service/http_call.h"
+#include "service/net/http_call.h"
 #include "service/steps/step_kind.h"
 
 /* One attempt; lives in the call's arena. */

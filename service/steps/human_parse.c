@@ -1,6 +1,6 @@
 /* human_parse.c - reads what stands under `human`. Not the waiting nor the answer (run_human).
  * Called by workflow_steps through its table of kinds. */
-#include "service/workflow_parse.h"
+#include "service/workflow/workflow_parse.h"
 
 static void human_ask(struct wf_ctx *ctx, const struct doc_node *node, void *target)
 {

@@ -6,8 +6,8 @@
 #include "base/limits.h"
 #include "base/utf8.h"
 #include "service/llm/llm_parts.h"
-#include "service/run_agent_tools.h"
-#include "service/schema.h"
+#include "service/run/run_agent_tools.h"
+#include "service/schema/schema.h"
 
 enum {
     PROBLEMS_TOLD = 20,     /* of one answer, to the model */

@@ -7,7 +7,7 @@
 #include "base/arena.h"
 #include "base/err.h"
 #include "base/value.h"
-#include "service/workflow.h"
+#include "service/workflow/workflow.h"
 
 /* What an answer is held against. */
 struct llm_terms {

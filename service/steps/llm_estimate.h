@@ -8,7 +8,7 @@
 #define PLAIT_SERVICE_STEPS_LLM_ESTIMATE_H
 
 #include "service/llm/provider.h"
-#include "service/workflow.h"
+#include "service/workflow/workflow.h"
 
 enum {
     LLM_BYTES_PER_TOKEN = 4,

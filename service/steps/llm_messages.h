@@ -6,8 +6,8 @@
 #define PLAIT_SERVICE_STEPS_LLM_MESSAGES_H
 
 #include "base/buf.h"
-#include "service/expr.h"
-#include "service/workflow.h"
+#include "service/expr/expr.h"
+#include "service/workflow/workflow.h"
 
 /* Appends the JSON list of messages that the templates give: `system` first (where there is one),
  * `messages`, `prompt` as the last user turn. What an agent's conversation begins with.

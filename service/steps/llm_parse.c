@@ -1,6 +1,6 @@
 /* llm_parse.c - reads what stands under `llm`. Not the call itself (steps/llm.c) and not whether
  * the model exists (workflow_check.c). Called by workflow_steps through its table of kinds. */
-#include "service/workflow_parse.h"
+#include "service/workflow/workflow_parse.h"
 
 #include "base/limits.h"
 

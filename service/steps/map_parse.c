@@ -1,6 +1,6 @@
 /* map_parse.c - reads what stands under `map`. Not `join`, which stands beside it
  * (workflow_policy.c). Called by workflow_steps through its table of kinds. */
-#include "service/workflow_bodies.h"
+#include "service/workflow/workflow_bodies.h"
 
 enum {
     CONCURRENCY = 1000,

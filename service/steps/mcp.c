@@ -3,7 +3,7 @@
  * (run_agent_tools.c). A row of step_kinds.c. */
 #include "base/json.h"
 #include "base/limits.h"
-#include "service/mcp_client.h"
+#include "service/mcp/mcp_client.h"
 #include "service/steps/mcp_step.h"
 #include "service/steps/step_kinds.h"
 

@@ -3,7 +3,7 @@
 #ifndef PLAIT_SERVICE_STEPS_MCP_STEP_H
 #define PLAIT_SERVICE_STEPS_MCP_STEP_H
 
-#include "service/run_node.h"
+#include "service/run/run_node.h"
 #include "service/steps/step_kind.h"
 
 /* An agent is over: the sessions that it had with MCP servers are, too. The servers are told;

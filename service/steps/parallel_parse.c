@@ -1,6 +1,6 @@
 /* parallel_parse.c - reads what stands under `parallel`: the branches. Not `join`, which stands
  * beside it (workflow_policy.c). Called by workflow_steps through its table of kinds. */
-#include "service/workflow_bodies.h"
+#include "service/workflow/workflow_bodies.h"
 
 static void parallel_branches(struct wf_ctx *ctx, const struct doc_node *node, void *target)
 {

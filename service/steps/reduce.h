@@ -4,7 +4,7 @@
 #define PLAIT_SERVICE_STEPS_REDUCE_H
 
 #include "base/buf.h"
-#include "service/workflow.h"
+#include "service/workflow/workflow.h"
 
 /* Appends the value of `with` over the elements of `from`, a checked JSON list, or an object whose
  * member values are taken in order. null elements (branches that were skipped or failed) count for

@@ -1,7 +1,7 @@
 /* reduce_parse.c - reads what stands under `reduce`: any value with expressions in it, or {from,
  * with}. Not the computation (steps/reduce.c). Called by workflow_steps through its table of kinds.
  */
-#include "service/workflow_parse.h"
+#include "service/workflow/workflow_parse.h"
 
 static void reduce_from(struct wf_ctx *ctx, const struct doc_node *node, void *target)
 {

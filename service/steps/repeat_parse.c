@@ -1,6 +1,6 @@
 /* repeat_parse.c - reads what stands under `repeat`: a body of several steps and when it is done.
  * Not the turns (run_repeat). Called by workflow_steps through its table of kinds. */
-#include "service/workflow_bodies.h"
+#include "service/workflow/workflow_bodies.h"
 
 enum { TURNS = 100, TURNS_MAX = 100000 };
 

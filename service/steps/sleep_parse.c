@@ -1,6 +1,6 @@
 /* sleep_parse.c - reads what stands under `sleep`. Not the timer (run_timers.c). Called by
  * workflow_steps through its table of kinds. */
-#include "service/workflow_parse.h"
+#include "service/workflow/workflow_parse.h"
 
 static void sleep_until(struct wf_ctx *ctx, const struct doc_node *node, void *target)
 {

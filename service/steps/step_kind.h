@@ -11,11 +11,11 @@
 #include "base/arena.h"
 #include "base/clock.h"
 #include "base/err.h"
-#include "service/expr.h"
-#include "service/limits.h"
-#include "service/loop.h"
-#include "service/step_result.h"
-#include "service/workflow.h"
+#include "service/expr/expr.h"
+#include "service/limits/limits.h"
+#include "service/net/loop.h"
+#include "service/steps/step_result.h"
+#include "service/workflow/workflow.h"
 
 struct providers;
 struct net_policy;

@@ -1,8 +1,8 @@
 /* subworkflow_parse.c - reads what stands under `workflow`: the name of another one, or steps
  * inline. Not the finding of it (workflow_children.c). Called by workflow_steps through its table
  * of kinds. */
-#include "service/workflow_bodies.h"
-#include "service/workflow_children.h"
+#include "service/workflow/workflow_bodies.h"
+#include "service/workflow/workflow_children.h"
 
 #include "base/limits.h"
 

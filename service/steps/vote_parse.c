@@ -1,7 +1,7 @@
 /* vote_parse.c - reads what stands under `vote`. Not `join`, which stands beside it
  * (workflow_policy.c), and not the counting (run_vote). Called by workflow_steps through its table
  * of kinds. */
-#include "service/workflow_bodies.h"
+#include "service/workflow/workflow_bodies.h"
 
 #include <math.h>
 

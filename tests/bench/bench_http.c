@@ -6,7 +6,7 @@
  * warm-up: the median wall time bench_http small URL SECONDS CLIENTS LOOPS      CLIENTS calls at a
  * time, each followed by the next: calls a second */
 #include "base/clock.h"
-#include "service/http_call.h"
+#include "service/net/http_call.h"
 #include "service/pool.h"
 
 #include <inttypes.h>

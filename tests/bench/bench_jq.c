@@ -3,7 +3,7 @@
  *
  *   bench_jq [JOBS]     one job after another, then 1, 2 and 8 at a time, then beside an attack */
 #include "base/sync.h"
-#include "service/jq_pool.h"
+#include "service/expr/jq_pool.h"
 
 #include <stdio.h>
 #include <stdlib.h>

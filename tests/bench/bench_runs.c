@@ -12,7 +12,7 @@
 #include "base/sync.h"
 #include "service/engine.h"
 #include "service/llm/provider.h"
-#include "service/net_policy.h"
+#include "service/net/net_policy.h"
 #include "storage/store.h"
 
 #include <signal.h>

@@ -3,7 +3,7 @@
  * Run by ctest from the root of the tree. */
 #include "base/json.h"
 #include "service/llm/anthropic.h"
-#include "service/workflow.h"
+#include "service/workflow/workflow.h"
 #include "tests/support/scarce_memory.h"
 #include "tests/support/text.h"
 

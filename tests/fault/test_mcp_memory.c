@@ -2,9 +2,9 @@
  * are put among an agent's, arguments are judged and results are told. Each piece of work says
  * no_memory or does it whole; nothing leaks. Run by ctest. */
 #include "base/json.h"
-#include "service/mcp_message.h"
-#include "service/mcp_servers.h"
-#include "service/run_agent_tools.h"
+#include "service/mcp/mcp_message.h"
+#include "service/mcp/mcp_servers.h"
+#include "service/run/run_agent_tools.h"
 #include "service/steps/llm_answer.h"
 #include "tests/support/scarce_memory.h"
 #include "tests/support/text.h"

@@ -3,7 +3,7 @@
  * does its work whole; nothing leaks, hangs or stays held. The linker puts the functions here in
  * front of malloc, calloc and realloc of this program. Run by ctest. */
 #include "base/log.h"
-#include "service/event_stream.h"
+#include "service/events/event_stream.h"
 #include "tests/support/engine_probe.h"
 #include "tests/support/scarce_memory.h"
 #include "tests/support/workflow.h"

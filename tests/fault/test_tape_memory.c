@@ -1,7 +1,7 @@
 /* test_tape_memory.c - memory that runs out anywhere while a tape records, is written, read and
  * asked. Each piece of work says no_memory or does it whole; nothing leaks. Run by ctest. */
 #include "base/json.h"
-#include "service/tape.h"
+#include "service/tape/tape.h"
 #include "tests/support/scarce_memory.h"
 #include "tests/support/text.h"
 

@@ -1,7 +1,7 @@
 /* test_workflow_memory.c - memory that runs out anywhere while a workflow of every kind and those
  * it calls by name are compiled, or one that is wrong. Each time it says no_memory or does it
  * whole; nothing leaks. Run by ctest. */
-#include "service/workflow.h"
+#include "service/workflow/workflow.h"
 #include "tests/support/scarce_memory.h"
 #include "tests/support/text.h"
 

@@ -4,7 +4,7 @@
  * first byte says how it is asked for and typed, the second where it is cut. */
 #include "base/json.h"
 #include "service/llm/anthropic.h"
-#include "service/workflow.h"
+#include "service/workflow/workflow.h"
 #include "tests/fuzz/fuzz.h"
 
 #include <stdlib.h>

@@ -1,7 +1,7 @@
 /* fuzz_doc.c - documents of either format. One that is accepted must come out as strict JSON that
  * reads back as the same values; problems of one that is not must point into the text. */
 #include "base/json.h"
-#include "service/doc.h"
+#include "service/workflow/doc.h"
 #include "tests/fuzz/fuzz.h"
 
 #include <stdlib.h>

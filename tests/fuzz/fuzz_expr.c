@@ -2,7 +2,7 @@
  * must render to strict JSON that says the same as its text, and what jq programs mention must make
  * a document that is strict JSON. */
 #include "base/json.h"
-#include "service/expr.h"
+#include "service/expr/expr.h"
 #include "tests/fuzz/fuzz.h"
 
 #include <stdlib.h>

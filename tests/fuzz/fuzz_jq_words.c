@@ -1,7 +1,7 @@
 /* fuzz_jq_words.c - jq text of any kind: what is called sound must stay inside brackets put around
  * it, must not be sound with a bracket more, and must have no forbidden word. */
 #include "base/buf.h"
-#include "service/jq_words.h"
+#include "service/expr/jq_words.h"
 #include "tests/fuzz/fuzz.h"
 
 #include <stdlib.h>

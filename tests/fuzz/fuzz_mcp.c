@@ -3,8 +3,8 @@
  * told to a model. The first byte says which and where it is cut. */
 #include "base/json.h"
 #include "base/limits.h"
-#include "service/mcp_message.h"
-#include "service/run_agent_tools.h"
+#include "service/mcp/mcp_message.h"
+#include "service/run/run_agent_tools.h"
 #include "tests/fuzz/fuzz.h"
 
 #include <stdlib.h>

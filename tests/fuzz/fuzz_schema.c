@@ -2,8 +2,8 @@
  * the value strict JSON, and what was filled needs no more; the schema written out to stand alone
  * judges the same; what is made up for it fits. Its `$defs` serve as a library too. */
 #include "base/json.h"
-#include "service/schema.h"
-#include "service/schema_sample.h"
+#include "service/schema/schema.h"
+#include "service/schema/schema_sample.h"
 #include "tests/fuzz/fuzz.h"
 
 #include <stdlib.h>

@@ -2,7 +2,7 @@
  * what differs from another of them can be told. The first byte says which is compared with which.
  */
 #include "base/json.h"
-#include "service/tape.h"
+#include "service/tape/tape.h"
 #include "tests/fuzz/fuzz.h"
 
 #include <stdlib.h>

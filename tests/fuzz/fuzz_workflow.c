@@ -2,7 +2,7 @@
  * step, deps and dependents agree, paths lead back, bodies know their steps) and its pinned text
  * must compile to the same without asking for another workflow; what does not must say at least one
  * problem. */
-#include "service/workflow.h"
+#include "service/workflow/workflow.h"
 #include "tests/fuzz/fuzz.h"
 
 #include <stdlib.h>

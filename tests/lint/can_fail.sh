@@ -36,7 +36,7 @@ expect() {
 expect layers base/x.c 2 '/* x.c - x. */' '#include "service/engine.h"'
 expect layers storage/x.c 1 '#include "service/engine.h"'
 expect layers api/x.c 1 '#include "storage/store.h"'
-expect layers api/x.c 1 '#include "service/run_core.h"'
+expect layers api/x.c 1 '#include "service/run/run_core.h"'
 expect layers service/x.c 1 '#include <sqlite3.h>'
 expect layers service/x.c 1 '#include "engine.h"'
 expect layers service/x.c 1 '#include "tests/sim/sim.h"'

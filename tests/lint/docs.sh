@@ -46,8 +46,8 @@ tr '\n' ' ' <base/err.h | grep -oE 'X\([A-Z_]+, "[a-z_]+"' | sed 's/.*"\(.*\)"/\
 sed -n 's/^| `\([a-z_]*\)` .*/\1/p' docs/errors.md >"$work/docs"
 same docs/errors.md "error code"
 
-# Configuration keys: the table of service/config.c.
-sed -n '/config_keys\[\] = {/,/^};/s/^    {"\([^"]*\)".*/\1/p' service/config.c >"$work/code"
+# Configuration keys: the table of service/config/config.c.
+sed -n '/config_keys\[\] = {/,/^};/s/^    {"\([^"]*\)".*/\1/p' service/config/config.c >"$work/code"
 # shellcheck disable=SC2016 # backticks of Markdown
 sed -n 's/^| `\([a-z_.*]*\)` .*/\1/p' docs/configuration.md >"$work/docs"
 same docs/configuration.md "configuration key"

@@ -6,30 +6,30 @@ cd "$(dirname "$0")/../.."
 
 # What api/ may include of service/, each with its reason. A new row needs one as good.
 doors='
-service/engine.h       the engine itself
-service/engine_answer.h what people say to its runs
-service/engine_threads.h the memory of its threads
-service/workflow.h     to check and draw a file without running it
-service/doc.h          problems with their places
-service/config.h       to load the configuration
-service/estimate.h     to say what a run would use
-service/budget.h       a budget, as a run is asked for with one
-service/bus.h          to watch a run
-service/event_stream.h to read the events of a run, stored and live
-service/schema.h       to check an input before it is sent
-service/jq_pool.h      main is also the main of its workers
-service/tape.h         to record a run and to play it back
-service/llm/provider.h to ask whether a model can be called, for check and run
-service/secrets.h to ask whether a secret is there, for check and run
+service/engine.h               the engine itself
+service/engine_answer.h        what people say to its runs
+service/engine_threads.h       the memory of its threads
+service/workflow/workflow.h    to check and draw a file without running it
+service/workflow/doc.h         problems with their places
+service/config/config.h        to load the configuration
+service/estimate.h             to say what a run would use
+service/budget.h               a budget, as a run is asked for with one
+service/events/bus.h           to watch a run
+service/events/event_stream.h  to read the events of a run, stored and live
+service/schema/schema.h        to check an input before it is sent
+service/expr/jq_pool.h         main is also the main of its workers
+service/tape/tape.h            to record a run and to play it back
+service/llm/provider.h         to ask whether a model can be called, for check and run
+service/secrets.h              to ask whether a secret is there, for check and run
 '
 # Libraries that belong to one layer, and who else may name them.
 owners='
 sqlite3.h        storage/sqlite/
-curl/curl.h      service/
-yaml.h           service/
-jq.h             service/
-jv.h             service/
-seccomp.h        service/
+curl/curl.h      service/net/
+yaml.h           service/workflow/
+jq.h             service/expr/
+jv.h             service/expr/
+seccomp.h        service/expr/
 cjson/cJSON.h    base/
 '
 # Files that may name any library, and why.

@@ -1,8 +1,8 @@
 /* answer.c - what the world answers in a played run: what the script says, else what is usual. Not
  * when (play.c). Called by play.c, and by show.c and disk.c for the state a step sees. */
 #include "base/json.h"
-#include "service/run_budget.h"
-#include "service/run_state.h"
+#include "service/run/run_budget.h"
+#include "service/run/run_state.h"
 #include "tests/scenario/scenario.h"
 
 #include <stdlib.h>

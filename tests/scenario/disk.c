@@ -1,6 +1,6 @@
 /* disk.c - what the store would hold of a played run, and starting from it again. Not a store: rows
  * are kept in memory, each commit whole. Called by play.c. */
-#include "service/run_agent.h"
+#include "service/run/run_agent.h"
 #include "tests/scenario/scenario.h"
 
 /* ---- tracks ---- */

@@ -3,7 +3,7 @@
  *
  * What comes at one time comes in the order it was set: first what the script does (it was set
  * before the start), then answers in the order of their calls, then the tick. */
-#include "service/run_budget.h"
+#include "service/run/run_budget.h"
 #include "tests/scenario/scenario.h"
 
 #include <stdarg.h>

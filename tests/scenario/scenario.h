@@ -40,7 +40,7 @@
 #include "base/arena.h"
 #include "base/buf.h"
 #include "base/map.h"
-#include "service/run_core.h"
+#include "service/run/run_core.h"
 
 enum script_type {
     SCRIPT_RESULT,

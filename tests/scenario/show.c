@@ -1,7 +1,7 @@
 /* show.c - the trace of a scenario as text. Not the playing (play.c). Times count from the run's
  * creation, in milliseconds. */
 #include "base/json.h"
-#include "service/run_agent.h"
+#include "service/run/run_agent.h"
 #include "tests/scenario/scenario.h"
 
 static const char *path_of(const struct run_node *node)

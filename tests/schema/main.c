@@ -6,8 +6,8 @@
  * is left out in silence. Each schema that compiles is also written out to stand alone and must
  * judge the same then, and what is made up for it must fit. Run by ctest. */
 #include "base/json.h"
-#include "service/schema.h"
-#include "service/schema_sample.h"
+#include "service/schema/schema.h"
+#include "service/schema/schema_sample.h"
 #include "tests/support/text.h"
 
 #include <dirent.h>

@@ -3,7 +3,7 @@
  * the real store. Called by world.c. */
 #include "tests/sim/sim.h"
 
-#include "service/run_agent.h"
+#include "service/run/run_agent.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,10 +1,10 @@
 /* lane.c - the simulator's lane: so many llm calls of the run at once, the rest held until told, in
- * the order they came. Not the product's lanes (service/limits.h): it is what the core must be
- * right with, whoever keeps the places. Called by world.c, step.c, look.c and disk.c.
+ * the order they came. Not the product's lanes (service/limits/limits.h): it is what the core must
+ * be right with, whoever keeps the places. Called by world.c, step.c, look.c and disk.c.
  *
  * A ticket is out from the moment its step's turn has come, so nobody overtakes; it goes back when
  * the call is over, was not sent after all, or the step was gone when the word came. */
-#include "service/run_budget.h"
+#include "service/run/run_budget.h"
 #include "tests/sim/sim.h"
 
 static bool has_ticket(const struct sim_step *step)

@@ -1,8 +1,8 @@
 /* money.c - the simulator's side of budgets: what a call asks for, a second sum of what is set
  * aside, and what must hold whenever a call is let through. Not the product's
- * (service/run_budget.h). Called by world.c, look.c, disk.c and reference.c. */
-#include "service/run_budget.h"
-#include "service/step_config.h"
+ * (service/run/run_budget.h). Called by world.c, look.c, disk.c and reference.c. */
+#include "service/run/run_budget.h"
+#include "service/steps/step_config.h"
 #include "tests/sim/sim.h"
 
 static const double TOKENS_PER_USD = 1024; /* sums stay exact */

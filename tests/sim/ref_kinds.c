@@ -5,7 +5,7 @@
 #include "tests/sim/sim.h"
 
 #include "base/json.h"
-#include "service/run_agent.h"
+#include "service/run/run_agent.h"
 
 #include <stdio.h>
 

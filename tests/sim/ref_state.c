@@ -5,7 +5,7 @@
 #include "tests/sim/sim.h"
 
 #include "base/json.h"
-#include "service/run_state.h"
+#include "service/run/run_state.h"
 
 #include <stdlib.h>
 

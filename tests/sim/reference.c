@@ -1,7 +1,7 @@
 /* reference.c - the second opinion on leaves, on_error and skips, written from
- * the contract ("On any step") and the rules in service/run_core.h, not from the implementation.
- * Not the joins (ref_join.c) nor the run's outcome (ref_outcome.c). Called by step.c after a result
- * and by world.c at the end of a run.
+ * the contract ("On any step") and the rules in service/run/run_core.h, not from the
+ * implementation. Not the joins (ref_join.c) nor the run's outcome (ref_outcome.c). Called by
+ * step.c after a result and by world.c at the end of a run.
  */
 #include "tests/sim/sim.h"
 

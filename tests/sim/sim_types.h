@@ -5,10 +5,10 @@
 #define PLAIT_TESTS_SIM_SIM_TYPES_H
 
 #include "base/buf.h"
-#include "service/run_core_private.h"
-#include "service/run_join.h"
-#include "service/run_states.h"
-#include "service/workflow.h"
+#include "service/run/run_core_private.h"
+#include "service/run/run_join.h"
+#include "service/run/run_states.h"
+#include "service/workflow/workflow.h"
 
 /* ---- numbers from seeds ---- */
 

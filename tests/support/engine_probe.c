@@ -3,7 +3,7 @@
 
 #include "base/json.h"
 #include "service/llm/provider.h"
-#include "service/net_policy.h"
+#include "service/net/net_policy.h"
 #include "tests/support/text.h"
 
 #include <check.h>

@@ -3,7 +3,7 @@
 #ifndef PLAIT_TESTS_SUPPORT_HTTP_PROBE_H
 #define PLAIT_TESTS_SUPPORT_HTTP_PROBE_H
 
-#include "service/http_call.h"
+#include "service/net/http_call.h"
 
 #include <semaphore.h>
 

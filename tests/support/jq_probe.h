@@ -3,7 +3,7 @@
 #ifndef PLAIT_TESTS_SUPPORT_JQ_PROBE_H
 #define PLAIT_TESTS_SUPPORT_JQ_PROBE_H
 
-#include "service/jq_pool.h"
+#include "service/expr/jq_pool.h"
 
 #include <semaphore.h>
 #include <sys/types.h>

@@ -4,7 +4,7 @@
 #define PLAIT_TESTS_SUPPORT_STEP_PROBE_H
 
 #include "base/buf.h"
-#include "service/loop.h"
+#include "service/net/loop.h"
 #include "service/steps/step_kind.h"
 
 #include <semaphore.h>

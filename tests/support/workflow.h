@@ -3,7 +3,7 @@
 #ifndef PLAIT_TESTS_SUPPORT_WORKFLOW_H
 #define PLAIT_TESTS_SUPPORT_WORKFLOW_H
 
-#include "service/workflow.h"
+#include "service/workflow/workflow.h"
 
 /* The world: knows openai/ and sim/. Static. `arg` counts the questions (unsigned *) and may be
  * NULL. */

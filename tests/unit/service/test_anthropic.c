@@ -2,7 +2,7 @@
  * streams are cut is in test_recorded.c, the connection in test_llm_step. Run by ctest. */
 #include "base/json.h"
 #include "service/llm/anthropic.h"
-#include "service/workflow.h"
+#include "service/workflow/workflow.h"
 #include "tests/support/text.h"
 
 #include <check.h>

@@ -1,5 +1,5 @@
 /* test_bus.c - live events: bounded queues, gaps, joined deltas, wake-ups. */
-#include "service/bus.h"
+#include "service/events/bus.h"
 
 #include <check.h>
 #include <stdlib.h>

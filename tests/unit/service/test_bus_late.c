@@ -1,6 +1,6 @@
 /* test_bus_late.c - readers that come late or are slow: texts so far, holes, gaps nobody queued.
  * Not the plain queue (test_bus). */
-#include "service/bus.h"
+#include "service/events/bus.h"
 
 #include <check.h>
 #include <stdio.h>

@@ -1,9 +1,9 @@
 /* test_config.c - the configuration file and the environment: what is read, and that every mistake
  * is told with its place. Not what providers do with it. Run by ctest. */
 #include "base/limits.h"
-#include "service/config.h"
+#include "service/config/config.h"
 #include "service/llm/provider.h"
-#include "service/net_policy.h"
+#include "service/net/net_policy.h"
 #include "service/secrets.h"
 #include "tests/support/store_fixture.h"
 #include "tests/support/text.h"

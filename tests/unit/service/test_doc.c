@@ -2,7 +2,7 @@
  * about bad ones. Run by ctest. */
 #include "base/json.h"
 #include "base/limits.h"
-#include "service/doc.h"
+#include "service/workflow/doc.h"
 
 #include <check.h>
 #include <stdio.h>

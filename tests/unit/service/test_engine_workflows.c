@@ -2,7 +2,7 @@
  * once. Not the rows (tests/store) nor what a workflow means (test_workflow). */
 #include "base/json.h"
 #include "service/engine.h"
-#include "service/workflow_cache.h"
+#include "service/workflow/workflow_cache.h"
 #include "tests/support/engine_probe.h"
 #include "tests/support/workflow.h"
 

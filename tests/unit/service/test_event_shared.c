@@ -1,9 +1,9 @@
 /* test_event_shared.c - the last events of ended runs, kept for other readers. */
-#include "service/event_shared.h"
+#include "service/events/event_shared.h"
 
-#include "service/bus.h"
 #include "service/engine_private.h"
-#include "service/event_stream.h"
+#include "service/events/bus.h"
+#include "service/events/event_stream.h"
 #include "tests/support/engine_probe.h"
 #include "tests/support/workflow.h"
 

@@ -1,11 +1,11 @@
 /* test_event_stream.c - the events of a run for one reader: late, during, slow, filtered, with the
  * engine stopped and started in between. Nothing is missed, nothing comes twice, and an event is
  * the same bytes stored and live. */
-#include "service/event_stream.h"
+#include "service/events/event_stream.h"
 
 #include "base/json.h"
-#include "service/bus.h"
-#include "service/event_text.h"
+#include "service/events/bus.h"
+#include "service/events/event_text.h"
 #include "tests/support/engine_probe.h"
 #include "tests/support/workflow.h"
 

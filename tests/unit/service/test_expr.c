@@ -1,6 +1,6 @@
 /* test_expr.c - paths: what compiles and to what, what is refused and how it is said, and what
  * paths give. jq programs are in test_expr_jq.c. Run by ctest. */
-#include "service/expr.h"
+#include "service/expr/expr.h"
 
 #include <check.h>
 #include <stdio.h>

@@ -1,7 +1,7 @@
 /* test_expr_jq.c - jq programs: what one mentions, what is refused before it ever runs, and the
  * document that several of them see. Run by ctest. */
 #include "base/json.h"
-#include "service/expr.h"
+#include "service/expr/expr.h"
 
 #include <check.h>
 #include <stdio.h>

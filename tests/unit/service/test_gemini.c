@@ -3,7 +3,7 @@
  * (test_llm_step). Run by ctest. */
 #include "base/json.h"
 #include "service/llm/gemini.h"
-#include "service/workflow.h"
+#include "service/workflow/workflow.h"
 #include "tests/support/text.h"
 
 #include <check.h>

@@ -3,7 +3,7 @@
 #include "base/json.h"
 #include "base/limits.h"
 #include "service/llm/gemini.h"
-#include "service/workflow.h"
+#include "service/workflow/workflow.h"
 #include "tests/support/text.h"
 
 #include <check.h>

@@ -1,6 +1,6 @@
 /* test_http_call.c - whole answers: what is sent, what comes, which connection carries it. Faults
  * are in test_http_faults.c. Run by ctest. */
-#include "service/http_call.h"
+#include "service/net/http_call.h"
 #include "service/pool.h"
 #include "tests/support/http_probe.h"
 #include "tests/support/raw_server.h"

@@ -1,6 +1,6 @@
 /* test_http_dns.c - calls to names, with a resolver that the test plays itself: getaddrinfo here
  * stands in front of the system's, so nothing is asked of any server. Run by ctest. */
-#include "service/http_call.h"
+#include "service/net/http_call.h"
 #include "service/pool.h"
 #include "tests/support/http_probe.h"
 #include "tests/support/raw_server.h"

@@ -2,7 +2,7 @@
  * cut, late, too large, not HTTP, denied, aborted. Whole answers are in test_http_call.c. Run by
  * ctest. */
 #include "base/limits.h"
-#include "service/http_call.h"
+#include "service/net/http_call.h"
 #include "service/pool.h"
 #include "tests/support/http_probe.h"
 #include "tests/support/raw_server.h"

@@ -1,8 +1,8 @@
 /* test_http_headers.c - header text: what may be sent, finding what came, retry hints, hosts in
  * messages. Run by ctest. */
 #include "base/limits.h"
-#include "service/http_headers.h"
-#include "service/http_outcome.h"
+#include "service/net/http_headers.h"
+#include "service/net/http_outcome.h"
 
 #include <check.h>
 #include <stdlib.h>

@@ -1,5 +1,5 @@
 /* test_http_names.c - the lines in front of names that are being looked up. Run by ctest. */
-#include "service/http_names.h"
+#include "service/net/http_names.h"
 
 #include <check.h>
 #include <stdlib.h>

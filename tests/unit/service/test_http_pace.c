@@ -1,7 +1,7 @@
 /* test_http_pace.c - calls that begin in slices: how many a turn, in which order, who need not
  * wait. Not the calls (test_http_call.c). Run by ctest. */
-#include "service/http_pace.h"
-#include "service/loop_private.h"
+#include "service/net/http_pace.h"
+#include "service/net/loop_private.h"
 
 #include <check.h>
 #include <semaphore.h>

@@ -2,7 +2,7 @@
  * that were not expected, addresses and headers that are refused. Not the connection itself
  * (test_http_call). Run by ctest. */
 #include "base/json.h"
-#include "service/net_policy.h"
+#include "service/net/net_policy.h"
 #include "service/pool.h"
 #include "service/steps/http_step.h"
 #include "tests/support/raw_server.h"

@@ -1,5 +1,5 @@
 /* test_http_url.c - origins and where redirects lead. Run by ctest. */
-#include "service/http_url.h"
+#include "service/net/http_url.h"
 #include "tests/support/text.h"
 
 #include <check.h>

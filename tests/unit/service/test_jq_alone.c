@@ -1,6 +1,6 @@
 /* test_jq_alone.c - a program whose main does not know of jq workers: a pool says so and starts
  * nothing. A program of its own, because its main is what is tested. Run by ctest. */
-#include "service/jq_pool.h"
+#include "service/expr/jq_pool.h"
 
 #include "tests/support/jq_probe.h"
 

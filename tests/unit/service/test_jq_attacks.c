@@ -1,8 +1,8 @@
 /* test_jq_attacks.c - expressions that never end, eat memory, crash jq or look around: each fails
  * alone, inside its limit, and hurts nobody else. Run by ctest. */
-#include "service/jq_pool.h"
+#include "service/expr/jq_pool.h"
 
-#include "service/jq_jail.h"
+#include "service/expr/jq_jail.h"
 #include "tests/support/jq_probe.h"
 #include "tests/support/text.h"
 

@@ -1,6 +1,6 @@
 /* test_jq_check.c - which texts the workers find sound, what they say of the others, and that one
  * does not speak for another. Run by ctest. */
-#include "service/jq_pool.h"
+#include "service/expr/jq_pool.h"
 
 #include "tests/support/jq_probe.h"
 #include "tests/support/text.h"

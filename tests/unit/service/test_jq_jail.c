@@ -1,6 +1,6 @@
 /* test_jq_jail.c - what a process in the jail of the jq workers can do, and what kills it. Run by
  * ctest. */
-#include "service/jq_jail.h"
+#include "service/expr/jq_jail.h"
 
 #include <check.h>
 #include <fcntl.h>

@@ -1,10 +1,10 @@
 /* test_jq_pool.c - what jq programs give and what they say when they give nothing, how jobs queue,
  * and what becomes of them when workers or the pool go. Attacks are in test_jq_attacks.c. Run by
  * ctest. */
-#include "service/jq_pool.h"
+#include "service/expr/jq_pool.h"
 
 #include "base/json.h"
-#include "service/jq_queue.h"
+#include "service/expr/jq_queue.h"
 #include "tests/support/jq_probe.h"
 #include "tests/support/text.h"
 

@@ -1,8 +1,8 @@
 /* test_jq_queue.c - whose turn it is for a jq worker. Workers are in test_jq_pool.c. Run by ctest.
  */
-#include "service/jq_queue.h"
+#include "service/expr/jq_queue.h"
 
-#include "service/jq_pool.h"
+#include "service/expr/jq_pool.h"
 
 #include <check.h>
 #include <stdlib.h>

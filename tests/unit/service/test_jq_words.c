@@ -1,6 +1,6 @@
 /* test_jq_words.c - which words of jq text are refused and which are only alike, and which brackets
  * do not close. Run by ctest. */
-#include "service/jq_words.h"
+#include "service/expr/jq_words.h"
 
 #include <check.h>
 #include <stdlib.h>

@@ -2,7 +2,7 @@
  * tickets, pauses, the window of a 429, the circuit, the server's own count. Not
  * lanes that are kept full (test_limits_full.c). Run by ctest. */
 #include "base/limits.h"
-#include "service/limits.h"
+#include "service/limits/limits.h"
 
 #include <check.h>
 #include <stdlib.h>

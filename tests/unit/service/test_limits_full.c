@@ -2,7 +2,7 @@
  * clock that is a number, seen by its server; and many threads at once. Run by ctest. */
 #include "base/limits.h"
 #include "base/sync.h"
-#include "service/limits.h"
+#include "service/limits/limits.h"
 
 #include <check.h>
 #include <stdlib.h>

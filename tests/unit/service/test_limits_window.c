@@ -1,6 +1,6 @@
 /* test_limits_window.c - so much a minute: never more in any minute, nearly all of it used, and no
  * long gaps. Run by ctest. */
-#include "service/limits_window.h"
+#include "service/limits/limits_window.h"
 
 #include <check.h>
 #include <stdlib.h>

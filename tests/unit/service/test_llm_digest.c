@@ -1,7 +1,7 @@
 /* test_llm_digest.c - what makes two calls the same. Run by ctest. */
 #include "service/llm/llm_digest.h"
 
-#include "service/step_config.h"
+#include "service/steps/step_config.h"
 
 #include <check.h>
 #include <stdlib.h>

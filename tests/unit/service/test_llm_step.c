@@ -1,7 +1,7 @@
 /* test_llm_step.c - an llm step against a scripted server: what is sent, what comes back, faults,
  * lanes, cancelling; and what prepare refuses. Not the wire format's details (test_openai). Run by
  * ctest. */
-#include "service/limits.h"
+#include "service/limits/limits.h"
 #include "service/llm/provider.h"
 #include "service/pool.h"
 #include "tests/support/raw_server.h"

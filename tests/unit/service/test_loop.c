@@ -1,7 +1,7 @@
 /* test_loop.c - mail, timers, the turn's end, sleeping and stopping of a loop and of a pool. Not
  * transfers (test_http_call.c). Run by ctest. */
 #include "base/sync.h"
-#include "service/loop_private.h"
+#include "service/net/loop_private.h"
 #include "service/pool.h"
 
 #include <check.h>

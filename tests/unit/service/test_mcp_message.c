@@ -1,7 +1,7 @@
 /* test_mcp_message.c - the words of the Model Context Protocol: requests as both eras want them,
  * what may go into headers, replies in pieces, results. Run by ctest. */
 #include "base/json.h"
-#include "service/mcp_message.h"
+#include "service/mcp/mcp_message.h"
 
 #include <check.h>
 

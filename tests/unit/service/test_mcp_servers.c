@@ -1,6 +1,6 @@
 /* test_mcp_servers.c - what a process knows of MCP servers: eras, sessions, and that it does not
  * grow without end. Run by ctest. */
-#include "service/mcp_servers.h"
+#include "service/mcp/mcp_servers.h"
 
 #include <check.h>
 #include <stdio.h>

@@ -1,6 +1,6 @@
 /* test_net_policy.c - which addresses may be called: a table of spellings, what the operator
  * allows, what stays shut. Run by ctest. */
-#include "service/net_policy.h"
+#include "service/net/net_policy.h"
 
 #include <arpa/inet.h>
 #include <check.h>

@@ -3,7 +3,7 @@
  * at every byte. Not the judging of arguments (test_llm_answer). Run by ctest. */
 #include "base/json.h"
 #include "service/llm/openai.h"
-#include "service/workflow.h"
+#include "service/workflow/workflow.h"
 #include "tests/support/text.h"
 
 #include <check.h>

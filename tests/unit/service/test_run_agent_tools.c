@@ -1,7 +1,7 @@
 /* test_run_agent_tools.c - the names MCP tools get, how many there may be, and what the model is
  * told. When they are asked for is in the scenarios agent_mcp_*. Run by ctest. */
 #include "base/json.h"
-#include "service/run_agent_tools.h"
+#include "service/run/run_agent_tools.h"
 
 #include <check.h>
 #include <stdio.h>

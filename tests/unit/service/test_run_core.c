@@ -1,7 +1,7 @@
 /* test_run_core.c - what scenarios do not show of the run core: answers nobody awaits, sizes, rows
  * that lie, its own speed. Its decisions are in tests/scenario. */
 #include "base/limits.h"
-#include "service/run_core.h"
+#include "service/run/run_core.h"
 #include "tests/support/text.h"
 #include "tests/support/workflow.h"
 

@@ -1,6 +1,6 @@
 /* test_run_frames.c - steps inside bodies by their paths in a run: found while they are there, and
  * rows that tell of instances that cannot have been. What runs in them is in tests/scenario. */
-#include "service/run_core.h"
+#include "service/run/run_core.h"
 #include "tests/support/text.h"
 #include "tests/support/workflow.h"
 

@@ -1,6 +1,6 @@
 /* test_run_join.c - joins as arithmetic: for how the branches stand, what is decided? */
 #include "base/limits.h"
-#include "service/run_join.h"
+#include "service/run/run_join.h"
 #include "tests/support/text.h"
 
 #include <check.h>

@@ -1,6 +1,6 @@
 /* test_run_states.c - the tables of states: whole, reachable, and the same as docs/states.md. */
 #include "base/buf.h"
-#include "service/run_states.h"
+#include "service/run/run_states.h"
 #include "tests/support/text.h"
 
 #include <check.h>

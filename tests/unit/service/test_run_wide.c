@@ -2,7 +2,7 @@
  * rows cost, and that instances that are over are let go of. What the steps decide is in
  * tests/scenario. */
 #include "base/json.h"
-#include "service/run_core.h"
+#include "service/run/run_core.h"
 #include "tests/support/text.h"
 #include "tests/support/workflow.h"
 

@@ -2,7 +2,7 @@
  * about what does not, and which defaults are filled in. Run by ctest. */
 #include "base/json.h"
 #include "base/limits.h"
-#include "service/schema.h"
+#include "service/schema/schema.h"
 
 #include <check.h>
 #include <stdio.h>

@@ -2,8 +2,8 @@
  * them looked at: what is said of a value that does not fit. That they judge right is the business
  * of tests/schema. Also: hostile values and schemas, and memory that runs out. Run by ctest. */
 #include "base/json.h"
-#include "service/schema.h"
-#include "service/schema_sample.h"
+#include "service/schema/schema.h"
+#include "service/schema/schema_sample.h"
 #include "tests/support/text.h"
 
 #include <check.h>

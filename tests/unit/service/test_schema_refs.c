@@ -1,7 +1,7 @@
 /* test_schema_refs.c - references in schemas: what they mean, which are refused, the schemas of a
  * workflow by name, and schemas written out to stand alone. Run by ctest. */
 #include "base/json.h"
-#include "service/schema.h"
+#include "service/schema/schema.h"
 
 #include <check.h>
 #include <stdlib.h>

@@ -1,7 +1,7 @@
 /* test_schema_sample.c - values made up for schemas: that they fit, what they look like, and that
  * there is an end to looking for one. Run by ctest. */
 #include "base/json.h"
-#include "service/schema_sample.h"
+#include "service/schema/schema_sample.h"
 
 #include <check.h>
 #include <stdlib.h>

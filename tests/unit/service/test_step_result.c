@@ -1,5 +1,5 @@
 /* test_step_result.c - what an attempt says of its call becomes one JSON object. Run by ctest. */
-#include "service/step_result.h"
+#include "service/steps/step_result.h"
 #include "tests/support/text.h"
 
 #include <check.h>

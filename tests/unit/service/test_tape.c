@@ -3,7 +3,7 @@
 #include "base/json.h"
 #include "service/llm/provider.h"
 #include "service/secrets.h"
-#include "service/tape.h"
+#include "service/tape/tape.h"
 #include "tests/support/text.h"
 
 #include <check.h>

@@ -1,7 +1,7 @@
 /* test_template.c - templates: which values are constant, how expressions land in JSON and in text,
  * and what is refused. Run by ctest. */
 #include "base/json.h"
-#include "service/expr.h"
+#include "service/expr/expr.h"
 
 #include <check.h>
 #include <stdio.h>

@@ -1,6 +1,6 @@
 /* test_workflow_children.c - workflows that call others by name: found, pinned, read again without
  * asking anybody, kept as long as needed. Run by ctest. */
-#include "service/workflow_cache.h"
+#include "service/workflow/workflow_cache.h"
 #include "tests/support/text.h"
 #include "tests/support/workflow.h"
 

@@ -1,6 +1,6 @@
 /* test_workflow_state.c - channels, who waits for whom because of them, and which writers may not
  * stand beside each other. Run by ctest. */
-#include "service/jq_pool.h"
+#include "service/expr/jq_pool.h"
 #include "tests/support/text.h"
 #include "tests/support/workflow.h"
 
