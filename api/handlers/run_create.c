@@ -40,8 +40,9 @@ struct create {
     struct pl_str reference;   /* of the stored workflow; empty: the body has one */
     struct workflow *workflow; /* a reference until the start; NULL: not looked for yet */
     struct engine_run_request start;
-    struct pl_str key; /* idempotency; empty: none */
-    pl_ms again;       /* before the next try */
+    struct run_reader *reader; /* STREAM, of a run this request has started */
+    struct pl_str key;         /* idempotency; empty: none */
+    pl_ms again;               /* before the next try */
     char id[PL_ID_TEXT], print[RUN_BODY_PRINT];
 };
 
@@ -186,16 +187,24 @@ static void add_headers(struct api_request *request, const struct create *create
                        (double)create->preferences.wait / 1000);
 }
 
-static void answer_stream(struct api_request *request, struct create *create)
+static struct run_events_options stream_options(const struct create *create)
 {
-    struct run_events_options options = {
+    return (struct run_events_options){
         .run = pl_str(create->id),
         .format = create->media == MEDIA_NDJSON ? EVENT_NDJSON : EVENT_SSE,
         .cancel = create->body.cancel_on_disconnect,
     };
+}
+
+static void answer_stream(struct api_request *request, struct create *create)
+{
+    const struct run_events_options options = stream_options(create);
 
     add_headers(request, create, 200);
-    run_events_answer(request, &options);
+    if (create->reader)
+        run_events_go_on(request, &options, &create->reader);
+    else
+        run_events_answer(request, &options);
 }
 
 /* 200 only for who waited and a run that is over, whatever woke the request. */
@@ -229,6 +238,7 @@ static void create_answer(struct api_request *request, struct create *create,
     } else {
         answer_run(request, create);
     }
+    run_events_forget(&create->reader);
 }
 
 /* ---- waiting ---- */
@@ -279,6 +289,20 @@ static void create_resumed(struct api_request *request)
 
 /* ---- starting ---- */
 
+/* A run that is to be streamed gets its id here, so that its reader is there before its first
+ * event. Where memory is out for that the answer's reader begins with what is stored by then. */
+static void create_follow(struct api_request *request, struct create *create)
+{
+    struct run_events_options options;
+
+    if (create->way != WAY_STREAM)
+        return;
+    pl_id_new("run", now_ms(), create->id);
+    create->start.id = create->id;
+    options = stream_options(create);
+    create->reader = run_events_follow(request, &options);
+}
+
 /* Starts the run, or joins the one of the key; without a workflow it only joins. */
 static enum pl_code create_start(struct api_request *request, struct create *create,
                                  struct pl_err *err)
@@ -298,9 +322,12 @@ static enum pl_code create_start(struct api_request *request, struct create *cre
     start->deltas = create->way != WAY_WAIT || create->limited;
     run_wait_begin(create->wait, start);
     doc_problems_init(&part, request->arena);
+    create_follow(request, create);
     code = engine_start_or_join_run(request->engine, start, create->id, &joined, &part, err);
-    if (code != PL_OK || joined)
+    if (code != PL_OK || joined) {
         run_wait_abandon(create->wait);
+        run_events_forget(&create->reader);
+    }
     if (code != PL_OK)
         take_problems(create, &part, "/input", 0, 0);
     if (code != PL_OK || !joined)

@@ -152,38 +152,71 @@ static void reader_answer(struct api_request *request, const struct run_events_o
         api_stream_wake(stream);
 }
 
-void run_events_answer(struct api_request *request, const struct run_events_options *options)
+void run_events_forget(struct run_reader **reader)
 {
-    struct run_reader *reader;
-    struct event_stream_options asked = {
+    struct run_reader *gone = *reader;
+
+    *reader = NULL;
+    if (!gone)
+        return;
+    gone->cancel = false;
+    reader_close(gone);
+}
+
+static enum pl_code reader_open(struct api_request *request,
+                                const struct run_events_options *options, bool fresh,
+                                struct run_reader **ret_reader, struct pl_err *err)
+{
+    struct run_reader *reader = reader_create(request, options);
+    const struct event_stream_options asked = {
         .tenant = request->tenant,
         .run = options->run,
         .after = options->after,
+        .fresh = fresh,
         .types = options->types,
         .steps = options->steps,
         .format = options->format,
         .wake = reader_wake,
+        .arg = reader,
     };
+    enum pl_code code;
+
+    if (!reader)
+        return pl_err_set(err, PL_ERR_NO_MEMORY, "out of memory");
+    code = event_stream_open(request->engine, &asked, &reader->events, err);
+    if (code != PL_OK)
+        run_events_forget(&reader);
+    *ret_reader = reader;
+    return code;
+}
+
+void run_events_go_on(struct api_request *request, const struct run_events_options *options,
+                      struct run_reader **reader)
+{
+    if (reader_begin(request, options, *reader))
+        reader_answer(request, options, *reader);
+    else
+        run_events_forget(reader);
+    *reader = NULL;
+}
+
+struct run_reader *run_events_follow(struct api_request *request,
+                                     const struct run_events_options *options)
+{
+    struct run_reader *reader = NULL;
+
+    return reader_open(request, options, true, &reader, NULL) == PL_OK ? reader : NULL;
+}
+
+void run_events_answer(struct api_request *request, const struct run_events_options *options)
+{
+    struct run_reader *reader = NULL;
     struct pl_err err = {0};
 
-    if (options->run.len >= PL_ID_TEXT) {
+    if (options->run.len >= PL_ID_TEXT)
         answers_error(request, PL_ERR_NOT_FOUND, "there is no such run");
-        return;
-    }
-    reader = reader_create(request, options);
-    if (!reader) {
-        answers_error(request, PL_ERR_NO_MEMORY, "out of memory");
-        return;
-    }
-    asked.arg = reader;
-    if (event_stream_open(request->engine, &asked, &reader->events, &err) != PL_OK) {
-        reader->cancel = false;
-        reader_close(reader);
+    else if (reader_open(request, options, false, &reader, &err) != PL_OK)
         api_reply_problem(request, &err, NULL);
-    } else if (reader_begin(request, options, reader)) {
-        reader_answer(request, options, reader);
-    } else {
-        reader->cancel = false;
-        reader_close(reader);
-    }
+    else
+        run_events_go_on(request, options, &reader);
 }

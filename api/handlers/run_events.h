@@ -7,6 +7,8 @@
 #include "api/request.h"
 #include "service/events/event_stream.h"
 
+struct run_reader;
+
 struct run_events_options {
     struct pl_str run;
     int64_t after;       /* the last seq the client has */
@@ -19,5 +21,13 @@ struct run_events_options {
 
 /* Answers: the stream, 204, or a problem (404: no such run). */
 void run_events_answer(struct api_request *request, const struct run_events_options *options);
+
+/* The same in two parts, for a run that has just been started: nothing of it is missed from the
+ * first on. NULL when out of memory. The answer takes the reader, forget throws it away. */
+struct run_reader *run_events_follow(struct api_request *request,
+                                     const struct run_events_options *options);
+void run_events_go_on(struct api_request *request, const struct run_events_options *options,
+                      struct run_reader **reader);
+void run_events_forget(struct run_reader **reader); /* nulls; accepts NULL */
 
 #endif

@@ -68,6 +68,7 @@ static struct event_stream *stream_create(struct engine *engine,
     stream->engine = engine;
     stream->format = options->format;
     stream->after = options->after;
+    stream->phase = options->fresh ? PHASE_LIVE : PHASE_REPLAY;
     stream->tenant = keep(&at, options->tenant);
     stream->run = keep(&at, options->run);
     stream->types = keep(&at, options->types);
@@ -108,7 +109,7 @@ enum pl_code event_stream_open(struct engine *engine, const struct event_stream_
     if (!stream)
         return pl_err_set(err, PL_ERR_NO_MEMORY, "out of memory");
     /* one that has just been started may not be in the store yet */
-    if (!engine_is_running(engine, stream->tenant, stream->run))
+    if (!options->fresh && !engine_is_running(engine, stream->tenant, stream->run))
         code = read_run(stream, &run, err);
     if (code != PL_OK) {
         event_stream_close(&stream);

@@ -21,6 +21,8 @@ enum event_format { EVENT_SSE, EVENT_NDJSON };
 struct event_stream_options {
     struct pl_str tenant, run;
     int64_t after;       /* the last seq seen; 0: from the first */
+    bool fresh;          /* the run was started just now: what is stored is looked at only where the
+                            bus says that something was missed, so text of quick calls is there too */
     struct pl_str types; /* comma separated, "step.*" matches a family; empty: all */
     struct pl_str steps; /* comma separated paths, each matches whole segments; run events always
                             pass; empty: all */

@@ -63,6 +63,8 @@ static void call_feed(struct exec_call *call)
     };
 
     run_tape_ended(call);
+    if (call->held.len && call->told == 0 && !call->muted && call->call.result.err.code == PL_OK)
+        run_notes_text(exec, call);
     call->home = true;
     call->node->exec = NULL;
     if (!run_exec_feed(exec, &event)) {

@@ -209,13 +209,16 @@ void run_reuse_stop(struct exec_call *call);
 /* ---- run_notes.c ---- */
 /* Adds a note to the batch as an event row, and as a notice when somebody watches. */
 void run_notes_add(struct run_exec *exec, const struct run_note *note);
+/* A notice of the text of a call that ended before its beginning was durable: it goes with the
+ * batch of its end, before that. */
+void run_notes_text(struct run_exec *exec, const struct exec_call *call);
 /* Puts every changed row into the batch. */
 void run_notes_rows(struct run_exec *exec);
 /* The join report of a step that has a join, in scratch; null when memory is out. */
 struct pl_str run_notes_join(struct run_exec *exec, const struct run_node *node);
-/* Publishes the notices of a durable batch (all gone afterwards); `publish` false just frees them.
+/* Publishes the notices of a durable batch (all gone afterwards); `wanted` false just frees them.
  */
-void run_notes_publish(struct run_exec *exec, struct pl_list *notices, bool publish);
+void run_notes_publish(struct run_exec *exec, struct pl_list *notices, bool wanted);
 /* The batch being filled, made when there is none. NULL when the run was dropped, also just now for
  * want of memory. */
 struct store_batch *run_notes_batch(struct run_exec *exec);

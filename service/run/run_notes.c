@@ -231,13 +231,34 @@ void run_notes_add(struct run_exec *exec, const struct run_note *note)
     notice_add(exec, &event);
 }
 
-void run_notes_publish(struct run_exec *exec, struct pl_list *notices, bool publish)
+void run_notes_text(struct run_exec *exec, const struct exec_call *call)
+{
+    const struct bus_event event = {
+        .at = loop_now(exec->home),
+        .type = PL_STR("step.delta"),
+        .path = call->call.path,
+        .attempt = call->call.attempt,
+        .data = pl_buf_view(&call->held),
+    };
+
+    if (bus_watched(exec->env->bus, exec->row.id, true))
+        notice_add(exec, &event);
+}
+
+static void publish(struct run_exec *exec, const struct bus_event *event)
+{
+    bus_publish(exec->env->bus, exec->row.id, event);
+    if (!event->seq)
+        bus_text_end(exec->env->bus, exec->row.id, event->path); /* it is all there was */
+}
+
+void run_notes_publish(struct run_exec *exec, struct pl_list *notices, bool wanted)
 {
     for (struct pl_list *link; (link = pl_list_pop(notices));) {
         struct exec_notice *notice = pl_container_of(link, struct exec_notice, link);
 
-        if (publish)
-            bus_publish(exec->env->bus, exec->row.id, &notice->event);
+        if (wanted)
+            publish(exec, &notice->event);
         pl_value_unref(&notice->event.output);
         free(notice);
     }

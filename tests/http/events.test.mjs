@@ -47,6 +47,21 @@ test('a step whose prompt jq makes is streamed like any other', limit, async (t)
     assert.ok(events.filter(({ type }) => type === 'step.delta').length > 10, 'deltas as they come, not one at the end');
 });
 
+test('an answer that comes before its beginning is stored is told as text too, once and in its place', limit, async (t) => {
+    const service = await startService(t);
+    const branches = Object.fromEntries(Array.from({ length: 8 }, (_, n) => [`b${n}`, { llm: { model: `sim/echo?latency=${n * 3}ms`, prompt: `branch ${n} of all` } }]));
+    for (let i = 0; i < 5; i++) {
+        const reader = await openEvents(service.port, '/v1/runs', { json: { workflow: { name: 'fan', steps: { fan: { parallel: { branches } } } } } });
+        const events = await readAll(reader);
+        assert.equal(Object.keys(texts(events)).length, 8);
+        for (const [path, text] of Object.entries(texts(events))) {
+            const own = events.filter(({ data }) => data.path === path);
+            assert.equal(text, own.at(-1).data.output, JSON.stringify(own));
+            assert.equal(own[0].type, 'step.started');
+        }
+    }
+});
+
 test('a reader that comes late gets the text so far in one delta', limit, async (t) => {
     const model = await startModel(t);
     const service = await startService(t, { model });
