@@ -2,6 +2,7 @@
  * reads them or goes on with them, never half a result; and no harm to other runs. What the store
  * itself notices: test_store_damage.c. Run by ctest. */
 #include "base/json.h"
+#include "service/events/event_stream.h"
 #include "tests/support/engine_probe.h"
 #include "tests/support/workflow.h"
 
@@ -123,6 +124,57 @@ START_TEST(a_damaged_run_is_an_error_and_a_list_of_runs_says_which_it_is)
 }
 END_TEST
 
+/* What a reader of the run's events is told in the end; NULL: all of them. */
+static const char *stream_trouble(const char *id)
+{
+    static char message[PL_ERR_MESSAGE_MAX];
+    struct event_stream_options options = {
+        .tenant = TENANT, .run = pl_str(id), .types = PL_STR("step.*,run.*")};
+    struct event_stream *stream = NULL;
+    struct pl_err err = {.message = ""};
+    struct pl_buf out;
+    enum event_stream_state state;
+
+    ck_assert_int_eq(event_stream_open(probe.engine, &options, &stream, &err), PL_OK);
+    pl_buf_init(&out, SIZE_MAX / 2);
+    do
+        state = event_stream_read(stream, out.len + 1, &out, &err);
+    while (state == EVENT_STREAM_MORE);
+    pl_buf_finish(&out);
+    event_stream_close(&stream);
+    ck_assert_int_ne(state, EVENT_STREAM_WAIT);
+    if (state == EVENT_STREAM_END)
+        return NULL;
+    ck_assert_int_eq(err.code, PL_ERR_STORE_CORRUPT);
+    snprintf(message, sizeof(message), "%s", err.message);
+    return message;
+}
+
+START_TEST(a_stream_of_damaged_events_fails_and_says_why)
+{
+    static const struct {
+        const char *table, *set, *key, *told;
+    } rows[] = {{"events", "data = '{'", "run", "data of event run.started"},
+                {"steps", "output = '{'", "run", "output of step a"}};
+    struct workflow *workflow = test_workflow("steps: {a: {reduce: 1}}\n");
+
+    engine_probe_open(&probe);
+    for (size_t i = 0; i < PL_ARRAY_LEN(rows); i++) {
+        struct run_probe run;
+
+        run_to_the_end(&run, workflow);
+        ck_assert_ptr_null(stream_trouble(run.id));
+        engine_probe_close(&probe, 0);
+        damage(rows[i].table, rows[i].set, rows[i].key, run.id);
+        engine_probe_open(&probe);
+        ck_assert_ptr_nonnull(stream_trouble(run.id));
+        assert_tells(stream_trouble(run.id), rows[i].told);
+        run_probe_finish(&run);
+    }
+    workflow_unref(&workflow);
+}
+END_TEST
+
 /* Two runs that are not over; the first is damaged. */
 static void leave_two(struct run_probe *bad, struct run_probe *good, const char *table,
                       const char *set, const char *key)
@@ -180,6 +232,7 @@ int main(void)
     tcase_add_checked_fixture(tcase, set_up, tear_down);
     tcase_add_test(tcase, a_damaged_step_is_an_error_where_it_is_shown_and_only_there);
     tcase_add_test(tcase, a_damaged_run_is_an_error_and_a_list_of_runs_says_which_it_is);
+    tcase_add_test(tcase, a_stream_of_damaged_events_fails_and_says_why);
     tcase_add_test(tcase, a_damaged_run_is_not_gone_on_with_and_the_others_are);
     suite_add_tcase(suite, tcase);
     runner = srunner_create(suite);
