@@ -39,6 +39,8 @@ static enum pl_code write_listed_run(struct engine *engine, const struct store_r
     struct run_progress progress = {0};
     enum pl_code code = engine_read_progress(engine, run, &progress, err);
 
+    if (code == PL_ERR_STORE_CORRUPT)
+        return pl_err_prefix(err, "run %.*s", PL_STR_ARG(run->id));
     if (code != PL_OK)
         return code;
     json_comma(out);

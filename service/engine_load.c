@@ -150,7 +150,7 @@ enum pl_code engine_resume_run(struct engine *engine, const struct engine_run_re
     return engine_load(engine, request, err);
 }
 
-static void adopt_one(struct engine *engine, const struct store_run *run)
+static void adopt_one(struct engine *engine, const struct store_run_key *run)
 {
     struct engine_run_request request = {.tenant = run->tenant, .id = run->id.ptr};
     struct log_context context = {.run = run->id.ptr};
@@ -170,7 +170,7 @@ enum pl_code engine_adopt_all(struct engine *engine, struct pl_err *err)
     size_t count = LOAD_PAGE;
 
     while (code == PL_OK && count == LOAD_PAGE) {
-        struct store_run *runs;
+        struct store_run_key *runs;
 
         code = store_list_unfinished(engine->store, arena, after_tenant, after_id, LOAD_PAGE, &runs,
                                      &count, err);
@@ -178,7 +178,6 @@ enum pl_code engine_adopt_all(struct engine *engine, struct pl_err *err)
             adopt_one(engine, &runs[i]);
             after_tenant = runs[i].tenant;
             after_id = runs[i].id;
-            store_run_finish(&runs[i]);
         }
     }
     pl_arena_destroy(&arena);

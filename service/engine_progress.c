@@ -12,8 +12,10 @@ enum { ROWS_PAGE = 1000 };
 enum mark { MARK_NONE, MARK_OPEN, MARK_OVER, MARK_CANCELLED };
 
 struct counting {
+    struct engine *engine;
+    const struct store_run *run;
     const struct workflow *workflow;
-    unsigned char *marks; /* enum mark by step index */
+    unsigned char *marks; /* enum mark by step index, while those without rows are counted */
     struct run_progress *progress;
 };
 
@@ -67,34 +69,29 @@ static void count_missing(struct counting *counting, const struct step_def *def,
         count_missing(counting, def->handler, inside);
 }
 
-static void mark_row(struct counting *counting, const struct store_step *row)
-{
-    const struct step_def *def = workflow_find(counting->workflow, row->path);
-    enum mark mark = MARK_OPEN;
+/* What is done with one row. */
+typedef enum pl_code (*row_fn)(struct counting *counting, const struct store_step *row,
+                               struct pl_err *err);
 
-    if (!def || def->body != counting->workflow->root)
-        return;
-    if (row->ended_at)
-        mark = pl_str_is(row->status, "cancelled") ? MARK_CANCELLED : MARK_OVER;
-    counting->marks[def->index] = (unsigned char)mark;
-}
-
-/* Marks what a list gives, page by page. */
-static enum pl_code mark_rows(struct engine *engine, const struct store_run *run,
-                              struct counting *counting, struct pl_err *err)
+/* Reads the rows that the filter takes, page by page. */
+static enum pl_code each_row(struct counting *counting, struct store_step_filter filter, row_fn use,
+                             struct pl_err *err)
 {
+    const struct store_run *run = counting->run;
     struct pl_arena *arena = pl_arena_create(0);
-    struct store_step_filter filter = {.part = STORE_STEP_BARE};
     size_t count = ROWS_PAGE;
     enum pl_code code = arena ? PL_OK : pl_err_set(err, PL_ERR_NO_MEMORY, "out of memory");
 
     while (code == PL_OK && count == ROWS_PAGE) {
         struct store_step *rows;
 
-        code = store_find_steps(engine->store, arena, run->tenant, run->id, &filter, ROWS_PAGE,
-                                &rows, &count, err);
-        for (size_t i = 0; code == PL_OK && i < count; i++) {
-            mark_row(counting, &rows[i]);
+        code = store_find_steps(counting->engine->store, arena, run->tenant, run->id, &filter,
+                                ROWS_PAGE, &rows, &count, err);
+        if (code != PL_OK)
+            break;
+        for (size_t i = 0; i < count; i++) {
+            if (code == PL_OK)
+                code = use(counting, &rows[i], err);
             filter.after = rows[i].path;
             store_step_finish(&rows[i]);
         }
@@ -103,11 +100,26 @@ static enum pl_code mark_rows(struct engine *engine, const struct store_run *run
     return code;
 }
 
+static enum pl_code mark_row(struct counting *counting, const struct store_step *row,
+                             struct pl_err *err)
+{
+    const struct step_def *def = workflow_find(counting->workflow, row->path);
+    enum mark mark = MARK_OPEN;
+
+    (void)err;
+    if (!def || def->body != counting->workflow->root)
+        return PL_OK;
+    if (row->ended_at)
+        mark = pl_str_is(row->status, "cancelled") ? MARK_CANCELLED : MARK_OVER;
+    counting->marks[def->index] = (unsigned char)mark;
+    return PL_OK;
+}
+
 /* Marks the steps of the top level one by one: there may be many rows of what is inside them. */
-static enum pl_code mark_top(struct engine *engine, const struct store_run *run,
-                             struct counting *counting, struct pl_err *err)
+static enum pl_code mark_top(struct counting *counting, struct pl_err *err)
 {
     const struct step_body *root = counting->workflow->root;
+    const struct store_run *run = counting->run;
     struct pl_arena *arena = pl_arena_create(0);
     enum pl_code code = arena ? PL_OK : pl_err_set(err, PL_ERR_NO_MEMORY, "out of memory");
 
@@ -116,11 +128,11 @@ static enum pl_code mark_top(struct engine *engine, const struct store_run *run,
         struct store_step *rows;
         size_t count;
 
-        code = store_find_steps(engine->store, arena, run->tenant, run->id, &filter, 1, &rows,
-                                &count, err);
+        code = store_find_steps(counting->engine->store, arena, run->tenant, run->id, &filter, 1,
+                                &rows, &count, err);
         if (code == PL_OK && count) {
             if (pl_str_eq(rows[0].path, filter.prefix))
-                mark_row(counting, &rows[0]);
+                code = mark_row(counting, &rows[0], err);
             store_step_finish(&rows[0]);
         }
         pl_arena_reset(arena);
@@ -130,25 +142,24 @@ static enum pl_code mark_top(struct engine *engine, const struct store_run *run,
 }
 
 /* Some steps of the top level have no row: which ones decides what they are. */
-static enum pl_code read_missing(struct engine *engine, const struct store_run *run,
-                                 const struct workflow *workflow, struct run_progress *progress,
-                                 struct pl_err *err)
+static enum pl_code count_rowless(struct counting *counting, struct pl_err *err)
 {
-    bool never_began = run->ended_at && !run->started_at;
-    struct counting counting = {
-        .workflow = workflow,
-        .marks = calloc(workflow->n_steps + 1, 1),
-        .progress = progress,
-    };
+    const struct workflow *workflow = counting->workflow;
+    bool never_began = counting->run->ended_at && !counting->run->started_at;
     enum pl_code code;
 
-    if (!counting.marks)
+    counting->marks = calloc(workflow->n_steps + 1, 1);
+    if (!counting->marks)
         return pl_err_set(err, PL_ERR_NO_MEMORY, "out of memory");
-    code = workflow->n_bodies > 1 ? mark_top(engine, run, &counting, err)
-                                  : mark_rows(engine, run, &counting, err);
+    if (workflow->n_bodies > 1)
+        code = mark_top(counting, err);
+    else
+        code =
+            each_row(counting, (struct store_step_filter){.part = STORE_STEP_BARE}, mark_row, err);
     for (size_t i = 0; code == PL_OK && i < workflow->root->n_top; i++)
-        count_missing(&counting, workflow->root->top[i], never_began ? MARK_CANCELLED : MARK_OPEN);
-    free(counting.marks);
+        count_missing(counting, workflow->root->top[i], never_began ? MARK_CANCELLED : MARK_OPEN);
+    free(counting->marks);
+    counting->marks = NULL;
     return code;
 }
 
@@ -163,71 +174,56 @@ static bool calls_map(const struct workflow *workflow)
     return false;
 }
 
-/* Items of the maps that run count though they have not begun. */
-static enum pl_code add_items(struct engine *engine, const struct store_run *run,
-                              const struct workflow *workflow, const struct store_step *row,
-                              struct run_progress *progress, struct pl_err *err)
+/* Items of a map that runs count though they have not begun. */
+static enum pl_code add_items(struct counting *counting, const struct store_step *row,
+                              struct pl_err *err)
 {
+    const struct store_run *run = counting->run;
     struct store_inside inside;
     struct run_progress branches;
     unsigned rows = 0;
-    enum pl_code code =
-        store_look_inside(engine->store, run->tenant, run->id, row->path, &inside, err);
+    enum pl_code code;
 
+    if (!pl_str_is(row->kind, "map"))
+        return PL_OK;
+    code =
+        store_look_inside(counting->engine->store, run->tenant, run->id, row->path, &inside, err);
     if (code != PL_OK)
         return code;
-    engine_branch_progress(workflow_find(workflow, row->path), false, &inside, &branches);
+    engine_branch_progress(workflow_find(counting->workflow, row->path), false, &inside, &branches);
     for (size_t i = 0; i < PL_ARRAY_LEN(inside.counts); i++)
         rows += (unsigned)inside.counts[i];
-    progress->total += branches.total - rows;
-    progress->pending += branches.total - rows;
+    counting->progress->total += branches.total - rows;
+    counting->progress->pending += branches.total - rows;
     return PL_OK;
 }
 
-static enum pl_code read_items(struct engine *engine, const struct store_run *run,
-                               const struct workflow *workflow, struct run_progress *progress,
-                               struct pl_err *err)
+static enum pl_code count_items(struct counting *counting, struct pl_err *err)
 {
-    struct store_step_filter filter = {.status = PL_STR("running"), .part = STORE_STEP_BARE};
-    struct pl_arena *arena = pl_arena_create(0);
-    size_t count = ROWS_PAGE;
-    enum pl_code code = arena ? PL_OK : pl_err_set(err, PL_ERR_NO_MEMORY, "out of memory");
+    struct store_step_filter running = {.status = PL_STR("running"), .part = STORE_STEP_BARE};
 
-    while (code == PL_OK && count == ROWS_PAGE) {
-        struct store_step *rows;
-
-        code = store_find_steps(engine->store, arena, run->tenant, run->id, &filter, ROWS_PAGE,
-                                &rows, &count, err);
-        if (code != PL_OK)
-            break;
-        for (size_t i = 0; i < count; i++) {
-            if (code == PL_OK && pl_str_is(rows[i].kind, "map"))
-                code = add_items(engine, run, workflow, &rows[i], progress, err);
-            filter.after = rows[i].path;
-            store_step_finish(&rows[i]);
-        }
-    }
-    pl_arena_destroy(&arena);
-    return code;
+    return each_row(counting, running, add_items, err);
 }
 
 enum pl_code engine_read_progress(struct engine *engine, const struct store_run *run,
                                   struct run_progress *ret_progress, struct pl_err *err)
 {
     struct run_progress progress = {0};
+    struct counting counting = {.engine = engine, .run = run, .progress = &progress};
     struct workflow *workflow = NULL;
     int64_t counts[8];
     enum pl_code code = engine_definition(engine, run->tenant, run->definition, &workflow, err);
 
+    counting.workflow = workflow;
     if (code == PL_OK)
         code = store_count_steps(engine->store, run->tenant, run->id, counts, err);
     if (code == PL_OK) {
         progress.total = count_rows(counts, &progress);
         if (progress.total < workflow->n_steps || workflow->n_bodies > 1)
-            code = read_missing(engine, run, workflow, &progress, err);
+            code = count_rowless(&counting, err);
     }
     if (code == PL_OK && !run->ended_at && calls_map(workflow))
-        code = read_items(engine, run, workflow, &progress, err);
+        code = count_items(&counting, err);
     workflow_unref(&workflow);
     if (code == PL_OK)
         *ret_progress = progress;

@@ -1,5 +1,6 @@
-/* estimate_private.h - what the two halves of an estimate share: estimate.c (how often each step
- * runs, what that comes to) and estimate_size.c (how long texts get). Nobody else includes it. */
+/* estimate_private.h - what the parts of an estimate share: estimate.c (the whole),
+ * estimate_steps.c (how often each step runs), estimate_calls.c (what its calls come to) and
+ * estimate_size.c (how long texts get). Nobody else includes it. */
 #ifndef PLAIT_SERVICE_ESTIMATE_PRIVATE_H
 #define PLAIT_SERVICE_ESTIMATE_PRIVATE_H
 
@@ -18,6 +19,12 @@ enum {
     ESTIMATE_ITEMS = 10,          /* of a list */
     ESTIMATE_TURNS = 3,           /* of an agent, where max_turns is not lower */
     ESTIMATE_BYTES = 2000,        /* of anything else: an HTTP answer, what a person says */
+};
+
+enum {
+    ESTIMATE_VISITS_MAX = 1000000, /* of steps; then it is refused: workflows that call workflows
+                                      multiply */
+    ESTIMATE_NOTES = 32,           /* of a sort */
 };
 
 /* What is known of the values a workflow's expressions see. One for the run, one for each workflow
@@ -42,7 +49,21 @@ struct estimate_place {
     struct pl_str prefix; /* of its path: that of the step that calls the workflow it is in */
 };
 
-struct estimate_row;
+/* The calls of one model by one step of the document. */
+struct estimate_row {
+    struct estimate_row *next, *same_path;
+    struct pl_str path, model;
+    struct range calls, input, output, cost;
+    bool priced;
+};
+
+/* What one attempt of a step may send and get: one call, and all calls with repairs and hedges. */
+struct estimate_attempt {
+    struct range input, output; /* tokens of one call */
+    unsigned repairs, hedges;
+};
+
+struct step_body;
 struct estimate_sizes; /* what steps give, found once each */
 
 struct estimator {
@@ -52,7 +73,7 @@ struct estimator {
     struct pl_map *by_path; /* the first row of each */
     struct pl_buf path;     /* of the step at hand */
     struct estimate_sizes *sizes;
-    const char *assumptions[32], *unbounded[32], *unpriced[32];
+    const char *assumptions[ESTIMATE_NOTES], *unbounded[ESTIMATE_NOTES], *unpriced[ESTIMATE_NOTES];
     size_t n_assumptions, n_unbounded, n_unpriced;
     bool calls_unbounded, tokens_unbounded;
     bool no_memory;
@@ -60,10 +81,27 @@ struct estimator {
     size_t copied; /* bytes of values: what is too many counts as unknown */
 };
 
+/* ---- estimate_steps.c ---- */
+
+/* Everything in a body, as often as it runs there. */
+void estimate_body(struct estimator *est, const struct estimate_place *place,
+                   const struct step_body *body);
+
+/* ---- estimate_calls.c ---- */
+
+/* Tokens of everything that is sent with one call, but for what an agent's turns add. */
+struct range estimate_prompt(struct estimator *est, const struct estimate_place *place,
+                             const struct llm_config *llm);
+/* The calls of a step to all its models: the first is expected, the others come when it fails. */
+void estimate_calls(struct estimator *est, const struct estimate_place *place,
+                    const struct step_def *step, const struct llm_config *llm,
+                    const struct estimate_attempt *attempt);
 /* Notes something, once each; what is too many is dropped. */
 void estimate_assume(struct estimator *est, const char *fmt, ...) PL_PRINTF(2, 3);
 /* `calls`: how many there are has no bound; else how long they are. */
 void estimate_no_bound(struct estimator *est, bool calls, const char *fmt, ...) PL_PRINTF(3, 4);
+
+/* ---- estimate_size.c ---- */
 
 /* Bytes of a template's text. NULL: 0. */
 struct range estimate_template(struct estimator *est, const struct estimate_place *place,
@@ -83,7 +121,6 @@ struct range estimate_items(struct estimator *est, const struct estimate_place *
 /* Tokens an answer has. */
 struct range estimate_answer(struct estimator *est, const struct step_def *step,
                              const struct llm_config *llm);
-struct step_body;
 struct range estimate_body_output(struct estimator *est, const struct estimate_place *place,
                                   const struct step_body *body);
 

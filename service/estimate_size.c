@@ -1,5 +1,5 @@
 /* estimate_size.c - how long the texts of a run get, as far as that can be said before it. Not how
- * often they are sent (estimate.c), which calls it. */
+ * often they are sent (estimate_steps.c). Called by estimate_steps.c and estimate_calls.c. */
 #include "service/estimate_private.h"
 
 #include "base/json.h"

@@ -53,6 +53,10 @@ struct store_run {
     int64_t last_seq; /* of the run's events */
 };
 
+struct store_run_key {
+    struct pl_str tenant, id;
+};
+
 /* One step of a run. The key is (tenant, run, path). A step that never began has no row. */
 struct store_step {
     struct pl_str path, kind;

@@ -132,11 +132,11 @@ enum pl_code store_list_events(struct store *store, struct pl_arena *arena, stru
 
 enum pl_code store_list_unfinished(struct store *store, struct pl_arena *arena,
                                    struct pl_str after_tenant, struct pl_str after_id, size_t limit,
-                                   struct store_run **ret_runs, size_t *ret_count,
+                                   struct store_run_key **ret_keys, size_t *ret_count,
                                    struct pl_err *err)
 {
     return store->driver->ops->list_unfinished(store->driver, arena, after_tenant, after_id, limit,
-                                               ret_runs, ret_count, err);
+                                               ret_keys, ret_count, err);
 }
 
 enum pl_code store_get_definition(struct store *store, struct pl_arena *arena, struct pl_str tenant,

@@ -60,11 +60,12 @@ enum pl_code store_list_events(struct store *store, struct pl_arena *arena, stru
                                struct store_event **ret_events, size_t *ret_count,
                                struct pl_err *err) PL_MUST_CHECK;
 
-/* Runs that are not over (no ended_at), by id, which is the order in which they were made, of all
- * tenants, after the key (tenant, id): it need not exist. */
+/* The keys of runs that are not over (no ended_at), by id, which is the order in which they were
+ * made, of all tenants, after the key (tenant, id): it need not exist. Nothing else is read, so
+ * that a row that is damaged stands in the way of its own run only. */
 enum pl_code store_list_unfinished(struct store *store, struct pl_arena *arena,
                                    struct pl_str after_tenant, struct pl_str after_id, size_t limit,
-                                   struct store_run **ret_runs, size_t *ret_count,
+                                   struct store_run_key **ret_keys, size_t *ret_count,
                                    struct pl_err *err) PL_MUST_CHECK;
 
 /* What a thread remembers. Release it with store_thread_finish. NOT_FOUND: nothing yet. */

@@ -1,6 +1,6 @@
 /* progress.h - what `plait run` shows on stderr while a run goes on: on a terminal one live line a
- * branch, else one plain line when something ends. Not the output (stdout). Called by cmd_run.c,
- * one thread. */
+ * branch, else one plain line when something ends. Not the output (stdout). Called by run_start.c
+ * and run_follow.c, one thread. */
 #ifndef PLAIT_API_CLI_PROGRESS_H
 #define PLAIT_API_CLI_PROGRESS_H
 

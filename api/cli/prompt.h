@@ -1,6 +1,6 @@
 /* prompt.h - `plait run` asks whoever sits at it what the run's human steps ask: one question after
  * the other on stderr, a line each from standard input, or from --answer. Not the run (engine) nor
- * its progress (progress.h). Called by cmd_run.c, one thread.
+ * its progress (progress.h). Called by run_start.c and run_follow.c, one thread.
  *
  * A line is read by the schema the step waits with: text as it is where text fits, else JSON; yes
  * and no for a boolean. `/reject WHY` says no. What does not fit is asked again. */

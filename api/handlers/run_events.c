@@ -41,9 +41,10 @@ static void reader_wake(void *arg)
 }
 
 /* Appends events; true while more may come. */
-static bool reader_fill(struct run_reader *reader, size_t want, struct pl_buf *out)
+static bool reader_fill(struct run_reader *reader, size_t want, struct pl_buf *out,
+                        struct pl_err *err)
 {
-    switch (event_stream_read(reader->events, want, out)) {
+    switch (event_stream_read(reader->events, want, out, err)) {
     case EVENT_STREAM_MORE:
     case EVENT_STREAM_WAIT:
         return true;
@@ -54,7 +55,7 @@ static bool reader_fill(struct run_reader *reader, size_t want, struct pl_buf *o
         break;
     }
     log_error(&(struct log_context){.run = reader->run}, "EVENTS-UNREADABLE",
-              "the events of a run cannot be read; a stream of them was cut");
+              "the events of a run cannot be read; a stream of them was cut: %s", err->message);
     reader->cancel = false; /* it is not the client that left */
     return false;
 }
@@ -64,12 +65,13 @@ static int reader_read(void *arg, size_t want, struct pl_buf *out)
     struct run_reader *reader = arg;
     size_t before = out->len;
     bool more = !reader->ended;
+    struct pl_err err = {0};
 
     if (reader->first.len) {
         pl_buf_str(out, pl_buf_view(&reader->first));
         pl_buf_finish(&reader->first);
     } else if (more) {
-        more = reader_fill(reader, want, out);
+        more = reader_fill(reader, want, out, &err);
     }
     if (out->len > before)
         return 1;
@@ -115,20 +117,21 @@ static struct run_reader *reader_create(struct api_request *request,
 static bool reader_begin(struct api_request *request, const struct run_events_options *options,
                          struct run_reader *reader)
 {
+    struct pl_err err = {0};
     bool more, some;
     size_t before;
 
     if (options->format == EVENT_SSE)
         pl_buf_text(&reader->first, SSE_RETRY);
     before = reader->first.len;
-    more = reader_fill(reader, FIRST_BYTES, &reader->first);
+    more = reader_fill(reader, FIRST_BYTES, &reader->first, &err);
     some = reader->first.len > before;
     if (pl_buf_failed(&reader->first)) {
         answers_error(request, PL_ERR_NO_MEMORY, "out of memory");
         return false;
     }
     if (!some && !more && !reader->ended) {
-        answers_error(request, PL_ERR_IO, "the events cannot be read");
+        answers_error(request, err.code, "the events cannot be read: %s", err.message);
         return false;
     }
     if (!some && !more && options->format == EVENT_SSE && options->reconnected) {

@@ -83,6 +83,11 @@ static struct event_stream *stream_create(struct engine *engine,
     return stream;
 }
 
+static enum pl_code no_memory(struct pl_err *err)
+{
+    return pl_err_set(err, PL_ERR_NO_MEMORY, "out of memory");
+}
+
 /* Reads the run's row, without its values. */
 static enum pl_code read_run(struct event_stream *stream, struct store_run *ret_run,
                              struct pl_err *err)
@@ -91,7 +96,7 @@ static enum pl_code read_run(struct event_stream *stream, struct store_run *ret_
     enum pl_code code;
 
     if (!arena)
-        return pl_err_set(err, PL_ERR_NO_MEMORY, "out of memory");
+        return no_memory(err);
     code = store_get_run(stream->engine->store, arena, stream->tenant, stream->run, ret_run, err);
     if (code == PL_OK)
         store_run_finish(ret_run);
@@ -142,66 +147,72 @@ static bool passes(const struct event_stream *stream, struct pl_str type, struct
            (path.len == 0 || event_text_path_in(stream->steps, path));
 }
 
-/* The data of the run's last event, which carries the run as the store has it. NULL when it cannot
- * be read, or there is no memory. */
-static struct pl_value *make_last(struct event_stream *stream, struct event_text *event)
+/* The data of the run's last event, which carries the run as the store has it. */
+static enum pl_code make_last(struct event_stream *stream, struct event_text *event,
+                              struct pl_value **ret_made, struct pl_err *err)
 {
-    struct pl_value *made = NULL;
     struct pl_buf run, data;
-    struct pl_err err;
+    enum pl_code code;
 
     pl_buf_init(&run, RUN_BYTES);
     pl_buf_init(&data, RUN_BYTES);
-    if (engine_write_run(stream->engine, stream->tenant, stream->run, false, &run, &err) == PL_OK) {
+    code = engine_write_run(stream->engine, stream->tenant, stream->run, false, &run, err);
+    if (code == PL_OK) {
         event->run = pl_buf_view(&run);
         event_text_data(event, &data);
-        made = pl_value_take(&data);
+        *ret_made = pl_value_take(&data);
+        if (!*ret_made)
+            code = no_memory(err);
     }
     pl_buf_finish(&data);
     pl_buf_finish(&run);
-    return made;
+    return code;
 }
 
 /* Many readers of one run come to its end at once: the first makes it for all. */
-static bool write_last(struct event_stream *stream, struct event_text *event, struct pl_buf *out)
+static enum pl_code write_last(struct event_stream *stream, struct event_text *event,
+                               struct pl_buf *out, struct pl_err *err)
 {
     struct event_shared *shared = bus_shared(stream->engine->bus);
     struct pl_value *made = event_shared_get(shared, stream->run);
+    enum pl_code code = PL_OK;
 
     if (!made) {
-        made = make_last(stream, event);
-        if (!made)
-            return false;
+        code = make_last(stream, event, &made, err);
+        if (code != PL_OK)
+            return code;
         event_shared_put(shared, stream->run, made);
     }
     event->made = pl_value_text(made);
     event_text_write(event, stream->format, out);
     pl_value_unref(&made);
-    return true;
+    return code;
 }
 
-/* Deals with the next durable event: written if it passes. False when the store cannot be read. */
-static bool take_durable(struct event_stream *stream, struct event_text *event, struct pl_buf *out)
+/* Deals with the next durable event: written if it passes. */
+static enum pl_code take_durable(struct event_stream *stream, struct event_text *event,
+                                 struct pl_buf *out, struct pl_err *err)
 {
-    bool ok = true;
+    enum pl_code code = PL_OK;
 
     event->run_id = stream->run;
     if (is_last(event->type)) {
         if (passes(stream, event->type, event->path))
-            ok = write_last(stream, event, out);
+            code = write_last(stream, event, out, err);
         stream->phase = PHASE_ENDED;
     } else if (passes(stream, event->type, event->path)) {
         event_text_write(event, stream->format, out);
     }
-    if (ok)
+    if (code == PL_OK)
         stream->after = event->seq;
-    return ok;
+    return code;
 }
 
 /* ---- from the store ---- */
 
-static bool replay_event(struct event_stream *stream, struct pl_arena *arena,
-                         const struct store_event *row, struct pl_buf *out)
+static enum pl_code replay_event(struct event_stream *stream, struct pl_arena *arena,
+                                 const struct store_event *row, struct pl_buf *out,
+                                 struct pl_err *err)
 {
     struct event_text event = {
         .seq = row->seq,
@@ -212,17 +223,18 @@ static bool replay_event(struct event_stream *stream, struct pl_arena *arena,
         .data = row->data,
     };
     struct store_step step = {0};
-    bool ok;
+    enum pl_code code;
 
     if (pl_str_is(row->type, "step.succeeded") && passes(stream, row->type, row->path)) {
-        if (store_get_step(stream->engine->store, arena, stream->tenant, stream->run, row->path,
-                           &step, NULL) != PL_OK)
-            return false;
+        code = store_get_step(stream->engine->store, arena, stream->tenant, stream->run, row->path,
+                              &step, err);
+        if (code != PL_OK)
+            return code;
         event.output = pl_value_text(step.output);
     }
-    ok = take_durable(stream, &event, out);
+    code = take_durable(stream, &event, out, err);
     store_step_finish(&step);
-    return ok;
+    return code;
 }
 
 static void go_live(struct event_stream *stream)
@@ -231,54 +243,60 @@ static void go_live(struct event_stream *stream)
     stream->phase = PHASE_LIVE;
 }
 
-/* Nothing more is stored. Will there be more? False when the store cannot be read. */
-static bool end_replay(struct event_stream *stream)
+/* Nothing more is stored. Will there be more? */
+static enum pl_code end_replay(struct event_stream *stream, struct pl_err *err)
 {
     struct store_run run;
     enum pl_code code;
 
     if (engine_is_running(stream->engine, stream->tenant, stream->run)) {
         go_live(stream);
-        return true;
+        return PL_OK;
     }
-    code = read_run(stream, &run, NULL);
+    code = read_run(stream, &run, err);
     if (code == PL_ERR_NOT_FOUND) { /* deleted meanwhile */
         stream->phase = PHASE_ENDED;
-        return true;
+        return PL_OK;
     }
     if (code != PL_OK)
-        return false;
+        return code;
     if (run.last_seq > stream->after) { /* it went on between the page and now */
         bool puzzled = stream->puzzled;
 
         stream->puzzled = true;
-        return !puzzled;
+        return puzzled ? pl_err_set(err, PL_ERR_STORE_CORRUPT,
+                                    "the run's last events are not there: the database is damaged")
+                       : PL_OK;
     }
     if (run.ended_at)
         stream->phase = PHASE_ENDED;
     else
         go_live(stream); /* it goes on nowhere at present */
-    return true;
+    return PL_OK;
 }
 
-/* One page. False when the store cannot be read. */
-static bool replay(struct event_stream *stream, size_t want, struct pl_buf *out)
+/* One page. */
+static enum pl_code replay(struct event_stream *stream, size_t want, struct pl_buf *out,
+                           struct pl_err *err)
 {
     struct pl_arena *arena = pl_arena_create(0);
     struct store_event *rows;
     size_t count = 0;
-    bool ok = arena && store_list_events(stream->engine->store, arena, stream->tenant, stream->run,
-                                         stream->after, PAGE, &rows, &count, NULL) == PL_OK;
+    enum pl_code code =
+        arena ? store_list_events(stream->engine->store, arena, stream->tenant, stream->run,
+                                  stream->after, PAGE, &rows, &count, err)
+              : no_memory(err);
 
-    if (ok && count == 0)
-        ok = end_replay(stream);
+    if (code == PL_OK && count == 0)
+        code = end_replay(stream, err);
     else
         stream->puzzled = false;
     /* what does not fit any more is read again */
-    for (size_t i = 0; ok && i < count && out->len < want && stream->phase == PHASE_REPLAY; i++)
-        ok = replay_event(stream, arena, &rows[i], out);
+    for (size_t i = 0;
+         code == PL_OK && i < count && out->len < want && stream->phase == PHASE_REPLAY; i++)
+        code = replay_event(stream, arena, &rows[i], out, err);
     pl_arena_destroy(&arena);
-    return ok;
+    return code;
 }
 
 /* ---- live ---- */
@@ -302,8 +320,8 @@ static void take_soft(struct event_stream *stream, const struct bus_event *from,
     event_text_write(&event, stream->format, out);
 }
 
-static bool live_event(struct event_stream *stream, const struct bus_event *from,
-                       struct pl_buf *out)
+static enum pl_code live_event(struct event_stream *stream, const struct bus_event *from,
+                               struct pl_buf *out, struct pl_err *err)
 {
     struct event_text event = {
         .seq = from->seq,
@@ -315,18 +333,19 @@ static bool live_event(struct event_stream *stream, const struct bus_event *from
     };
 
     if (from->seq <= stream->after)
-        return true;
+        return PL_OK;
     if (from->seq > stream->after + 1) {
         stream->phase = PHASE_REPLAY;
-        return true;
+        return PL_OK;
     }
     if (pl_str_is(from->type, "step.succeeded"))
         event.output = pl_value_text(from->output);
-    return take_durable(stream, &event, out);
+    return take_durable(stream, &event, out, err);
 }
 
 /* One event of the queue. *ret_none: there was none. */
-static bool live(struct event_stream *stream, struct pl_buf *out, bool *ret_none)
+static enum pl_code live(struct event_stream *stream, struct pl_buf *out, bool *ret_none,
+                         struct pl_err *err)
 {
     struct bus_event event;
     bool gap, there = bus_take(stream->subscriber, &event, &gap);
@@ -336,33 +355,35 @@ static bool live(struct event_stream *stream, struct pl_buf *out, bool *ret_none
         stream->phase = PHASE_REPLAY; /* which finds this event too, unless nothing does */
         if (there && event.seq == 0 && event.path.len == 0)
             take_soft(stream, &event, out);
-        return true;
+        return PL_OK;
     }
     if (!there)
-        return true;
+        return PL_OK;
     if (event.seq)
-        return live_event(stream, &event, out);
+        return live_event(stream, &event, out, err);
     take_soft(stream, &event, out);
-    return true;
+    return PL_OK;
 }
 
 /* ---- reading ---- */
 
 enum event_stream_state event_stream_read(struct event_stream *stream, size_t want,
-                                          struct pl_buf *out)
+                                          struct pl_buf *out, struct pl_err *err)
 {
-    bool none = false, ok = true;
+    enum pl_code code = PL_OK;
+    bool none = false;
 
     if (want <= out->len)
         want = out->len + 1;
-    while (ok && !none && out->len < want && stream->phase != PHASE_ENDED) {
+    while (code == PL_OK && !none && out->len < want && stream->phase != PHASE_ENDED) {
         if (stream->phase == PHASE_REPLAY)
-            ok = replay(stream, want, out);
+            code = replay(stream, want, out, err);
         else
-            ok = live(stream, out, &none);
-        ok = ok && !pl_buf_failed(out);
+            code = live(stream, out, &none, err);
+        if (code == PL_OK && pl_buf_failed(out))
+            code = no_memory(err);
     }
-    if (!ok)
+    if (code != PL_OK)
         return EVENT_STREAM_FAILED;
     if (stream->phase == PHASE_ENDED)
         return EVENT_STREAM_END;

@@ -47,11 +47,11 @@ enum event_stream_state {
 
 /* Appends whole rendered events until `out` holds about `want` bytes or nothing is left now. WAIT:
  * call again after `wake`; END: the run's last event has been appended; FAILED: the store could not
- * be read. `data` is one line of JSON with run_id, seq, at, type, and for step events path,
- * attempt, and what the event carries; an output over 64 KiB is left out ("output_omitted":true);
- * the run's last event carries the run. SSE: "id: SEQ" on durable events only, "event: TYPE",
- * "data: ...". */
+ * be read, see err (STORE_CORRUPT, IO, NO_MEMORY, TOO_LARGE). `data` is one line of JSON with
+ * run_id, seq, at, type, and for step events path, attempt, and what the event carries; an output
+ * over 64 KiB is left out ("output_omitted":true); the run's last event carries the run. SSE: "id:
+ * SEQ" on durable events only, "event: TYPE", "data: ...". */
 enum event_stream_state event_stream_read(struct event_stream *stream, size_t want,
-                                          struct pl_buf *out);
+                                          struct pl_buf *out, struct pl_err *err);
 
 #endif

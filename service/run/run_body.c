@@ -209,6 +209,15 @@ static void turn_over(struct run_core *core, struct run_node *node, bool enough)
     }
 }
 
+/* The last frame was kept to be read; the others were let go as they ended. */
+static void ended(struct run_core *core, struct run_node *node)
+{
+    struct run_frame *last = current(node);
+
+    if (last)
+        run_frame_release(core, last);
+}
+
 /* ---- evaluations ---- */
 
 static void body_made(struct run_core *core, struct run_node *node, struct run_event *event)
@@ -323,6 +332,7 @@ const struct run_kind run_kind_body = {
     .step_ended = step_ended,
     .frame_over = frame_over,
     .closed = closed,
+    .ended = ended,
     .timer = run_inside_timer,
     .fits = fits,
     .load = load,

@@ -134,6 +134,7 @@ enum pl_code run_core_step(struct run_core *core, struct run_event *event,
 
 enum run_state run_core_state(const struct run_core *core);
 bool run_core_waits(const struct run_core *core); /* for people, and for nothing else */
+bool run_core_asks(const struct run_core *core);  /* somebody, whatever else goes on */
 /* When the next TICK is due; 0: no timer runs. */
 pl_ms run_core_next_wake(const struct run_core *core);
 struct workflow *run_core_workflow(const struct run_core *core);

@@ -1,7 +1,9 @@
 /* run_core_private.h - the inside of a run, shared by run_core.c (events), run_end.c (the run's
- * end), run_node.c (moves of one step), run_attempt.c (results, retries), run_parallel.c (joins
- * carried out), run_timers.c, run_problem.c (errors), run_rows.c and run_load.c (rows),
- * run_check.c. Nobody else includes it.
+ * end), run_node.c (moves of one step), run_attempt.c (results, retries), run_branches.c (joins
+ * carried out), run_frame.c, run_find.c and run_left.c (frames), run_state.c, run_budget.c,
+ * run_warm.c, run_waiting.c, run_timers.c, run_problem.c (errors), run_rows.c and run_load.c
+ * (rows), run_check.c, and by the files of the kinds (run_kinds.c). Of the rest only the simulator
+ * includes it, to look: the executor goes through run_core.h.
  *
  * How consequences travel: a step that becomes final goes on a queue; run_core_settle takes them
  * off one by one and tells the step around it and those that wait for it. So nothing recurses

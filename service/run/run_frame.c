@@ -3,8 +3,8 @@
  * kinds.
  *
  * A frame is one block: itself, its nodes, their paths. It is freed between two events, when every
- * step in it is final, every row of it was taken, no evaluation of it is out, nothing it owns is
- * left, and its owner does not read it any more. */
+ * step in it is final, every row of it was taken, no evaluation or call of it is out, nothing it
+ * owns is left, and its owner does not read it any more. */
 #include "base/limits.h"
 #include "service/run/run_agent.h"
 #include "service/run/run_core_private.h"

@@ -1,5 +1,7 @@
 /* run_frame.h - frames made, found, stopped and freed, and what they leave behind. What a frame is:
- * run_node.h. Private to the run core. */
+ * run_node.h. Private to the run core's own files, which alone make and change frames; the
+ * simulator walks through them. The executor reads those that nodes lead it to, and keeps one from
+ * being freed by an evaluation or a call that is out (node->evals, node->exec). */
 #ifndef PLAIT_SERVICE_RUN_RUN_FRAME_H
 #define PLAIT_SERVICE_RUN_RUN_FRAME_H
 
@@ -17,7 +19,7 @@ struct run_left {
     } entries[];
 };
 
-/* What kinds with bodies have beside the node; they embed it first. */
+/* What kinds with bodies have beside the node; those that need more embed it first. */
 struct run_inner {
     struct pl_list frames; /* live ones, in the order made */
     unsigned open;         /* frames that are not over */
@@ -42,8 +44,10 @@ void run_frame_begin(struct run_core *core, struct run_frame *frame);
 void run_frame_cancel(struct run_core *core, struct run_frame *frame, enum cancel_reason reason);
 /* Its owner does not read it any more. */
 void run_frame_release(struct run_core *core, struct run_frame *frame);
-/* Frees the frames that are over, recorded and not kept, but for the one an event is about.
- * Between two events. */
+/* Frees the frames that are over and that nobody needs: not kept by their owner, every row of them
+ * taken, no evaluation or call out, no frame left inside; but for the one `but` stands in, which an
+ * event is about. Between two events, and not at each: after many were looked at in vain, the next
+ * look comes some events later. */
 void run_frames_reap(struct run_core *core, const struct run_node *but);
 /* All of them, at the end. */
 void run_frames_destroy(struct run_core *core);
@@ -56,7 +60,8 @@ struct run_frame **run_frames_in_order(const struct run_node *node, struct pl_ar
                                        size_t *ret_count);
 /* Which of two nodes comes first: by item, turn and place in the document. Below, at, above 0. */
 int run_node_compare(const struct run_node *a, const struct run_node *b);
-/* The path of an instance, in `out`: of `body` owned by `owner`, numbers as in run_frame. */
+/* The path of an instance, made or not, in `out`: of `body` owned by `owner`, numbers as in
+ * run_frame. */
 void run_frame_write_path(const struct step_body *body, const struct run_node *owner,
                           uint32_t level, uint32_t number, struct pl_buf *out);
 /* The frame of a concrete path's leading part, and the step in it; false when the workflow has no

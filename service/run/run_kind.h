@@ -40,6 +40,8 @@ struct run_kind {
     void (*frame_over)(struct run_core *core, struct run_frame *frame);
     /* It is CLOSING and nothing inside it is open. */
     void (*closed)(struct run_core *core, struct run_node *node);
+    /* It has just moved to a final state, in whatever way: lets go of what it kept to be read. */
+    void (*ended)(struct run_core *core, struct run_node *node);
     /* Its join is decided: stops the branches that are open. */
     void (*stop)(struct run_core *core, struct run_node *node, enum cancel_reason reason);
     /* It is JOINING and its first branch goes alone no more: begins the others. */

@@ -56,17 +56,6 @@ static void end_inside(const struct run_node *node)
         end_silently(frame, def->handler->slot, handler->end, node);
 }
 
-/* The last frame of a workflow or repeat was kept to be read; the others were let go as they ended.
- */
-static void release_last(struct run_core *core, const struct run_node *node)
-{
-    enum step_kind kind = node->def->kind;
-
-    if ((kind == STEP_WORKFLOW || kind == STEP_REPEAT) && node->inner &&
-        !pl_list_empty(&node->inner->frames))
-        run_frame_release(core, pl_container_of(node->inner->frames.prev, struct run_frame, link));
-}
-
 static void end(struct run_core *core, struct run_node *node)
 {
     node->ended_at = core->now;
@@ -77,7 +66,8 @@ static void end(struct run_core *core, struct run_node *node)
     node->frame->telling++;
     node->failure = PL_OK;
     end_inside(node);
-    release_last(core, node);
+    if (run_kind_of(node->def->kind)->ended)
+        run_kind_of(node->def->kind)->ended(core, node);
     run_core_note(core, ending_note(node->state), node);
     *core->ended_last = node;
     core->ended_last = &node->next;

@@ -1,7 +1,7 @@
 /* run_node.h - one step of one run and the frame it stands in, as its core keeps them and everybody
  * around the core reads them.
  * Not the rules it lives by (run_core.h). Belongs to the run's loop; read-only outside run_core's
- * own files but for `exec`. */
+ * own files but for `exec` and `hold`, which are the executor's. */
 #ifndef PLAIT_SERVICE_RUN_RUN_NODE_H
 #define PLAIT_SERVICE_RUN_RUN_NODE_H
 
@@ -72,12 +72,12 @@ struct run_node {
     struct pl_list dirty;  /* private */
     struct run_node *next; /* private: the queue of steps that have just ended */
     void *exec;            /* the executor's: the call in flight; NULL in the simulator */
-    void *hold;            /* the executor's: its place in a lane's queue; NULL: none */
+    void *hold;            /* the same: its place in a lane's queue; NULL: none */
 };
 
 /* An instance of a body: the steps of one item, of one turn, of the run itself. Private to
- * run_core's own files but for reading. Freed when everything in it is over and recorded, and
- * nothing outside needs it any more. */
+ * run_core's own files but for reading. Freed between two events once nobody needs it any more: see
+ * run_frames_reap. */
 struct run_frame {
     const struct step_body *body;
     struct run_node *owner; /* the step it is an instance for; NULL: the run */

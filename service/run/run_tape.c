@@ -1,7 +1,6 @@
 /* run_tape.c - a run whose calls are recorded on a tape, or answered by one. Not the tape (tape.c)
  * and not the calls (run_calls.c). Called by run_calls.c and run_exec.c on the run's home loop;
  * without a tape nothing here does anything. */
-#include "service/run/run_core_private.h"
 #include "service/run/run_exec_private.h"
 #include "service/tape/tape.h"
 
@@ -151,7 +150,7 @@ void run_tape_idle(struct run_exec *exec)
         return;
     }
     /* a person whose answer is there gives it before the time passes */
-    if (exec->core->asking && exec->answers_taken < tape_answers_expected(exec->env->tape))
+    if (run_core_asks(exec->core) && exec->answers_taken < tape_answers_expected(exec->env->tape))
         return;
     wake = run_core_next_wake(exec->core);
     if (wake)

@@ -55,6 +55,11 @@ bool run_core_waits(const struct run_core *core)
     return core->waiting;
 }
 
+bool run_core_asks(const struct run_core *core)
+{
+    return core->asking > 0;
+}
+
 static pl_ms member(struct pl_str options, const char *key)
 {
     struct pl_str token;

@@ -233,6 +233,27 @@ static bool is_json(struct pl_str text)
     return token == JSON_TOKEN_END;
 }
 
+/* The column is not what it has to be. */
+static void note_damage(struct sqlite_row *row, int column)
+{
+    row->damaged = sqlite3_column_name(row->statement, column);
+    if (!row->damaged)
+        row->failed = true;
+}
+
+struct pl_str sqlite_row_object(struct sqlite_row *row)
+{
+    int column = row->column;
+    struct pl_str text = borrow(row);
+
+    if (text.len == 0)
+        return (struct pl_str){0};
+    if (is_json(text) && json_type(text) == JSON_OBJECT)
+        return pl_arena_str(row->arena, text);
+    note_damage(row, column);
+    return (struct pl_str){0};
+}
+
 struct pl_value *sqlite_row_value(struct sqlite_row *row)
 {
     int column = row->column;
@@ -242,9 +263,7 @@ struct pl_value *sqlite_row_value(struct sqlite_row *row)
     if (!text.ptr)
         return NULL;
     if (!is_json(text)) {
-        row->damaged = sqlite3_column_name(row->statement, column);
-        if (!row->damaged)
-            row->failed = true;
+        note_damage(row, column);
         return NULL;
     }
     value = pl_value_new(text);

@@ -58,9 +58,12 @@ struct sqlite_row {
     int column; /* the next one */
     bool failed;
     const char *damaged; /* the name of a column that should hold JSON and does not; NULL */
+    const char *noun;    /* set by who reads it: what the row is, */
+    struct pl_str name;  /* and which one */
 };
 
 struct pl_str sqlite_row_str(struct sqlite_row *row);
+struct pl_str sqlite_row_object(struct sqlite_row *row); /* text that is a JSON object, or empty */
 int64_t sqlite_row_int(struct sqlite_row *row);
 double sqlite_row_real(struct sqlite_row *row);
 struct pl_value *sqlite_row_value(struct sqlite_row *row); /* a new reference; null: NULL */

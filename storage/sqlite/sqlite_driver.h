@@ -99,8 +99,8 @@ enum pl_code sqlite_read_events(struct store_driver *driver, struct pl_arena *ar
                                 struct pl_err *err);
 enum pl_code sqlite_read_unfinished(struct store_driver *driver, struct pl_arena *arena,
                                     struct pl_str after_tenant, struct pl_str after_id,
-                                    size_t limit, struct store_run **ret_runs, size_t *ret_count,
-                                    struct pl_err *err);
+                                    size_t limit, struct store_run_key **ret_keys,
+                                    size_t *ret_count, struct pl_err *err);
 enum pl_code sqlite_read_definition(struct store_driver *driver, struct pl_arena *arena,
                                     struct pl_str tenant, struct pl_str hash,
                                     struct pl_str *ret_text, struct pl_err *err);

@@ -8,16 +8,19 @@
 /* Every list of runs has the same parameters: 1 tenant, 2 an id (only those before it), 3 status,
  * 4 workflow, 5 thread, 6 wanted metadata as a JSON object of strings, 7 limit. Empty ones do not
  * filter; the one an index leads with is not empty. A wanted member matches a string, or a number,
- * true, false or null written that way. */
-#define LIST_RUNS(index, leading)                                                          \
-    "SELECT " SQLITE_RUN_COLUMNS " FROM runs r " index " WHERE r.tenant = ?1" leading      \
-    " AND r.id < ?2 AND (?3 = '' OR status = ?3) AND (?4 = '' OR workflow_name = ?4)"      \
-    " AND (?5 = '' OR thread = ?5)"                                                        \
-    " AND (?6 = '' OR NOT EXISTS (SELECT 1 FROM json_each(?6) want WHERE NOT EXISTS"       \
-    " (SELECT 1 FROM json_each(CASE r.metadata WHEN '' THEN '{}' ELSE r.metadata END) has" \
-    " WHERE has.key = want.key AND want.atom = CASE has.type WHEN 'text' THEN has.atom"    \
-    " WHEN 'integer' THEN CAST(has.atom AS TEXT) WHEN 'real' THEN CAST(has.atom AS TEXT)"  \
-    " WHEN 'true' THEN 'true' WHEN 'false' THEN 'false' WHEN 'null' THEN 'null' END)))"    \
+ * true, false or null written that way. Metadata that is damaged is taken, so that reading it says
+ * so: the functions of SQL would say neither what is wrong nor where. */
+#define LIST_RUNS(index, leading)                                                                \
+    "SELECT " SQLITE_RUN_COLUMNS " FROM runs r " index " WHERE r.tenant = ?1" leading            \
+    " AND r.id < ?2 AND (?3 = '' OR status = ?3) AND (?4 = '' OR workflow_name = ?4)"            \
+    " AND (?5 = '' OR thread = ?5)"                                                              \
+    " AND (?6 = '' OR (r.metadata <> '' AND NOT json_valid(r.metadata))"                         \
+    " OR NOT EXISTS (SELECT 1 FROM json_each(?6) want WHERE NOT EXISTS"                          \
+    " (SELECT 1 FROM json_each(CASE WHEN json_valid(r.metadata) THEN r.metadata ELSE '{}' END) " \
+    "has"                                                                                        \
+    " WHERE has.key = want.key AND want.atom = CASE has.type WHEN 'text' THEN has.atom"          \
+    " WHEN 'integer' THEN CAST(has.atom AS TEXT) WHEN 'real' THEN CAST(has.atom AS TEXT)"        \
+    " WHEN 'true' THEN 'true' WHEN 'false' THEN 'false' WHEN 'null' THEN 'null' END)))"          \
     " ORDER BY r.id DESC LIMIT ?7"
 
 static const char *const sql[SQLITE_READ__COUNT] = {
@@ -48,9 +51,11 @@ static const char *const sql[SQLITE_READ__COUNT] = {
         " CASE WHEN leaf THEN cost_usd ELSE 0.0 END AS cost_usd FROM"
         " (SELECT *, kind IN ('llm', 'http') AS leaf FROM steps WHERE tenant = ?1 AND run = ?2"
         " AND place > ?3 AND place < ?4)) GROUP BY status",
-    [SQLITE_COUNT_ITEMS] = "SELECT CASE json_type(memo) WHEN 'array' THEN json_array_length(memo)"
-                           " ELSE 0 END FROM step_notes WHERE tenant = ? AND run = ?"
-                           " AND place = ? AND memo IS NOT NULL",
+    /* below 0: damaged */
+    [SQLITE_COUNT_ITEMS] = "SELECT CASE WHEN NOT json_valid(memo) THEN -1"
+                           " WHEN json_type(memo) = 'array' THEN json_array_length(memo) ELSE 0 END"
+                           " FROM step_notes WHERE tenant = ? AND run = ? AND place = ?"
+                           " AND memo IS NOT NULL",
     [SQLITE_READ_KEY] = "SELECT run, fingerprint FROM run_keys"
                         " WHERE tenant = ? AND route = ? AND key = ?",
     [SQLITE_READ_CACHED] = "SELECT output, call, calls, input_tokens, cached_input_tokens,"
@@ -213,16 +218,23 @@ static enum pl_code count_inside(struct store_driver *driver, struct pl_arena *a
 }
 
 static enum pl_code count_items(struct store_driver *driver, struct pl_arena *arena,
-                                struct pl_str tenant, struct pl_str run, struct pl_buf *place,
-                                int64_t *ret_items, struct pl_err *err)
+                                struct pl_str tenant, struct pl_str run, struct pl_str path,
+                                struct pl_buf *place, int64_t *ret_items, struct pl_err *err)
 {
     struct sqlite_query query = begin(driver, SQLITE_COUNT_ITEMS, arena, err);
+    int64_t items;
 
     sqlite_query_str(&query, tenant);
     sqlite_query_str(&query, run);
     sqlite_query_str(&query, pl_str_n(place->data, place->len - 1));
-    if (sqlite_query_next(&query))
-        *ret_items = sqlite_row_int(&query.row);
+    if (sqlite_query_next(&query)) {
+        items = sqlite_row_int(&query.row);
+        query.row.damaged = items < 0 ? "memo" : NULL;
+        query.row.noun = "step";
+        query.row.name = path;
+        if (sqlite_query_row_ok(&query))
+            *ret_items = items;
+    }
     return sqlite_query_end(&query);
 }
 
@@ -243,7 +255,7 @@ enum pl_code sqlite_look_inside(struct store_driver *driver, struct pl_str tenan
     if (code == PL_OK)
         code = count_inside(driver, arena, tenant, run, path, &place, &inside, err);
     if (code == PL_OK)
-        code = count_items(driver, arena, tenant, run, &place, &inside.items, err);
+        code = count_items(driver, arena, tenant, run, path, &place, &inside.items, err);
     if (code == PL_OK)
         *ret_inside = inside;
     pl_buf_finish(&place);
@@ -279,21 +291,26 @@ enum pl_code sqlite_read_key(struct store_driver *driver, struct pl_arena *arena
 
 /* ---- cached answers ---- */
 
-static struct store_cached cached_of(struct sqlite_row *row)
+static void read_cached(struct sqlite_row *row, void *ret_item)
 {
-    struct store_cached cached = {.output = sqlite_row_value(row), .call = sqlite_row_value(row)};
+    struct store_cached *cached = ret_item;
 
-    cached.usage.calls = sqlite_row_int(row);
-    cached.usage.input_tokens = sqlite_row_int(row);
-    cached.usage.cached_input_tokens = sqlite_row_int(row);
-    cached.usage.cache_write_input_tokens = sqlite_row_int(row);
-    cached.usage.output_tokens = sqlite_row_int(row);
-    cached.usage.reasoning_tokens = sqlite_row_int(row);
-    cached.usage.cost_usd = sqlite_row_real(row);
-    cached.created_at = sqlite_row_int(row);
-    cached.expires_at = sqlite_row_int(row);
-    return cached;
+    row->noun = "a cached";
+    row->name = PL_STR("answer");
+    cached->output = sqlite_row_value(row);
+    cached->call = sqlite_row_value(row);
+    cached->usage = sqlite_row_usage(row);
+    cached->created_at = sqlite_row_int(row);
+    cached->expires_at = sqlite_row_int(row);
 }
+
+static void finish_cached(void *item)
+{
+    store_cached_finish(item);
+}
+
+static const struct sqlite_row_kind cached_row = {sizeof(struct store_cached), read_cached,
+                                                  finish_cached};
 
 enum pl_code sqlite_read_cached(struct store_driver *driver, struct pl_arena *arena,
                                 struct pl_str tenant, struct pl_str key,
@@ -303,16 +320,8 @@ enum pl_code sqlite_read_cached(struct store_driver *driver, struct pl_arena *ar
 
     sqlite_query_str(&query, tenant);
     sqlite_query_str(&query, key);
-    if (sqlite_query_next(&query)) {
-        struct store_cached cached = cached_of(&query.row);
-
-        if (sqlite_query_row_ok(&query))
-            *ret_cached = cached;
-        else
-            store_cached_finish(&cached);
-    } else if (query.code == PL_OK) {
+    if (!sqlite_query_one(&query, &cached_row, ret_cached) && query.code == PL_OK)
         query.code = pl_err_set(err, PL_ERR_NOT_FOUND, "nothing is kept of the call");
-    }
     return sqlite_query_end(&query);
 }
 

@@ -60,9 +60,9 @@ bool sqlite_query_row_ok(struct sqlite_query *query)
 {
     if (query->row.damaged)
         query->code = pl_err_set(query->err, PL_ERR_STORE_CORRUPT,
-                                 "the database is damaged (%s is not valid JSON): restore it from"
-                                 " a backup",
-                                 query->row.damaged);
+                                 "the database is damaged (%s of %s %.*s is not valid JSON):"
+                                 " restore it from a backup",
+                                 query->row.damaged, query->row.noun, PL_STR_ARG(query->row.name));
     else if (query->row.failed || pl_arena_failed(query->row.arena))
         query->code = pl_err_set(query->err, PL_ERR_NO_MEMORY, "out of memory for a row");
     return query->code == PL_OK;
@@ -101,6 +101,7 @@ bool sqlite_query_one(struct sqlite_query *query, const struct sqlite_row_kind *
         struct store_step step;
         struct store_workflow workflow;
         struct store_thread thread;
+        struct store_cached cached;
     } item;
 
     assert(kind->size <= sizeof(item));
@@ -174,7 +175,7 @@ enum pl_code sqlite_query_collect(struct sqlite_query *query, const struct sqlit
 
 /* ---- rows ---- */
 
-static struct store_usage read_usage(struct sqlite_row *row)
+struct store_usage sqlite_row_usage(struct sqlite_row *row)
 {
     struct store_usage usage;
 
@@ -194,6 +195,8 @@ static void read_run(struct sqlite_row *row, void *ret_item)
 
     run->tenant = sqlite_row_str(row);
     run->id = sqlite_row_str(row);
+    row->noun = "run";
+    row->name = run->id;
     run->definition = sqlite_row_str(row);
     run->workflow_name = sqlite_row_str(row);
     run->workflow_version = sqlite_row_int(row);
@@ -205,12 +208,12 @@ static void read_run(struct sqlite_row *row, void *ret_item)
     run->error = sqlite_row_value(row);
     run->reason = sqlite_row_str(row);
     run->thread = sqlite_row_str(row);
-    run->metadata = sqlite_row_str(row);
-    run->options = sqlite_row_str(row);
+    run->metadata = sqlite_row_object(row);
+    run->options = sqlite_row_object(row);
     run->created_at = sqlite_row_int(row);
     run->started_at = sqlite_row_int(row);
     run->ended_at = sqlite_row_int(row);
-    run->usage = read_usage(row);
+    run->usage = sqlite_row_usage(row);
     run->last_seq = sqlite_row_int(row);
 }
 
@@ -226,6 +229,8 @@ static void read_step(struct sqlite_row *row, void *ret_item)
     struct store_step *step = ret_item;
 
     step->path = sqlite_row_str(row);
+    row->noun = "step";
+    row->name = step->path;
     step->kind = sqlite_row_str(row);
     step->status = sqlite_row_str(row);
     step->phase = sqlite_row_str(row);
@@ -239,8 +244,8 @@ static void read_step(struct sqlite_row *row, void *ret_item)
     step->memo = sqlite_row_value(row);
     step->writes = sqlite_row_value(row);
     step->reason = sqlite_row_str(row);
-    step->join = sqlite_row_str(row);
-    step->usage = read_usage(row);
+    step->join = sqlite_row_object(row);
+    step->usage = sqlite_row_usage(row);
     step->call = sqlite_row_value(row);
     step->created_at = sqlite_row_int(row);
     step->started_at = sqlite_row_int(row);

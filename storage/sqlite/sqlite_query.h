@@ -48,6 +48,8 @@ struct sqlite_row_kind {
     void (*finish)(void *item);
 };
 extern const struct sqlite_row_kind sqlite_run_row, sqlite_step_row;
+/* The columns from `calls` to `cost_usd`. */
+struct store_usage sqlite_row_usage(struct sqlite_row *row);
 
 /* Takes a reader and a statement, whose text is `sql` always; what fails shows in `code`, and
  * sqlite_query_next then gives no row. Every query that was begun is ended. */

@@ -17,8 +17,8 @@ static const char *const sql[SQLITE_READ__COUNT] = {
     [SQLITE_READ_EVENTS] = "SELECT seq, at, type, path, attempt, data FROM events"
                            " WHERE tenant = ? AND run = ? AND seq > ? ORDER BY seq LIMIT ?",
     [SQLITE_READ_UNFINISHED] =
-        "SELECT " SQLITE_RUN_COLUMNS " FROM runs r INDEXED BY runs_unfinished WHERE ended_at = 0"
-        " AND (r.id, r.tenant) > (?,?) ORDER BY r.id, r.tenant LIMIT ?",
+        "SELECT tenant, id FROM runs INDEXED BY runs_unfinished WHERE ended_at = 0"
+        " AND (id, tenant) > (?,?) ORDER BY id, tenant LIMIT ?",
     [SQLITE_READ_THREAD] = "SELECT id, state, updated_at FROM threads WHERE tenant = ? AND id = ?",
     [SQLITE_READ_DEFINITION] = "SELECT text FROM definitions WHERE tenant = ? AND hash = ?",
 };
@@ -36,18 +36,32 @@ static void read_event(struct sqlite_row *row, void *ret_item)
     event->seq = sqlite_row_int(row);
     event->at = sqlite_row_int(row);
     event->type = sqlite_row_str(row);
+    row->noun = "event";
+    row->name = event->type;
     event->path = sqlite_row_str(row);
     event->attempt = sqlite_row_int(row);
-    event->data = sqlite_row_str(row);
+    event->data = sqlite_row_object(row);
 }
 
 static const struct sqlite_row_kind event_row = {sizeof(struct store_event), read_event, NULL};
+
+static void read_key(struct sqlite_row *row, void *ret_item)
+{
+    struct store_run_key *key = ret_item;
+
+    key->tenant = sqlite_row_str(row);
+    key->id = sqlite_row_str(row);
+}
+
+static const struct sqlite_row_kind key_row = {sizeof(struct store_run_key), read_key, NULL};
 
 static void read_thread(struct sqlite_row *row, void *ret_item)
 {
     struct store_thread *thread = ret_item;
 
     thread->id = sqlite_row_str(row);
+    row->noun = "thread";
+    row->name = thread->id;
     thread->state = sqlite_row_value(row);
     thread->updated_at = sqlite_row_int(row);
 }
@@ -196,19 +210,19 @@ enum pl_code sqlite_read_events(struct store_driver *driver, struct pl_arena *ar
 
 enum pl_code sqlite_read_unfinished(struct store_driver *driver, struct pl_arena *arena,
                                     struct pl_str after_tenant, struct pl_str after_id,
-                                    size_t limit, struct store_run **ret_runs, size_t *ret_count,
-                                    struct pl_err *err)
+                                    size_t limit, struct store_run_key **ret_keys,
+                                    size_t *ret_count, struct pl_err *err)
 {
     struct sqlite_query query = begin(driver, SQLITE_READ_UNFINISHED, arena, err);
-    void *runs;
+    void *keys;
     enum pl_code code;
 
     sqlite_query_str(&query, after_id);
     sqlite_query_str(&query, after_tenant);
     sqlite_query_limit(&query, limit);
-    code = sqlite_query_collect(&query, &sqlite_run_row, &runs, ret_count);
+    code = sqlite_query_collect(&query, &key_row, &keys, ret_count);
     if (code == PL_OK)
-        *ret_runs = runs;
+        *ret_keys = keys;
     return code;
 }
 

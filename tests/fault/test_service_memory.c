@@ -96,10 +96,10 @@ static enum pl_code read_stream(struct pl_buf *out, struct pl_err *err)
     if (code != PL_OK)
         return code;
     while (state == EVENT_STREAM_MORE)
-        state = event_stream_read(stream, out->len + 300, out);
+        state = event_stream_read(stream, out->len + 300, out, err);
     event_stream_close(&stream);
     EXPECT(state != EVENT_STREAM_WAIT);
-    return state == EVENT_STREAM_END ? PL_OK : PL_ERR_NO_MEMORY;
+    return state == EVENT_STREAM_END ? PL_OK : err->code;
 }
 
 START_TEST(a_stream_of_events_is_whole_or_says_that_it_failed)

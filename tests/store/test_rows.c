@@ -241,15 +241,19 @@ START_TEST(odd_text_comes_back_byte_for_byte)
     struct store_run run, got;
     struct store_step step, *steps;
     struct store_batch *batch = new_batch(odd, odd);
+    struct pl_str members;
 
     begin(&c, _i);
+    members = pl_str(pl_arena_printf(c.arena, "{\"odd\":%.*s}", PL_STR_ARG(pl_value_text(value))));
     run = (struct store_run){.tenant = PL_STR(odd),
                              .id = PL_STR(odd),
                              .workflow_name = PL_STR(odd),
                              .reason = PL_STR(odd),
-                             .metadata = PL_STR(odd),
+                             .metadata = members,
+                             .options = members,
                              .input = value};
-    step = (struct store_step){.path = PL_STR(odd), .reason = PL_STR(odd), .output = value};
+    step = (struct store_step){
+        .path = PL_STR(odd), .reason = PL_STR(odd), .join = members, .output = value};
     store_batch_put_run(batch, &run);
     store_batch_put_step(batch, &step);
     store_batch_put_definition(batch, PL_STR(odd), PL_STR(odd));
@@ -313,7 +317,7 @@ START_TEST(an_input_and_an_output_may_change_between_large_and_small)
 
     begin(&c, _i);
     for (unsigned i = 0; i < PL_ARRAY_LEN(lengths); i++) {
-        struct store_run run = {.tenant = PL_STR("t"), .id = PL_STR("r")}, got, *unfinished;
+        struct store_run run = {.tenant = PL_STR("t"), .id = PL_STR("r")}, got, *listed;
         size_t count;
 
         run.input = lengths[i] ? big_value(lengths[i], i) : NULL;
@@ -322,12 +326,12 @@ START_TEST(an_input_and_an_output_may_change_between_large_and_small)
         got = get_run(&c, "t", "r");
         assert_run_eq(&got, &run);
         store_run_finish(&got);
-        ck_assert_int_eq(store_list_unfinished(c.store, c.arena, PL_STR(""), PL_STR(""), 5,
-                                               &unfinished, &count, NULL),
+        ck_assert_int_eq(store_list_runs(c.store, c.arena, PL_STR("t"),
+                                         &(struct store_run_filter){0}, 5, &listed, &count, NULL),
                          PL_OK);
         ck_assert_uint_eq(count, 1);
-        assert_run_eq(&unfinished[0], &run);
-        store_run_finish(&unfinished[0]);
+        assert_run_eq(&listed[0], &run);
+        store_run_finish(&listed[0]);
         store_run_finish(&run);
     }
     end(&c);

@@ -106,7 +106,7 @@ static void read_whole(struct engine *engine, const char *run, enum event_format
 
     ck_assert(event_stream_open(engine, &options, &stream, &err) == PL_OK);
     do
-        state = event_stream_read(stream, 1 << 20, out);
+        state = event_stream_read(stream, 1 << 20, out, &err);
     while (state == EVENT_STREAM_MORE);
     ck_assert_int_eq(state, EVENT_STREAM_END);
     event_stream_close(&stream);

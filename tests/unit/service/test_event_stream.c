@@ -69,12 +69,13 @@ static enum event_stream_state reader_step(struct reader *reader, size_t want)
 {
     unsigned before;
     enum event_stream_state state;
+    struct pl_err err = {0};
 
     pl_mutex_lock(&reader->lock);
     before = reader->woken;
     pl_mutex_unlock(&reader->lock);
-    state = event_stream_read(reader->stream, reader->text.len + want, &reader->text);
-    ck_assert_int_ne(state, EVENT_STREAM_FAILED);
+    state = event_stream_read(reader->stream, reader->text.len + want, &reader->text, &err);
+    ck_assert_msg(state != EVENT_STREAM_FAILED, "%s", err.message);
     if (state != EVENT_STREAM_WAIT)
         return state;
     pl_mutex_lock(&reader->lock);
@@ -215,7 +216,8 @@ START_TEST(a_reader_that_comes_after_the_end_is_given_everything_and_the_run)
     ck_assert_ptr_nonnull(strstr(lines, "\"path\":\"plan.b\""));
     ck_assert_ptr_nonnull(strstr(lines, "\"type\":\"run.succeeded\",\"run\":{\"id\":\"run_"));
     ck_assert_ptr_nonnull(strstr(lines, "\"output\":{\"a\":\"A\",\"b\":\"B\"}"));
-    ck_assert_int_eq(event_stream_read(reader.stream, 1 << 20, &reader.text), EVENT_STREAM_END);
+    ck_assert_int_eq(event_stream_read(reader.stream, 1 << 20, &reader.text, NULL),
+                     EVENT_STREAM_END);
     reader_close(&reader);
     run_probe_finish(&run);
 }

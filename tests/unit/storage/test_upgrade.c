@@ -104,6 +104,7 @@ START_TEST(a_database_of_version_1_is_upgraded_with_its_runs)
     struct pl_arena *arena = pl_arena_create(0);
     struct store *store;
     struct store_run *runs = NULL;
+    struct store_run_key *keys = NULL;
     struct pl_str key = PL_STR("k"), value = PL_STR("v");
     struct store_run_filter filter = {.status = PL_STR("failed"),
                                       .workflow = PL_STR("plan"),
@@ -124,10 +125,10 @@ START_TEST(a_database_of_version_1_is_upgraded_with_its_runs)
         ck_assert(pl_str_is(runs[0].id, "run_1") && runs[0].last_seq == 2);
         store_run_finish(&runs[0]);
         ck_assert_int_eq(
-            store_list_unfinished(store, arena, PL_STR(""), PL_STR(""), 10, &runs, &count, NULL),
+            store_list_unfinished(store, arena, PL_STR(""), PL_STR(""), 10, &keys, &count, NULL),
             PL_OK);
         ck_assert_uint_eq(count, 1);
-        ck_assert(pl_str_is(runs[0].id, "run_2"));
+        ck_assert(pl_str_is(keys[0].id, "run_2"));
         check_steps(store, arena);
         check_large(store, arena);
         store_close(&store);
