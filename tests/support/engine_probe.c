@@ -293,3 +293,27 @@ const char *engine_probe_field(struct engine_probe *probe, const char *id, const
     }
     return test_str(at);
 }
+
+void engine_probe_read_page(const struct pl_buf *page, const char *member, char *out, size_t size,
+                            char next[64])
+{
+    struct pl_str text = pl_buf_view(page), data, value;
+    struct json_iter it;
+    size_t len = 0;
+
+    ck_assert_int_eq(json_check(text, 64, NULL, NULL), PL_OK);
+    ck_assert(json_get(text, PL_STR("data"), &data));
+    out[0] = '\0';
+    for (json_iter_init(&it, data); json_iter_next(&it);) {
+        ck_assert(json_get(it.value, pl_str(member), &value));
+        len += (size_t)snprintf(out + len, size - len, "%s%.*s", len ? " " : "", (int)value.len - 2,
+                                value.ptr + 1);
+        ck_assert_uint_lt(len, size);
+    }
+    ck_assert(json_get(text, PL_STR("has_more"), &value));
+    ck_assert(json_get(text, PL_STR("next"), &data));
+    ck_assert(pl_str_is(value, "true") == (json_type(data) == JSON_STRING));
+    next[0] = '\0';
+    if (json_type(data) == JSON_STRING)
+        snprintf(next, 64, "%.*s", (int)data.len - 2, data.ptr + 1);
+}

@@ -74,5 +74,9 @@ const char *engine_probe_show(struct engine_probe *probe, const char *id);
 /* The value at a dotted path of members ("progress.total") in that object, as JSON text; of steps
  * "step:PATH.member". Static memory, four answers stay valid. */
 const char *engine_probe_field(struct engine_probe *probe, const char *id, const char *path);
+/* The values of the string `member` in the data of a page of the engine's lists, joined by blanks;
+ * `next` is where to go on, "" at the end. */
+void engine_probe_read_page(const struct pl_buf *page, const char *member, char *out, size_t size,
+                            char next[64]);
 
 #endif

@@ -3,6 +3,7 @@
 #include "base/json.h"
 #include "service/llm/anthropic.h"
 #include "service/workflow/workflow.h"
+#include "tests/support/answer_probe.h"
 #include "tests/support/text.h"
 
 #include <check.h>
@@ -26,22 +27,9 @@ static void tear_down(void)
 
 /* ---- requests ---- */
 
-/* The body, or "!code message". */
 static const char *build(const struct llm_request *request, struct http_request *ret_http)
 {
-    struct http_request http;
-    struct pl_err err = {0};
-    enum pl_code code;
-
-    ck_assert_int_eq(anthropic_ops.configure(&provider, arena, &err), PL_OK);
-    code = anthropic_ops.build(&provider, request, arena, &http, &err);
-    if (code != PL_OK)
-        return pl_arena_printf(arena, "!%s %s", pl_code_text(code), err.message);
-    ck_assert_msg(json_check(http.body, 64, NULL, &err) == PL_OK, "%s: %s", err.message,
-                  http.body.ptr);
-    if (ret_http)
-        *ret_http = http;
-    return http.body.ptr;
+    return test_build_request(&provider, request, arena, ret_http);
 }
 
 #define HI       "{\"role\":\"user\",\"content\":\"hi\"}"
@@ -509,43 +497,33 @@ static const struct answer answers[] = {
     {"<!DOCTYPE html>", "bad_response | not JSON; check the base URL", 0, false, false},
 };
 
-static void read_answer(const struct answer *answer, struct step_result *result)
+static void probe_init(struct answer_probe *probe, const struct answer *answer)
 {
-    const struct schema_use use = {.json = PL_STR("{}")};
-    const struct llm_request request = {.messages = PL_STR("[]"),
-                                        .tools = answer->tools ? PL_STR("[{}]") : PL_STR(""),
-                                        .max_tokens = answer->max_tokens,
-                                        .schema = answer->schema ? &use : NULL,
-                                        .max_output = 65536};
-    const struct llm_sink sink = {0};
-    struct anthropic_parser parser = {0};
+    static const struct schema_use any_schema = {.json = {"{}", 2}};
 
-    step_result_init(result);
-    anthropic_ops.begin(&parser, &request, PL_STR(""));
-    ck_assert_int_eq(anthropic_ops.feed(&parser, pl_str(answer->body), &sink, &result->err), PL_OK);
-    anthropic_ops.finish(&parser, &sink, result);
-    anthropic_ops.cleanup(&parser);
+    answer_probe_init(probe, &anthropic_ops, "");
+    probe->deaf = true;
+    probe->request.tools = answer->tools ? PL_STR("[{}]") : PL_STR("");
+    probe->request.schema = answer->schema ? &any_schema : NULL;
+    probe->request.max_tokens = answer->max_tokens;
 }
 
 START_TEST(an_answer_stands_or_is_the_right_error)
 {
-    const char *want = answers[_i].result, *words = strstr(want, " | ");
-    struct step_result result;
-    struct pl_buf text;
+    const char *want = answers[_i].result, *words = strstr(want, " | "), *got;
+    struct answer_probe probe;
+    size_t len;
 
-    pl_buf_init(&text, 65536);
-    read_answer(&answers[_i], &result);
-    if (result.err.code == PL_OK)
-        pl_buf_printf(&text, "ok %.*s", PL_STR_ARG(pl_value_text(result.output)));
-    else
-        pl_buf_text(&text, pl_code_text(result.err.code));
-    ck_assert_uint_eq(text.len, words ? (size_t)(words - want) : strlen(want));
-    ck_assert_msg(strncmp(test_text(&text), want, text.len) == 0, "%s: %s", test_text(&text),
-                  result.err.message);
+    probe_init(&probe, &answers[_i]);
+    got = answer_probe_whole(&probe, answers[_i].body);
+    ck_assert_int_eq(probe.fed, PL_OK);
+    len = strlen(got);
+    ck_assert_uint_eq(len, words ? (size_t)(words - want) : strlen(want));
+    ck_assert_msg(strncmp(got, want, len) == 0, "%s: %s", got, probe.result.err.message);
     if (words)
-        ck_assert_msg(strstr(result.err.message, words + 3) != NULL, "%s", result.err.message);
-    step_result_finish(&result);
-    pl_buf_finish(&text);
+        ck_assert_msg(strstr(probe.result.err.message, words + 3) != NULL, "%s",
+                      probe.result.err.message);
+    answer_probe_finish(&probe);
 }
 END_TEST
 
@@ -624,14 +602,15 @@ START_TEST(a_call_whose_input_comes_with_its_start_is_whole)
         "data: {\"type\":\"message_delta\",\"delta\":{\"stop_reason\":\"tool_use\"}}\n\n"
         "data: {\"type\":\"message_stop\"}\n\n"
         "data: {\"type\":\"error\",\"error\":{\"type\":\"api_error\"}}\n\n";
-    const struct answer answer = {.body = stream, .tools = true};
-    struct step_result result;
+    const struct answer answer = {.tools = true};
+    struct answer_probe probe;
 
-    read_answer(&answer, &result);
-    ck_assert_str_eq(test_str(pl_value_text(result.output)),
-                     "{\"content\":null,\"tool_calls\":[{\"id\":\"t\",\"name\":\"f\",\"arguments\":"
-                     "\"{\\\"q\\\": 1}\"}]}");
-    step_result_finish(&result);
+    probe_init(&probe, &answer);
+    ck_assert_str_eq(
+        answer_probe_whole(&probe, stream),
+        "ok {\"content\":null,\"tool_calls\":[{\"id\":\"t\",\"name\":\"f\",\"arguments\":"
+        "\"{\\\"q\\\": 1}\"}]}");
+    answer_probe_finish(&probe);
 }
 END_TEST
 

@@ -1,8 +1,8 @@
 /* test_engine_service.c - the engine as the HTTP service uses it: one run a key, limits, waiting
  * for ends, lists, deleting, stored workflows, compiling once. Not events (test_event_stream). */
-#include "base/json.h"
 #include "service/engine.h"
 #include "tests/support/engine_probe.h"
+#include "tests/support/engine_signal.h"
 #include "tests/support/workflow.h"
 
 #include <check.h>
@@ -27,55 +27,6 @@ static void tear_down(void)
 
 static const char slow[] = "steps: {a: {llm: {model: 'sim/echo?latency=30s', prompt: x}}}\n";
 static const char quick[] = "steps: {a: {reduce: 1}}\n";
-
-/* ---- waiting ---- */
-
-struct signal {
-    struct pl_mutex lock;
-    struct pl_cond changed;
-    unsigned count; /* guarded by lock, as below */
-    enum pl_code code;
-};
-
-static void signal_init(struct signal *signal)
-{
-    memset(signal, 0, sizeof *signal);
-    pl_mutex_init(&signal->lock);
-    pl_cond_init(&signal->changed);
-}
-
-static void signal_finish(struct signal *signal)
-{
-    pl_cond_finish(&signal->changed);
-    pl_mutex_finish(&signal->lock);
-}
-
-static void signal_give(void *arg)
-{
-    struct signal *signal = arg;
-
-    pl_mutex_lock(&signal->lock);
-    signal->count++;
-    pl_cond_broadcast(&signal->changed);
-    pl_mutex_unlock(&signal->lock);
-}
-
-static void signal_done(void *arg, enum pl_code code, const struct pl_err *err)
-{
-    struct signal *signal = arg;
-
-    (void)err;
-    signal->code = code;
-    signal_give(signal);
-}
-
-static void signal_wait(struct signal *signal, unsigned count)
-{
-    pl_mutex_lock(&signal->lock);
-    while (signal->count < count)
-        ck_assert(pl_cond_wait_for(&signal->changed, &signal->lock, 20000));
-    pl_mutex_unlock(&signal->lock);
-}
 
 /* ---- starting ---- */
 
@@ -248,23 +199,23 @@ START_TEST(who_watches_a_run_is_told_once_however_late_he_comes)
 
     engine_probe_open(&probe);
     for (int round = 0; round < 200; round++) {
-        struct signal signal;
+        struct engine_signal signal;
         char id[PL_ID_TEXT];
         bool joined;
         uint64_t token = 77;
         struct pl_err err = {.message = ""};
         enum pl_code code = PL_ERR_NOT_FOUND;
 
-        signal_init(&signal);
+        engine_signal_init(&signal);
         ck_assert_int_eq(start_or_join(workflow, "", "", id, &joined), PL_OK);
-        code =
-            engine_watch_end(probe.engine, TENANT, pl_str(id), signal_give, &signal, &token, &err);
+        code = engine_watch_end(probe.engine, TENANT, pl_str(id), engine_signal_give, &signal,
+                                &token, &err);
         ck_assert_msg(code == PL_OK, "%s", err.message);
-        signal_wait(&signal, 1);
+        engine_signal_wait(&signal, 1);
         engine_unwatch_end(probe.engine, token);
         ck_assert_uint_eq(signal.count, 1);
         ck_assert_str_eq(engine_probe_field(&probe, id, "status"), "\"succeeded\"");
-        signal_finish(&signal);
+        engine_signal_finish(&signal);
     }
     workflow_unref(&workflow);
 }
@@ -273,34 +224,36 @@ END_TEST
 START_TEST(who_stops_watching_is_told_nothing_more)
 {
     struct workflow *workflow = test_workflow(slow);
-    struct signal kept, gone;
+    struct engine_signal kept, gone;
     char id[PL_ID_TEXT];
     bool joined;
     uint64_t a = 0, b = 0;
 
-    signal_init(&kept);
-    signal_init(&gone);
+    engine_signal_init(&kept);
+    engine_signal_init(&gone);
     engine_probe_open(&probe);
     ck_assert_int_eq(start_or_join(workflow, "", "", id, &joined), PL_OK);
     ck_assert_int_eq(
-        engine_watch_end(probe.engine, TENANT, pl_str(id), signal_give, &kept, &a, NULL), PL_OK);
+        engine_watch_end(probe.engine, TENANT, pl_str(id), engine_signal_give, &kept, &a, NULL),
+        PL_OK);
     ck_assert_int_eq(
-        engine_watch_end(probe.engine, TENANT, pl_str(id), signal_give, &gone, &b, NULL), PL_OK);
+        engine_watch_end(probe.engine, TENANT, pl_str(id), engine_signal_give, &gone, &b, NULL),
+        PL_OK);
     ck_assert(a != 0 && b != 0 && a != b);
     engine_unwatch_end(probe.engine, b);
     ck_assert_int_eq(engine_cancel(probe.engine, TENANT, pl_str(id), (struct pl_str){0}, NULL),
                      PL_OK);
-    signal_wait(&kept, 1);
+    engine_signal_wait(&kept, 1);
     engine_unwatch_end(probe.engine, a);
     engine_unwatch_end(probe.engine, 0);
     ck_assert_uint_eq(kept.count, 1);
     ck_assert_uint_eq(gone.count, 0);
-    ck_assert_int_eq(
-        engine_watch_end(probe.engine, PL_STR("other"), pl_str(id), signal_give, &gone, &b, NULL),
-        PL_ERR_NOT_FOUND);
+    ck_assert_int_eq(engine_watch_end(probe.engine, PL_STR("other"), pl_str(id), engine_signal_give,
+                                      &gone, &b, NULL),
+                     PL_ERR_NOT_FOUND);
     ck_assert_uint_eq(gone.count, 0);
-    signal_finish(&kept);
-    signal_finish(&gone);
+    engine_signal_finish(&kept);
+    engine_signal_finish(&gone);
     workflow_unref(&workflow);
 }
 END_TEST
@@ -309,12 +262,12 @@ END_TEST
 
 static enum pl_code delete_run(const char *tenant, const char *id)
 {
-    struct signal signal;
+    struct engine_signal signal;
 
-    signal_init(&signal);
-    engine_delete_run(probe.engine, pl_str(tenant), pl_str(id), signal_done, &signal);
-    signal_wait(&signal, 1);
-    signal_finish(&signal);
+    engine_signal_init(&signal);
+    engine_delete_run(probe.engine, pl_str(tenant), pl_str(id), engine_signal_done, &signal);
+    engine_signal_wait(&signal, 1);
+    engine_signal_finish(&signal);
     return signal.code;
 }
 
@@ -348,31 +301,6 @@ END_TEST
 
 /* ---- lists ---- */
 
-/* The values of `member` in a page's data, joined by spaces; *next is where to go on. */
-static void read_page(const struct pl_buf *page, const char *member, char *out, size_t size,
-                      char next[64])
-{
-    struct pl_str text = pl_buf_view(page), data, value;
-    struct json_iter it;
-    size_t len = 0;
-
-    ck_assert_int_eq(json_check(text, 64, NULL, NULL), PL_OK);
-    ck_assert(json_get(text, PL_STR("data"), &data));
-    out[0] = '\0';
-    for (json_iter_init(&it, data); json_iter_next(&it);) {
-        ck_assert(json_get(it.value, pl_str(member), &value));
-        len += (size_t)snprintf(out + len, size - len, "%s%.*s", len ? " " : "", (int)value.len - 2,
-                                value.ptr + 1);
-        ck_assert_uint_lt(len, size);
-    }
-    ck_assert(json_get(text, PL_STR("has_more"), &value));
-    ck_assert(json_get(text, PL_STR("next"), &data));
-    ck_assert(pl_str_is(value, "true") == (json_type(data) == JSON_STRING));
-    next[0] = '\0';
-    if (json_type(data) == JSON_STRING)
-        snprintf(next, 64, "%.*s", (int)data.len - 2, data.ptr + 1);
-}
-
 START_TEST(runs_are_listed_in_pages_with_their_progress)
 {
     enum { RUNS = 45 };
@@ -395,7 +323,7 @@ START_TEST(runs_are_listed_in_pages_with_their_progress)
         filter.after = pl_str(after);
         pl_buf_reset(&page);
         ck_assert_int_eq(engine_write_runs(probe.engine, TENANT, &filter, 22, &page, NULL), PL_OK);
-        read_page(&page, "id", text, sizeof text, next);
+        engine_probe_read_page(&page, "id", text, sizeof text, next);
         ck_assert_ptr_nonnull(strstr(page.data, "\"progress\":{\"total\":1,\"pending\":0,"));
         ck_assert_int_eq(strncmp(text, ids[expect], strlen(ids[expect])), 0);
         for (const char *at = page.data; (at = strstr(at, "\"object\":\"run\"")); at++)
@@ -430,7 +358,7 @@ static const char *steps_of(const char *id, struct engine_step_filter filter, si
     pl_buf_init(&page, 1 << 20);
     ck_assert_int_eq(
         engine_write_steps(probe.engine, TENANT, pl_str(id), &filter, limit, &page, NULL), PL_OK);
-    read_page(&page, member, text, sizeof text, next);
+    engine_probe_read_page(&page, member, text, sizeof text, next);
     pl_buf_finish(&page);
     return text;
 }

@@ -1,9 +1,9 @@
 /* test_engine_workflows.c - stored workflows: put, found, listed, deleted; definitions compiled
  * once. Not the rows (tests/store) nor what a workflow means (test_workflow). */
-#include "base/json.h"
 #include "service/engine.h"
 #include "service/workflow/workflow_cache.h"
 #include "tests/support/engine_probe.h"
+#include "tests/support/engine_signal.h"
 #include "tests/support/workflow.h"
 
 #include <check.h>
@@ -27,111 +27,25 @@ static void tear_down(void)
 static const char slow[] = "steps: {a: {llm: {model: 'sim/echo?latency=30s', prompt: x}}}\n";
 static const char quick[] = "steps: {a: {reduce: 1}}\n";
 
-/* ---- waiting ---- */
-
-struct signal {
-    struct pl_mutex lock;
-    struct pl_cond changed;
-    unsigned count; /* guarded by lock, as below */
-    enum pl_code code;
-    int64_t version;
-    bool created;
-};
-
-static void signal_init(struct signal *signal)
-{
-    memset(signal, 0, sizeof *signal);
-    pl_mutex_init(&signal->lock);
-    pl_cond_init(&signal->changed);
-}
-
-static void signal_finish(struct signal *signal)
-{
-    pl_cond_finish(&signal->changed);
-    pl_mutex_finish(&signal->lock);
-}
-
-static void signal_give(void *arg)
-{
-    struct signal *signal = arg;
-
-    pl_mutex_lock(&signal->lock);
-    signal->count++;
-    pl_cond_broadcast(&signal->changed);
-    pl_mutex_unlock(&signal->lock);
-}
-
-static void signal_done(void *arg, enum pl_code code, const struct pl_err *err)
-{
-    struct signal *signal = arg;
-
-    (void)err;
-    signal->code = code;
-    signal_give(signal);
-}
-
-static void signal_put(void *arg, enum pl_code code, int64_t version, bool created,
-                       const struct pl_err *err)
-{
-    struct signal *signal = arg;
-
-    signal->version = version;
-    signal->created = created;
-    signal_done(arg, code, err);
-}
-
-static void signal_wait(struct signal *signal, unsigned count)
-{
-    pl_mutex_lock(&signal->lock);
-    while (signal->count < count)
-        ck_assert(pl_cond_wait_for(&signal->changed, &signal->lock, 20000));
-    pl_mutex_unlock(&signal->lock);
-}
-
-/* The values of `member` in a page's data, joined by spaces; *next is where to go on. */
-static void read_page(const struct pl_buf *page, const char *member, char *out, size_t size,
-                      char next[64])
-{
-    struct pl_str text = pl_buf_view(page), data, value;
-    struct json_iter it;
-    size_t len = 0;
-
-    ck_assert_int_eq(json_check(text, 64, NULL, NULL), PL_OK);
-    ck_assert(json_get(text, PL_STR("data"), &data));
-    out[0] = '\0';
-    for (json_iter_init(&it, data); json_iter_next(&it);) {
-        ck_assert(json_get(it.value, pl_str(member), &value));
-        len += (size_t)snprintf(out + len, size - len, "%s%.*s", len ? " " : "", (int)value.len - 2,
-                                value.ptr + 1);
-        ck_assert_uint_lt(len, size);
-    }
-    ck_assert(json_get(text, PL_STR("has_more"), &value));
-    ck_assert(json_get(text, PL_STR("next"), &data));
-    ck_assert(pl_str_is(value, "true") == (json_type(data) == JSON_STRING));
-    next[0] = '\0';
-    if (json_type(data) == JSON_STRING)
-        snprintf(next, 64, "%.*s", (int)data.len - 2, data.ptr + 1);
-}
-
 /* ---- stored workflows ---- */
 
 static enum pl_code put(const char *name, struct workflow *workflow, int64_t if_version,
                         int64_t *version, bool *created)
 {
-    struct signal signal;
+    struct engine_signal signal;
     struct engine_workflow_put request = {
         .tenant = TENANT,
         .name = pl_str(name),
         .workflow = workflow,
         .if_version = if_version,
-        .done = signal_put,
+        .done = engine_signal_put,
         .arg = &signal,
     };
 
-    signal_init(&signal);
+    engine_signal_init(&signal);
     engine_put_workflow(probe.engine, &request);
-    signal_wait(&signal, 1);
-    signal_finish(&signal);
+    engine_signal_wait(&signal, 1);
+    engine_signal_finish(&signal);
     *version = signal.version;
     *created = signal.created;
     return signal.code;
@@ -140,7 +54,7 @@ static enum pl_code put(const char *name, struct workflow *workflow, int64_t if_
 START_TEST(stored_workflows_are_found_by_name_and_version)
 {
     struct workflow *one = test_workflow(quick), *two = test_workflow(slow), *got = NULL, *other;
-    struct signal signal;
+    struct engine_signal signal;
     int64_t version;
     bool created;
     pl_ms at;
@@ -176,26 +90,26 @@ START_TEST(stored_workflows_are_found_by_name_and_version)
     pl_buf_init(&page, 1 << 20);
     ck_assert_int_eq(
         engine_write_workflows(probe.engine, TENANT, (struct pl_str){0}, 1, &page, NULL), PL_OK);
-    read_page(&page, "name", text, sizeof text, next);
+    engine_probe_read_page(&page, "name", text, sizeof text, next);
     ck_assert_str_eq(text, "other");
     ck_assert_str_eq(next, "other");
     pl_buf_reset(&page);
     ck_assert_int_eq(engine_write_workflows(probe.engine, TENANT, PL_STR("other"), 1, &page, NULL),
                      PL_OK);
-    read_page(&page, "name", text, sizeof text, next);
+    engine_probe_read_page(&page, "name", text, sizeof text, next);
     ck_assert_str_eq(text, "plan");
     ck_assert_str_eq(next, "");
     ck_assert_ptr_nonnull(strstr(page.data, "\"version\":2,\"hash\":\""));
     pl_buf_finish(&page);
 
-    signal_init(&signal);
-    engine_delete_workflow(probe.engine, TENANT, PL_STR("plan"), 1, signal_done, &signal);
-    signal_wait(&signal, 1);
+    engine_signal_init(&signal);
+    engine_delete_workflow(probe.engine, TENANT, PL_STR("plan"), 1, engine_signal_done, &signal);
+    engine_signal_wait(&signal, 1);
     ck_assert_int_eq(signal.code, PL_ERR_PRECONDITION);
-    engine_delete_workflow(probe.engine, TENANT, PL_STR("plan"), -1, signal_done, &signal);
-    signal_wait(&signal, 2);
+    engine_delete_workflow(probe.engine, TENANT, PL_STR("plan"), -1, engine_signal_done, &signal);
+    engine_signal_wait(&signal, 2);
     ck_assert_int_eq(signal.code, PL_OK);
-    signal_finish(&signal);
+    engine_signal_finish(&signal);
     ck_assert_int_eq(put("plan", one, 0, &version, &created), PL_OK);
     ck_assert_int_eq(version, 3);
     workflow_unref(&one);

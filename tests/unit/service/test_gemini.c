@@ -1,9 +1,9 @@
 /* test_gemini.c - answers of the Gemini API: whole and streamed, cut at every byte, with tool
  * calls, and errors in all their shapes. Not requests (test_gemini_request) and not the connection
  * (test_llm_step). Run by ctest. */
-#include "base/json.h"
 #include "service/llm/gemini.h"
 #include "service/workflow/workflow.h"
+#include "tests/support/answer_probe.h"
 #include "tests/support/text.h"
 
 #include <check.h>
@@ -26,24 +26,17 @@ struct answer {
     int64_t max_tokens;
 };
 
-static void take_delta(void *arg, struct pl_str text)
+/* The outcome; then usage (input+cached/output:reasoning), the hint, flags and facts that are
+ * set. */
+static void write_result(const struct answer_probe *probe, struct step_result *result,
+                         const void *parser, struct pl_buf *out)
 {
-    pl_buf_str(arg, text);
-    pl_buf_char(arg, '^');
-}
-
-/* The code, or "ok" and the output; then usage (input+cached/output:reasoning), the hint, flags and
- * facts that are set. */
-static void write_result(struct step_result *result, bool counted, struct pl_buf *out)
-{
+    const struct gemini_parser *state = parser;
     const struct store_usage *usage = &result->usage;
     struct pl_value *facts = step_result_take_facts(result);
 
-    if (result->err.code == PL_OK)
-        pl_buf_printf(out, "ok %.*s", PL_STR_ARG(pl_value_text(result->output)));
-    else
-        pl_buf_text(out, pl_code_text(result->err.code));
-    if (counted)
+    answer_write_outcome(probe, result, parser, out);
+    if (state && state->has_usage)
         pl_buf_printf(out, " usage=%d+%d/%d:%d", (int)usage->input_tokens,
                       (int)usage->cached_input_tokens, (int)usage->output_tokens,
                       (int)usage->reasoning_tokens);
@@ -56,43 +49,15 @@ static void write_result(struct step_result *result, bool counted, struct pl_buf
     pl_value_unref(&facts);
 }
 
-static void read_answer(const struct answer *answer, const size_t *cuts, size_t n_cuts,
-                        struct pl_buf *result_text, struct pl_buf *deltas)
+static void probe_init(struct answer_probe *probe, const char *type, unsigned with)
 {
-    const struct llm_request request = {.messages = PL_STR("[]"),
-                                        .stream = answer->with & STREAM,
-                                        .tools = answer->with & TOOL ? PL_STR(TOOLS) : PL_STR(""),
-                                        .schema = answer->with & SCHEMA ? &any_schema : NULL,
-                                        .identity = PL_STR("agent.2"),
-                                        .max_tokens = answer->max_tokens,
-                                        .max_output = 65536};
-    const struct llm_sink sink = {.arg = deltas, .delta = take_delta};
-    struct gemini_parser parser = {0};
-    struct step_result result;
-    const size_t len = strlen(answer->body);
-    enum pl_code code = PL_OK;
-    size_t start = 0;
-
-    pl_buf_reset(result_text);
-    pl_buf_reset(deltas);
-    step_result_init(&result);
-    gemini_ops.begin(&parser, &request, pl_str(answer->type));
-    for (size_t i = 0; i <= n_cuts && code == PL_OK; i++) {
-        const size_t end = i < n_cuts ? cuts[i] : len;
-        char *piece = malloc(end - start + 1);
-
-        ck_assert_ptr_nonnull(piece);
-        memcpy(piece, answer->body + start, end - start);
-        if (end > start && !gemini_ops.ended(&parser)) /* as llm_http.c has it */
-            code = gemini_ops.feed(&parser, pl_str_n(piece, end - start), &sink, &result.err);
-        free(piece);
-        start = end;
-    }
-    if (code == PL_OK)
-        gemini_ops.finish(&parser, &sink, &result);
-    write_result(&result, parser.has_usage, result_text);
-    gemini_ops.cleanup(&parser);
-    step_result_finish(&result);
+    answer_probe_init(probe, &gemini_ops, type);
+    probe->request.stream = with & STREAM;
+    probe->request.tools = with & TOOL ? PL_STR(TOOLS) : PL_STR("");
+    probe->request.schema = with & SCHEMA ? &any_schema : NULL;
+    probe->request.identity = PL_STR("agent.2");
+    probe->write = write_result;
+    probe->hang_up = true;
 }
 
 /* ---- answers ---- */
@@ -299,30 +264,12 @@ static const struct answer answers[] = {
 START_TEST(an_answer_reads_the_same_wherever_it_is_cut)
 {
     const struct answer *answer = &answers[_i];
-    const size_t len = strlen(answer->body);
-    struct pl_buf result, deltas;
-    size_t *every = malloc((len + 1) * sizeof(*every));
+    struct answer_probe probe;
 
-    ck_assert_ptr_nonnull(every);
-    pl_buf_init(&result, 65536);
-    pl_buf_init(&deltas, 65536);
-    read_answer(answer, NULL, 0, &result, &deltas);
-    ck_assert_str_eq(test_text(&result), answer->result);
-    if (answer->deltas)
-        ck_assert_str_eq(test_text(&deltas), answer->deltas);
-    for (size_t cut = 0; cut <= len; cut++) {
-        read_answer(answer, &cut, 1, &result, &deltas);
-        ck_assert_msg(strcmp(test_text(&result), answer->result) == 0,
-                      "cut at %zu: '%s' is not '%s'", cut, test_text(&result), answer->result);
-        every[cut] = cut;
-    }
-    read_answer(answer, every, len, &result, &deltas);
-    ck_assert_str_eq(test_text(&result), answer->result);
-    if (answer->deltas)
-        ck_assert_str_eq(test_text(&deltas), answer->deltas);
-    pl_buf_finish(&result);
-    pl_buf_finish(&deltas);
-    free(every);
+    probe_init(&probe, answer->type, answer->with);
+    probe.request.max_tokens = answer->max_tokens;
+    answer_probe_assert_cuts(&probe, answer->body, answer->result, answer->deltas);
+    answer_probe_finish(&probe);
 }
 END_TEST
 
@@ -332,50 +279,42 @@ START_TEST(a_cut_stream_is_not_a_whole_one)
         EVENT(ANSWER(TEXT("one "), "") "}") EVENT(ANSWER(TEXT("two"), FINISH("STOP")) "}");
     /* from here on the last object is whole, if not its event */
     const size_t told = sizeof(whole) - 1 - 4;
-    struct pl_buf result, deltas;
+    struct answer_probe probe;
 
-    pl_buf_init(&result, 65536);
-    pl_buf_init(&deltas, 65536);
+    probe_init(&probe, EVENTS_TYPE, STREAM);
     for (size_t len = 0; len < sizeof(whole) - 1; len++) {
-        char *body = strndup(whole, len);
-        const struct answer answer = {.with = STREAM, .type = EVENTS_TYPE, .body = body};
+        const char *text;
         bool ok;
 
-        read_answer(&answer, NULL, 0, &result, &deltas);
-        ok = strncmp(test_text(&result), "ok \"one two\"", 12) == 0;
-        ck_assert_msg(ok == (len >= told), "%zu bytes: %s", len, test_text(&result));
-        ck_assert_msg(ok || strcmp(test_text(&result), "truncated_response") == 0, "%zu bytes: %s",
-                      len, test_text(&result));
-        free(body);
+        answer_probe_read(&probe, pl_str_n(whole, len), len, 1);
+        text = test_text(&probe.text);
+        ok = strncmp(text, "ok \"one two\"", 12) == 0;
+        ck_assert_msg(ok == (len >= told), "%zu bytes: %s", len, text);
+        ck_assert_msg(ok || strcmp(text, "truncated_response") == 0, "%zu bytes: %s", len, text);
     }
-    pl_buf_finish(&result);
-    pl_buf_finish(&deltas);
+    answer_probe_finish(&probe);
 }
 END_TEST
 
 START_TEST(text_and_parts_over_the_limit_are_refused)
 {
     char *words = test_repeat("0123456789abcdef", 4097);
-    struct pl_buf body, result, deltas;
-    struct answer answer = {.type = JSON_TYPE};
+    struct answer_probe text, parts;
+    struct pl_buf body;
 
     pl_buf_init(&body, 1 << 20);
-    pl_buf_init(&result, 4096);
-    pl_buf_init(&deltas, 1 << 20);
+    probe_init(&text, JSON_TYPE, 0);
     pl_buf_printf(&body, ANSWER("{\"text\":\"%s\"}", "") "}", words);
-    answer.body = body.data;
-    read_answer(&answer, NULL, 0, &result, &deltas);
-    ck_assert_str_eq(test_text(&result), "response_too_large");
+    ck_assert_str_eq(answer_probe_whole(&text, body.data), "response_too_large");
     pl_buf_reset(&body);
+    probe_init(&parts, JSON_TYPE, TOOL);
     pl_buf_printf(&body,
                   ANSWER("{\"functionCall\":{\"name\":\"f\",\"args\":{\"a\":\"%s\"}}}", "") "}",
                   words);
-    answer = (struct answer){.with = TOOL, .type = JSON_TYPE, .body = body.data};
-    read_answer(&answer, NULL, 0, &result, &deltas);
-    ck_assert_str_eq(test_text(&result), "response_too_large");
+    ck_assert_str_eq(answer_probe_whole(&parts, body.data), "response_too_large");
+    answer_probe_finish(&text);
+    answer_probe_finish(&parts);
     pl_buf_finish(&body);
-    pl_buf_finish(&result);
-    pl_buf_finish(&deltas);
     free(words);
 }
 END_TEST
@@ -485,17 +424,13 @@ static const struct {
 
 START_TEST(an_error_answer_has_the_right_code)
 {
-    struct step_result result;
-    struct pl_buf text;
+    struct answer_probe probe;
 
-    pl_buf_init(&text, 65536);
-    step_result_init(&result);
-    gemini_ops.error(errors[_i].status, pl_str(errors[_i].body), &result);
-    write_result(&result, false, &text);
-    ck_assert_str_eq(test_text(&text), errors[_i].result);
-    ck_assert_int_eq(result.upstream_status, errors[_i].status);
-    step_result_finish(&result);
-    pl_buf_finish(&text);
+    probe_init(&probe, "", 0);
+    ck_assert_str_eq(answer_probe_error(&probe, errors[_i].status, errors[_i].body),
+                     errors[_i].result);
+    ck_assert_int_eq(probe.result.upstream_status, errors[_i].status);
+    answer_probe_finish(&probe);
 }
 END_TEST
 

@@ -1,13 +1,9 @@
 /* test_http_call.c - whole answers: what is sent, what comes, which connection carries it. Faults
  * are in test_http_faults.c. Run by ctest. */
 #include "service/net/http_call.h"
-#include "service/pool.h"
-#include "tests/support/http_probe.h"
-#include "tests/support/raw_server.h"
+#include "tests/support/http_fixture.h"
 
-#include <check.h>
 #include <netinet/in.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
@@ -15,43 +11,6 @@
 
 #define PLAIN \
     PL_STR("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 5\r\n\r\nhello")
-
-static struct pool *pool;
-static struct raw_server *server;
-
-static void set_up(void)
-{
-    struct pl_err err;
-
-    signal(SIGPIPE, SIG_IGN);
-    ck_assert_msg(pool_create(1, pl_clock_real(), &pool, &err) == PL_OK, "%s", err.message);
-}
-
-static void tear_down(void)
-{
-    pool_destroy(&pool);
-    raw_server_stop(&server);
-}
-
-/* All connections do the same. The steps outlive the test as they are static. */
-static unsigned serve(const struct raw_step *steps, size_t count)
-{
-    static struct raw_script script;
-
-    script = (struct raw_script){steps, count};
-    server = raw_server_start(&script, 1);
-    return raw_server_port(server);
-}
-#define SERVE(...)                                             \
-    ({                                                         \
-        static const struct raw_step steps_[] = {__VA_ARGS__}; \
-        serve(steps_, PL_ARRAY_LEN(steps_));                   \
-    })
-
-static struct loop *loop_0(void)
-{
-    return pool_loop(pool, 0);
-}
 
 static void assert_ok(const struct http_probe *probe, int status, const char *body)
 {

@@ -3,13 +3,9 @@
  * ctest. */
 #include "base/limits.h"
 #include "service/net/http_call.h"
-#include "service/pool.h"
-#include "tests/support/http_probe.h"
-#include "tests/support/raw_server.h"
+#include "tests/support/http_fixture.h"
 
-#include <check.h>
 #include <netinet/in.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
@@ -17,42 +13,6 @@
 
 #define HEAD_5  PL_STR("HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 5\r\n\r\n")
 #define CHUNKED PL_STR("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
-
-static struct pool *pool;
-static struct raw_server *server;
-
-static void set_up(void)
-{
-    struct pl_err err;
-
-    signal(SIGPIPE, SIG_IGN);
-    ck_assert_msg(pool_create(1, pl_clock_real(), &pool, &err) == PL_OK, "%s", err.message);
-}
-
-static void tear_down(void)
-{
-    pool_destroy(&pool);
-    raw_server_stop(&server);
-}
-
-static unsigned serve(const struct raw_step *steps, size_t count)
-{
-    static struct raw_script script;
-
-    script = (struct raw_script){steps, count};
-    server = raw_server_start(&script, 1);
-    return raw_server_port(server);
-}
-#define SERVE(...)                                             \
-    ({                                                         \
-        static const struct raw_step steps_[] = {__VA_ARGS__}; \
-        serve(steps_, PL_ARRAY_LEN(steps_));                   \
-    })
-
-static struct loop *loop_0(void)
-{
-    return pool_loop(pool, 0);
-}
 
 /* The code, words in the message, and that the path and query, which may hold secrets, are not in
  * it. */

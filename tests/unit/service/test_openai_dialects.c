@@ -4,6 +4,7 @@
 #include "base/json.h"
 #include "service/llm/openai.h"
 #include "service/llm/openai_dialect.h"
+#include "tests/support/answer_probe.h"
 #include "tests/support/text.h"
 
 #include <check.h>
@@ -150,7 +151,7 @@ END_TEST
 struct answer {
     bool stream;
     const char *body;
-    const char *result; /* the output or the code; the usage where it was counted; upstream */
+    const char *result; /* as write_result says */
 };
 
 #define CHUNK(delta, finish, more)                                                           \
@@ -168,7 +169,7 @@ static const struct answer answers[] = {
              "{\"content\":\"yes\"}", "null",
              "") "data: {\"choices\":[{\"content_filter_offsets\":{},\"content_filter_results\":{},"
                  "\"finish_reason\":null,\"index\":0}]}\n\n" CHUNK("{}", "\"stop\"", "") DONE,
-     "\"yes\""},
+     "ok \"yes\""},
     {true,
      "data: {\"choices\":[],\"prompt_filter_results\":[]}\n\n"
      "data: {\"error\":{\"code\":\"429\",\"message\":\"Requests have exceeded the call rate "
@@ -185,7 +186,7 @@ static const struct answer answers[] = {
                ",\"usage\":{\"prompt_tokens\":9,\"completion_tokens\":1}")
              CHUNK("{\"content\":\"yes\"}", "\"stop\"",
                    ",\"usage\":{\"prompt_tokens\":9,\"completion_tokens\":2}") DONE,
-     "\"yes\" 9/2"},
+     "ok \"yes\" 9/2"},
     {false,
      "{\"object\":\"error\",\"message\":\"Invalid value\",\"type\":\"BadRequestError\",\"param\":"
      "null,\"code\":400}",
@@ -197,17 +198,17 @@ static const struct answer answers[] = {
              "{}", "\"stop\"",
              ",\"usage\":{\"prompt_tokens\":3,\"completion_tokens\":1},\"timings\":{\"prompt_n\":3,"
              "\"predicted_per_second\":41.5}"),
-     "\"yes\" 3/1"},
+     "ok \"yes\" 3/1"},
     /* Ollama: a role and an empty text in the last chunk */
     {true,
      CHUNK("{\"role\":\"assistant\",\"content\":\"yes\"}", "null", "")
          CHUNK("{\"role\":\"assistant\",\"content\":\"\"}", "\"stop\"", "") DONE,
-     "\"yes\""},
+     "ok \"yes\""},
     /* OpenRouter: comments, errors in the answer with the number of a status */
     {true,
      ": OPENROUTER PROCESSING\n\n: OPENROUTER PROCESSING\n\n" CHUNK("{\"content\":\"yes\"}",
                                                                     "\"stop\"", "") DONE,
-     "\"yes\""},
+     "ok \"yes\""},
     {true,
      CHUNK("{\"content\":\"y\"}", "null", "")
          CHUNK("{\"content\":\"\"}", "\"error\"",
@@ -240,57 +241,38 @@ static const struct answer answers[] = {
              CHUNK("{}", "\"stop\"",
                    ",\"x_groq\":{\"id\":\"req_1\",\"usage\":{\"prompt_tokens\":18,"
                    "\"completion_tokens\":5,\"queue_time\":0.04}}") DONE,
-     "\"yes\" 18/5"},
+     "ok \"yes\" 18/5"},
     /* Mistral */
     {false, "{\"choices\":[{\"finish_reason\":\"model_length\",\"message\":{\"content\":\"y\"}}]}",
      "output_truncated"},
 };
 
-static void read_answer(const struct answer *answer, size_t cut, struct pl_buf *out)
+/* The outcome, the usage where it was counted, the hint, upstream. */
+static void write_result(const struct answer_probe *probe, struct step_result *result,
+                         const void *parser, struct pl_buf *out)
 {
-    const struct llm_request request = {
-        .messages = PL_STR("[]"), .stream = answer->stream, .max_output = 65536};
-    const struct llm_sink sink = {0};
-    const struct pl_str body = pl_str(answer->body);
-    struct openai_parser parser = {0};
-    struct step_result result;
-    enum pl_code code;
+    const struct openai_parser *state = parser;
 
-    pl_buf_reset(out);
-    step_result_init(&result);
-    openai_ops.begin(&parser, &request, PL_STR(""));
-    code = openai_ops.feed(&parser, pl_str_n(body.ptr, cut), &sink, &result.err);
-    if (code == PL_OK && cut < body.len)
-        code =
-            openai_ops.feed(&parser, pl_str_n(body.ptr + cut, body.len - cut), &sink, &result.err);
-    if (code == PL_OK)
-        openai_ops.finish(&parser, &sink, &result);
-    if (result.err.code == PL_OK)
-        pl_buf_str(out, pl_value_text(result.output));
-    else
-        pl_buf_text(out, pl_code_text(result.err.code));
-    if (parser.has_usage)
-        pl_buf_printf(out, " %d/%d", (int)result.usage.input_tokens,
-                      (int)result.usage.output_tokens);
-    if (result.retry_after >= 0)
-        pl_buf_printf(out, " after=%d", (int)result.retry_after);
-    if (result.upstream)
-        pl_buf_printf(out, " %.*s", PL_STR_ARG(pl_value_text(result.upstream)));
-    openai_ops.cleanup(&parser);
-    step_result_finish(&result);
+    answer_write_outcome(probe, result, parser, out);
+    if (state->has_usage)
+        pl_buf_printf(out, " %d/%d", (int)result->usage.input_tokens,
+                      (int)result->usage.output_tokens);
+    if (result->retry_after >= 0)
+        pl_buf_printf(out, " after=%d", (int)result->retry_after);
+    if (result->upstream)
+        pl_buf_printf(out, " %.*s", PL_STR_ARG(pl_value_text(result->upstream)));
 }
 
 START_TEST(each_server_is_understood_wherever_its_answer_is_cut)
 {
-    struct pl_buf out;
+    struct answer_probe probe;
 
-    pl_buf_init(&out, 65536);
-    for (size_t cut = 1; cut <= strlen(answers[_i].body); cut++) {
-        read_answer(&answers[_i], cut, &out);
-        ck_assert_msg(strcmp(test_text(&out), answers[_i].result) == 0,
-                      "cut at %zu: '%s' is not '%s'", cut, test_text(&out), answers[_i].result);
-    }
-    pl_buf_finish(&out);
+    answer_probe_init(&probe, &openai_ops, "");
+    probe.deaf = true;
+    probe.request.stream = answers[_i].stream;
+    probe.write = write_result;
+    answer_probe_assert_cuts(&probe, answers[_i].body, answers[_i].result, NULL);
+    answer_probe_finish(&probe);
 }
 END_TEST
 

@@ -4,6 +4,7 @@
 #include "base/json.h"
 #include "service/llm/openai.h"
 #include "service/workflow/workflow.h"
+#include "tests/support/answer_probe.h"
 #include "tests/support/text.h"
 
 #include <check.h>
@@ -18,51 +19,17 @@ static const struct schema_use any_schema = {.json = {"{}", 2}};
 struct answer {
     bool stream;
     const char *body;
-    const char *result; /* the output, or the error's code */
+    const char *result; /* "ok" and the output, or the error's code */
     int64_t max_tokens;
     bool structured;
 };
 
-/* Reads the answer in the pieces that end at `cuts`. */
-static void read_answer(const struct answer *answer, const size_t *cuts, size_t n_cuts,
-                        struct pl_buf *out)
+static void probe_init(struct answer_probe *probe)
 {
-    const struct llm_request request = {.messages = PL_STR("[]"),
-                                        .tools = PL_STR(TOOLS),
-                                        .identity = PL_STR("agent.2"),
-                                        .schema = answer->structured ? &any_schema : NULL,
-                                        .stream = answer->stream,
-                                        .max_tokens = answer->max_tokens,
-                                        .max_output = 65536};
-    const struct llm_sink sink = {0};
-    struct openai_parser parser = {0};
-    struct step_result result;
-    const size_t len = strlen(answer->body);
-    enum pl_code code = PL_OK;
-    size_t start = 0;
-
-    pl_buf_reset(out);
-    step_result_init(&result);
-    openai_ops.begin(&parser, &request, PL_STR(""));
-    for (size_t i = 0; i <= n_cuts && code == PL_OK; i++) {
-        const size_t end = i < n_cuts ? cuts[i] : len;
-        char *piece = malloc(end - start + 1);
-
-        ck_assert_ptr_nonnull(piece);
-        memcpy(piece, answer->body + start, end - start);
-        if (end > start)
-            code = openai_ops.feed(&parser, pl_str_n(piece, end - start), &sink, &result.err);
-        free(piece);
-        start = end;
-    }
-    if (code == PL_OK)
-        openai_ops.finish(&parser, &sink, &result);
-    if (result.err.code == PL_OK)
-        pl_buf_str(out, pl_value_text(result.output));
-    else
-        pl_buf_text(out, pl_code_text(result.err.code));
-    openai_ops.cleanup(&parser);
-    step_result_finish(&result);
+    answer_probe_init(probe, &openai_ops, "");
+    probe->deaf = true;
+    probe->request.tools = PL_STR(TOOLS);
+    probe->request.identity = PL_STR("agent.2");
 }
 
 #define WHOLE(message, finish) \
@@ -73,7 +40,7 @@ static void read_answer(const struct answer *answer, const size_t *cuts, size_t 
 #define END          CHUNK("{}", "\"tool_calls\"") "data: [DONE]\n\n"
 #define CALL(id, name, arguments) \
     "{\"id\":\"" id "\",\"name\":\"" name "\",\"arguments\":\"" arguments "\"}"
-#define TURN(content, calls) "{\"content\":" content ",\"tool_calls\":[" calls "]}"
+#define TURN(content, calls) "ok {\"content\":" content ",\"tool_calls\":[" calls "]}"
 
 static const struct answer answers[] = {
     /* whole */
@@ -162,91 +129,78 @@ static const struct answer answers[] = {
 START_TEST(tool_calls_read_the_same_wherever_they_are_cut)
 {
     const struct answer *answer = &answers[_i];
-    const size_t len = strlen(answer->body);
-    struct pl_buf out;
-    size_t *every = malloc((len + 1) * sizeof(*every));
+    struct answer_probe probe;
 
-    ck_assert_ptr_nonnull(every);
-    pl_buf_init(&out, 65536);
-    read_answer(answer, NULL, 0, &out);
-    ck_assert_str_eq(test_text(&out), answer->result);
-    for (size_t cut = 0; cut <= len; cut++) {
-        read_answer(answer, &cut, 1, &out);
-        ck_assert_msg(strcmp(test_text(&out), answer->result) == 0, "cut at %zu: '%s'", cut,
-                      test_text(&out));
-        every[cut] = cut;
-    }
-    read_answer(answer, every, len, &out);
-    ck_assert_str_eq(test_text(&out), answer->result);
-    pl_buf_finish(&out);
-    free(every);
+    probe_init(&probe);
+    probe.request.schema = answer->structured ? &any_schema : NULL;
+    probe.request.stream = answer->stream;
+    probe.request.max_tokens = answer->max_tokens;
+    answer_probe_assert_cuts(&probe, answer->body, answer->result, NULL);
+    answer_probe_finish(&probe);
 }
 END_TEST
 
 START_TEST(an_answer_with_too_many_calls_is_a_bad_one)
 {
-    struct answer answer = {.result = "bad_response"};
-    struct pl_buf body, out;
+    struct answer_probe probe;
+    struct pl_buf body;
 
+    probe_init(&probe);
     for (unsigned n = TOOL_CALLS_MAX; n <= TOOL_CALLS_MAX + 1; n++) {
         pl_buf_init(&body, 1 << 20);
-        pl_buf_init(&out, 1 << 20);
         pl_buf_text(&body, "{\"choices\":[{\"message\":{\"tool_calls\":[");
         for (unsigned i = 0; i < n; i++)
             pl_buf_printf(&body, "%s{\"id\":\"%u\",\"function\":{\"name\":\"a\"}}", i ? "," : "",
                           i);
         pl_buf_text(&body, "]},\"finish_reason\":\"tool_calls\"}]}");
-        answer.body = test_text(&body);
-        read_answer(&answer, NULL, 0, &out);
-        ck_assert_int_eq(strcmp(test_text(&out), "bad_response") == 0, n > TOOL_CALLS_MAX);
+        ck_assert_int_eq(strcmp(answer_probe_whole(&probe, body.data), "bad_response") == 0,
+                         n > TOOL_CALLS_MAX);
         pl_buf_finish(&body);
-        pl_buf_finish(&out);
     }
+    answer_probe_finish(&probe);
 }
 END_TEST
 
 START_TEST(arguments_over_the_limit_are_refused)
 {
     char *words = test_repeat("0123456789abcdef", 4097);
-    struct answer answer = {.result = ""};
-    struct pl_buf body, out;
+    struct answer_probe probe;
+    struct pl_buf body;
 
+    probe_init(&probe);
     pl_buf_init(&body, 1 << 20);
-    pl_buf_init(&out, 1 << 20);
     pl_buf_printf(&body,
                   WHOLE("{\"tool_calls\":[{\"id\":\"c\",\"function\":{\"name\":\"a\","
                         "\"arguments\":\"%s\"}}]}",
                         "tool_calls"),
                   words);
-    answer.body = test_text(&body);
-    read_answer(&answer, NULL, 0, &out);
-    ck_assert_str_eq(test_text(&out), "response_too_large");
+    ck_assert_str_eq(answer_probe_whole(&probe, body.data), "response_too_large");
+    answer_probe_finish(&probe);
     pl_buf_finish(&body);
-    pl_buf_finish(&out);
     free(words);
 }
 END_TEST
 
 /* ---- requests ---- */
 
-static const char *build_body(const struct llm_request *request, enum pl_code *ret_code)
-{
-    static char body[8192];
-    static const struct provider provider = {
-        .ops = &openai_ops, .name = {"local", 5}, .base_url = {"http://127.0.0.1:1/v1", 21}};
-    struct pl_arena *arena = pl_arena_create(0);
-    struct http_request http = {0};
-    struct pl_err err;
+static struct pl_arena *arena;
 
-    *ret_code = openai_ops.build(&provider, request, arena, &http, &err);
-    body[0] = '\0';
-    if (*ret_code == PL_OK) {
-        ck_assert_int_eq(json_check(http.body, 64, NULL, &err), PL_OK);
-        ck_assert_uint_lt(http.body.len, sizeof(body));
-        memcpy(body, http.body.ptr, http.body.len + 1);
-    }
+static void set_up(void)
+{
+    arena = pl_arena_create(0);
+}
+
+static void tear_down(void)
+{
     pl_arena_destroy(&arena);
-    return body;
+}
+
+static const char *build_body(const struct llm_request *request)
+{
+    struct provider provider = {
+        .ops = &openai_ops, .name = PL_STR("local"), .base_url = PL_STR("http://127.0.0.1:1/v1")};
+
+    return test_build_request(&provider, request, arena, NULL);
 }
 
 START_TEST(a_request_offers_the_tools_and_extra_may_not)
@@ -256,17 +210,15 @@ START_TEST(a_request_offers_the_tools_and_extra_may_not)
                                   .tools = PL_STR(TOOLS),
                                   .tool_choice = PL_STR("\"required\""),
                                   .extra = PL_STR("{\"parallel_tool_calls\":false}")};
-    enum pl_code code;
 
-    ck_assert_str_eq(build_body(&request, &code),
+    ck_assert_str_eq(build_body(&request),
                      "{\"model\":\"m\",\"messages\":[],\"tools\":" TOOLS
                      ",\"tool_choice\":\"required\",\"parallel_tool_calls\":false}");
     request.extra = PL_STR("{\"tools\":[]}");
-    build_body(&request, &code);
-    ck_assert_int_eq(code, PL_ERR_INVALID_ARGUMENT);
+    ck_assert_ptr_nonnull(strstr(build_body(&request), "!invalid_argument "));
     request.tools = (struct pl_str){0};
     request.tool_choice = (struct pl_str){0};
-    ck_assert_str_eq(build_body(&request, &code), "{\"model\":\"m\",\"messages\":[],\"tools\":[]}");
+    ck_assert_str_eq(build_body(&request), "{\"model\":\"m\",\"messages\":[],\"tools\":[]}");
 }
 END_TEST
 
@@ -329,7 +281,6 @@ START_TEST(a_schema_goes_out_strict_where_it_may)
     const struct llm_request request = {
         .model = PL_STR("m"), .messages = PL_STR("[]"), .schema = &use};
     struct pl_buf want;
-    enum pl_code code;
 
     pl_buf_init(&want, 8192);
     pl_buf_printf(&want,
@@ -337,7 +288,7 @@ START_TEST(a_schema_goes_out_strict_where_it_may)
                   "\"json_schema\":{\"name\":\"verdict\",\"schema\":%s,\"strict\":%s}}}",
                   schemas[_i].sent ? schemas[_i].sent : schemas[_i].schema,
                   schemas[_i].strict ? "true" : "false");
-    ck_assert_str_eq(build_body(&request, &code), test_text(&want));
+    ck_assert_str_eq(build_body(&request), test_text(&want));
     pl_buf_finish(&want);
 }
 END_TEST
@@ -348,7 +299,6 @@ START_TEST(a_large_schema_is_not_strict)
     const struct llm_request request = {
         .model = PL_STR("m"), .messages = PL_STR("[]"), .schema = &use};
     struct pl_buf text;
-    enum pl_code code;
 
     pl_buf_init(&text, 65536);
     pl_buf_text(&text, "{\"type\":\"object\",\"additionalProperties\":false,\"properties\":{");
@@ -359,8 +309,8 @@ START_TEST(a_large_schema_is_not_strict)
         pl_buf_printf(&text, "%s\"p%u\"", i ? "," : "", i);
     pl_buf_text(&text, "]}");
     use.json = pl_buf_view(&text);
-    ck_assert_ptr_nonnull(strstr(build_body(&request, &code), "\"strict\":false"));
-    ck_assert_ptr_nonnull(strstr(build_body(&request, &code), "\"name\":\"answer\""));
+    ck_assert_ptr_nonnull(strstr(build_body(&request), "\"strict\":false"));
+    ck_assert_ptr_nonnull(strstr(build_body(&request), "\"name\":\"answer\""));
     pl_buf_finish(&text);
 }
 END_TEST
@@ -372,10 +322,9 @@ START_TEST(extra_may_ask_for_another_response_format)
         .messages = PL_STR("[]"),
         .schema = &any_schema,
         .extra = PL_STR("{\"response_format\":{\"type\":\"json_object\"}}")};
-    enum pl_code code;
 
     ck_assert_str_eq(
-        build_body(&request, &code),
+        build_body(&request),
         "{\"model\":\"m\",\"messages\":[],\"response_format\":{\"type\":\"json_object\"}}");
 }
 END_TEST
@@ -387,6 +336,7 @@ int main(void)
     SRunner *runner;
     int failed;
 
+    tcase_add_checked_fixture(tcase, set_up, tear_down);
     tcase_add_loop_test(tcase, tool_calls_read_the_same_wherever_they_are_cut, 0,
                         (int)PL_ARRAY_LEN(answers));
     tcase_add_test(tcase, an_answer_with_too_many_calls_is_a_bad_one);

@@ -9,6 +9,7 @@
 #include "service/llm/anthropic.h"
 #include "service/llm/gemini.h"
 #include "service/llm/openai.h"
+#include "tests/support/answer_probe.h"
 #include "tests/support/text.h"
 
 #include <check.h>
@@ -18,7 +19,7 @@
 
 #define FOLDER "tests/unit/service/recorded"
 
-enum { RECORDINGS_MAX = 200, PATH_MAX_HERE = 512, TEXT_MAX = 1 << 20 };
+enum { RECORDINGS_MAX = 200, PATH_MAX_HERE = 512 };
 
 static const struct provider_ops *const kinds[] = {&anthropic_ops, &gemini_ops, &openai_ops};
 
@@ -97,34 +98,27 @@ static void close_recording(struct recording *recording)
 
 /* ---- reading ---- */
 
-static void take_delta(void *arg, struct pl_str text)
+static void write_result(const struct answer_probe *probe, struct step_result *result,
+                         const void *parser, struct pl_buf *out)
 {
-    for (size_t i = 0; i < text.len; i++) {
-        if (text.ptr[i] == '\n')
-            pl_buf_text(arg, "\\n");
-        else
-            pl_buf_char(arg, text.ptr[i]);
-    }
-    pl_buf_char(arg, '^');
-}
-
-static void write_result(const struct recording *recording, struct step_result *result,
-                         const struct pl_buf *deltas, struct pl_buf *out)
-{
+    const struct pl_str deltas = pl_buf_view(&probe->deltas);
     const struct store_usage *usage = &result->usage;
     struct pl_value *facts = step_result_take_facts(result);
     struct pl_str finish;
 
-    pl_buf_printf(out, "asked:%s%s\nresult: ", recording->stream ? " stream" : "",
-                  recording->tools ? " tools" : "");
-    if (result->err.code == PL_OK)
-        pl_buf_printf(out, "ok %.*s\n", PL_STR_ARG(pl_value_text(result->output)));
-    else
-        pl_buf_printf(out, "%s\n", pl_code_text(result->err.code));
+    pl_buf_printf(out, "asked:%s%s\nresult: ", probe->request.stream ? " stream" : "",
+                  probe->request.tools.len ? " tools" : "");
+    answer_write_outcome(probe, result, parser, out);
+    pl_buf_char(out, '\n');
     if (result->upstream)
         pl_buf_printf(out, "upstream: %.*s\n", PL_STR_ARG(pl_value_text(result->upstream)));
-    if (deltas->len)
-        pl_buf_printf(out, "deltas: %.*s\n", PL_STR_ARG(pl_buf_view(deltas)));
+    if (deltas.len) {
+        pl_buf_text(out, "deltas: ");
+        for (size_t i = 0; i < deltas.len; i++)
+            pl_buf_append(out, deltas.ptr[i] == '\n' ? "\\n" : deltas.ptr + i,
+                          deltas.ptr[i] == '\n' ? 2 : 1);
+        pl_buf_char(out, '\n');
+    }
     pl_buf_printf(out, "usage: in=%lld cached=%lld written=%lld out=%lld reasoning=%lld\n",
                   (long long)usage->input_tokens, (long long)usage->cached_input_tokens,
                   (long long)usage->cache_write_input_tokens, (long long)usage->output_tokens,
@@ -134,78 +128,30 @@ static void write_result(const struct recording *recording, struct step_result *
     pl_value_unref(&facts);
 }
 
-/* Feeds `len` bytes in pieces that end at `cut` and then after `step` bytes each. Pieces are copies
- * of their own, so that a look past their end is found. */
-static enum pl_code feed(const struct recording *recording, void *parser,
-                         const struct llm_sink *sink, size_t len, size_t cut, size_t step,
-                         struct pl_err *err)
+static void probe_init(struct answer_probe *probe, const struct recording *recording)
 {
-    enum pl_code code = PL_OK;
-    size_t end = cut;
-
-    for (size_t start = 0; start < len && code == PL_OK; start = end, end = start + step) {
-        char *piece;
-
-        if (end > len)
-            end = len;
-        if (end == start)
-            continue;
-        piece = malloc(end - start);
-        ck_assert_ptr_nonnull(piece);
-        memcpy(piece, recording->body + start, end - start);
-        code = recording->ops->feed(parser, pl_str_n(piece, end - start), sink, err);
-        free(piece);
-    }
-    return code;
-}
-
-static enum pl_code read_recording(const struct recording *recording, size_t len, size_t cut,
-                                   size_t step, struct pl_buf *out)
-{
-    const struct llm_request request = {.messages = PL_STR("[]"),
-                                        .stream = recording->stream,
-                                        .tools = recording->tools ? PL_STR("[{}]") : PL_STR(""),
-                                        .identity = PL_STR("agent.1"),
-                                        .max_output = 65536};
-    struct pl_buf deltas;
-    const struct llm_sink sink = {.arg = &deltas, .delta = take_delta};
-    void *parser = calloc(1, recording->ops->parser_size);
-    struct step_result result;
-    enum pl_code code;
-
-    ck_assert_ptr_nonnull(parser);
-    pl_buf_init(&deltas, TEXT_MAX);
-    pl_buf_reset(out);
-    step_result_init(&result);
-    recording->ops->begin(parser, &request,
-                          recording->stream ? PL_STR("text/event-stream; charset=utf-8")
-                                            : PL_STR("application/json"));
-    code = feed(recording, parser, &sink, len, cut, step, &result.err);
-    if (code == PL_OK)
-        recording->ops->finish(parser, &sink, &result);
-    recording->ops->cleanup(parser);
-    code = result.err.code;
-    write_result(recording, &result, &deltas, out);
-    step_result_finish(&result);
-    pl_buf_finish(&deltas);
-    free(parser);
-    return code;
+    answer_probe_init(probe, recording->ops,
+                      recording->stream ? "text/event-stream; charset=utf-8" : "application/json");
+    probe->request.stream = recording->stream;
+    probe->request.tools = recording->tools ? PL_STR("[{}]") : PL_STR("");
+    probe->request.identity = PL_STR("agent.1");
+    probe->write = write_result;
 }
 
 START_TEST(an_answer_reads_as_it_should_wherever_it_is_cut_in_two)
 {
     struct recording recording;
-    struct pl_buf out;
+    struct answer_probe probe;
 
     open_recording(names[_i], &recording);
-    pl_buf_init(&out, TEXT_MAX);
+    probe_init(&probe, &recording);
     for (size_t cut = 0; cut <= recording.len; cut++) {
-        read_recording(&recording, recording.len, cut, recording.len, &out);
-        if (strcmp(test_text(&out), recording.expect) != 0)
-            ck_abort_msg("%s cut at %zu:\n%s\ninstead of\n%s", names[_i], cut, test_text(&out),
-                         recording.expect);
+        answer_probe_read(&probe, pl_str_n(recording.body, recording.len), cut, recording.len);
+        if (strcmp(test_text(&probe.text), recording.expect) != 0)
+            ck_abort_msg("%s cut at %zu:\n%s\ninstead of\n%s", names[_i], cut,
+                         test_text(&probe.text), recording.expect);
     }
-    pl_buf_finish(&out);
+    answer_probe_finish(&probe);
     close_recording(&recording);
 }
 END_TEST
@@ -213,15 +159,15 @@ END_TEST
 START_TEST(an_answer_reads_as_it_should_in_single_bytes)
 {
     struct recording recording;
-    struct pl_buf out;
+    struct answer_probe probe;
 
     open_recording(names[_i], &recording);
-    pl_buf_init(&out, TEXT_MAX);
+    probe_init(&probe, &recording);
     for (size_t step = 1; step <= 3; step++) {
-        read_recording(&recording, recording.len, step, step, &out);
-        ck_assert_str_eq(test_text(&out), recording.expect);
+        answer_probe_read(&probe, pl_str_n(recording.body, recording.len), step, step);
+        ck_assert_str_eq(test_text(&probe.text), recording.expect);
     }
-    pl_buf_finish(&out);
+    answer_probe_finish(&probe);
     close_recording(&recording);
 }
 END_TEST
@@ -238,14 +184,16 @@ static const char *result_line(const char *text)
 START_TEST(the_beginning_of_an_answer_never_passes_for_another_one)
 {
     struct recording recording;
-    struct pl_buf out;
+    struct answer_probe probe;
 
     open_recording(names[_i], &recording);
-    pl_buf_init(&out, TEXT_MAX);
-    for (size_t len = 0; len < recording.len; len++)
-        if (read_recording(&recording, len, len, len + 1, &out) == PL_OK)
-            ck_assert_str_eq(result_line(test_text(&out)), result_line(recording.expect));
-    pl_buf_finish(&out);
+    probe_init(&probe, &recording);
+    for (size_t len = 0; len < recording.len; len++) {
+        answer_probe_read(&probe, pl_str_n(recording.body, len), len, len + 1);
+        if (probe.result.err.code == PL_OK)
+            ck_assert_str_eq(result_line(test_text(&probe.text)), result_line(recording.expect));
+    }
+    answer_probe_finish(&probe);
     close_recording(&recording);
 }
 END_TEST

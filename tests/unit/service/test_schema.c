@@ -2,41 +2,16 @@
  * about what does not, and which defaults are filled in. Run by ctest. */
 #include "base/json.h"
 #include "base/limits.h"
-#include "service/schema/schema.h"
+#include "tests/support/schema_fixture.h"
 
-#include <check.h>
 #include <stdio.h>
 #include <stdlib.h>
 
-static struct pl_arena *arena;
-static struct doc_problems problems;
-
-static void setup(void)
-{
-    arena = pl_arena_create(0);
-}
-
-static void teardown(void)
-{
-    pl_arena_destroy(&arena);
-}
-
-static struct schema *compile(const char *yaml)
-{
-    struct doc_node *root = NULL;
-
-    doc_problems_init(&problems, arena);
-    ck_assert_msg(doc_parse(arena, pl_str(yaml), DOC_YAML, &root, &problems) == PL_OK, "%s: %s",
-                  yaml, problems.count ? problems.items[0].message : "");
-    return schema_compile(arena, root, &problems);
-}
-
 static enum pl_code apply(const char *yaml, const char *json, struct pl_str *ret_filled)
 {
-    struct schema *schema = compile(yaml);
+    struct schema *schema = good(yaml, NULL);
     struct pl_err err;
 
-    ck_assert_msg(schema, "%s: %s", yaml, problems.count ? problems.items[0].message : "");
     ck_assert_int_eq(json_check(pl_str(json), 64, NULL, &err), PL_OK);
     doc_problems_init(&problems, arena);
     return schema_apply(schema, arena, pl_str(json), ret_filled, &problems);
@@ -54,7 +29,7 @@ static void expect(const struct verdict *verdict)
 
     if (!verdict->message) {
         ck_assert_msg(code == PL_OK && problems.total == 0, "%s: %s: %s", verdict->schema,
-                      verdict->json, problems.count ? problems.items[0].message : "");
+                      verdict->json, first_problem());
         return;
     }
     ck_assert_msg(code == PL_ERR_INVALID_INPUT, "%s: %s fits", verdict->schema, verdict->json);
@@ -304,7 +279,7 @@ START_TEST(patterns_that_cannot_be_had_are_refused_at_compile)
     for (size_t i = 0; i < PL_ARRAY_LEN(cases); i++) {
         char *schema = pl_arena_printf(arena, "pattern: '%s'", cases[i].pattern);
 
-        ck_assert_msg(!compile(schema), "%s compiles", cases[i].pattern);
+        ck_assert_msg(!compile(schema, NULL), "%s compiles", cases[i].pattern);
         ck_assert_msg(strstr(problems.items[0].message, cases[i].why), "%s: %s", cases[i].pattern,
                       problems.items[0].message);
         ck_assert_str_eq(problems.items[0].pointer, "/pattern");
@@ -471,8 +446,7 @@ START_TEST(defaults_are_filled_in_without_touching_what_is_there)
         struct pl_str filled;
         enum pl_code code = apply(cases[i].schema, cases[i].json, &filled);
 
-        ck_assert_msg(code == PL_OK, "%s: %s", cases[i].schema,
-                      problems.count ? problems.items[0].message : "");
+        ck_assert_msg(code == PL_OK, "%s: %s", cases[i].schema, first_problem());
         if (cases[i].filled)
             ck_assert_msg(pl_str_is(filled, cases[i].filled), "%s: %.*s", cases[i].schema,
                           PL_STR_ARG(filled));
@@ -561,7 +535,7 @@ START_TEST(bad_schemas_are_refused_where_they_are_wrong)
     for (size_t i = 0; i < PL_ARRAY_LEN(cases); i++) {
         const struct doc_problem *problem;
 
-        ck_assert_msg(!compile(cases[i].schema), "%s compiles", cases[i].schema);
+        ck_assert_msg(!compile(cases[i].schema, NULL), "%s compiles", cases[i].schema);
         ck_assert_msg(problems.total == 1, "%s: %zu problems", cases[i].schema, problems.total);
         problem = &problems.items[0];
         ck_assert_msg(strstr(problem->message, cases[i].message), "%s: %s", cases[i].schema,
@@ -588,7 +562,8 @@ END_TEST
 START_TEST(the_type_of_a_property_is_known_by_its_word)
 {
     struct schema *schema = compile("{required: [r], properties: {a: {type: integer}, b: {type: "
-                                    "[string, 'null']}, c: {type: [string, integer]}, d: {}}}");
+                                    "[string, 'null']}, c: {type: [string, integer]}, d: {}}}",
+                                    NULL);
 
     ck_assert_str_eq(schema_property_type(schema, PL_STR("a")), "integer");
     ck_assert_str_eq(schema_property_type(schema, PL_STR("b")), "string");
@@ -596,7 +571,7 @@ START_TEST(the_type_of_a_property_is_known_by_its_word)
     ck_assert_ptr_null(schema_property_type(schema, PL_STR("d")));
     ck_assert_ptr_null(schema_property_type(schema, PL_STR("r")));
     ck_assert_ptr_null(schema_property_type(schema, PL_STR("none")));
-    ck_assert_ptr_null(schema_property_type(compile("true"), PL_STR("a")));
+    ck_assert_ptr_null(schema_property_type(compile("true", NULL), PL_STR("a")));
 }
 END_TEST
 
@@ -619,7 +594,7 @@ END_TEST
 
 START_TEST(an_arena_that_is_full_is_out_of_memory_and_no_verdict)
 {
-    struct schema *schema = compile("{properties: {a: {default: 1}}}");
+    struct schema *schema = compile("{properties: {a: {default: 1}}}", NULL);
     struct pl_arena *small = pl_arena_create(64);
     struct pl_str filled = PL_STR("untouched");
 

@@ -2,50 +2,12 @@
  * them looked at: what is said of a value that does not fit. That they judge right is the business
  * of tests/schema. Also: hostile values and schemas, and memory that runs out. Run by ctest. */
 #include "base/json.h"
-#include "service/schema/schema.h"
 #include "service/schema/schema_sample.h"
+#include "tests/support/schema_fixture.h"
 #include "tests/support/text.h"
 
-#include <check.h>
 #include <stdio.h>
 #include <stdlib.h>
-
-static struct pl_arena *arena;
-static struct doc_problems problems;
-
-static void setup(void)
-{
-    arena = pl_arena_create(0);
-}
-
-static void teardown(void)
-{
-    pl_arena_destroy(&arena);
-}
-
-static struct schema *compile(const char *yaml)
-{
-    struct doc_node *root = NULL;
-    struct schema *schema;
-
-    doc_problems_init(&problems, arena);
-    ck_assert_int_eq(doc_parse(arena, pl_str(yaml), DOC_YAML, &root, &problems), PL_OK);
-    schema = schema_compile(arena, root, &problems);
-    ck_assert_msg(schema, "%s: %s", yaml, problems.count ? problems.items[0].message : "");
-    return schema;
-}
-
-static bool fits(const struct schema *schema, const char *json)
-{
-    struct pl_str filled;
-    enum pl_code code;
-
-    doc_problems_init(&problems, arena);
-    code = schema_apply(schema, arena, pl_str(json), &filled, &problems);
-    ck_assert(code == PL_OK || code == PL_ERR_INVALID_INPUT);
-    ck_assert_int_eq(code == PL_OK, problems.total == 0);
-    return code == PL_OK;
-}
 
 START_TEST(what_does_not_fit_is_said_with_its_place)
 {
@@ -96,10 +58,10 @@ START_TEST(what_does_not_fit_is_said_with_its_place)
     };
 
     for (size_t i = 0; i < PL_ARRAY_LEN(cases); i++) {
-        bool good = fits(compile(cases[i].schema), cases[i].json);
+        bool fit = fits(good(cases[i].schema, NULL), cases[i].json);
 
-        ck_assert_msg(good == !cases[i].message, "%s: %s", cases[i].schema, cases[i].json);
-        if (good)
+        ck_assert_msg(fit == !cases[i].message, "%s: %s", cases[i].schema, cases[i].json);
+        if (fit)
             continue;
         ck_assert_str_eq(problems.items[0].message, cases[i].message);
         ck_assert_str_eq(problems.items[0].pointer, cases[i].pointer);
@@ -118,7 +80,7 @@ START_TEST(no_text_makes_a_pattern_slow)
     for (size_t i = 0; i < PL_ARRAY_LEN(patterns); i++) {
         char *schema = pl_arena_printf(arena, "pattern: '%s'", patterns[i]);
 
-        ck_assert_msg(!fits(compile(schema), json), "%s", patterns[i]);
+        ck_assert_msg(!fits(good(schema, NULL), json), "%s", patterns[i]);
         ck_assert_ptr_nonnull(strstr(problems.items[0].message, "does not match"));
     }
     free(json);
@@ -131,7 +93,7 @@ START_TEST(a_pattern_that_takes_too_much_work_is_stopped)
     char *many = test_repeat("ab", 50000), *json = NULL;
 
     ck_assert_int_gt(asprintf(&json, "\"%s\"", many), 0);
-    ck_assert(!fits(compile("pattern: '(.{0,40}){40}c'"), json));
+    ck_assert(!fits(good("pattern: '(.{0,40}){40}c'", NULL), json));
     ck_assert_ptr_nonnull(strstr(problems.items[0].message, "too much work"));
     free(json);
     free(many);
@@ -141,9 +103,9 @@ END_TEST
 /* As deep as JSON of ours goes, each level by way of alternatives that have to say why not. */
 START_TEST(deep_values_need_no_deep_stack)
 {
-    struct schema *schema =
-        compile("{$ref: '#/$defs/a', $defs: {a: {anyOf: [{type: 'null'}, {allOf: "
-                "[{type: array, items: {$ref: '#/$defs/a'}}]}]}}}");
+    struct schema *schema = good("{$ref: '#/$defs/a', $defs: {a: {anyOf: [{type: 'null'}, {allOf: "
+                                 "[{type: array, items: {$ref: '#/$defs/a'}}]}]}}}",
+                                 NULL);
     char *open = test_repeat("[", 250), *close = test_repeat("]", 250), *json = NULL;
 
     ck_assert_int_gt(asprintf(&json, "%s1%s", open, close), 0);

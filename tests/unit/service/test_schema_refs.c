@@ -1,33 +1,9 @@
 /* test_schema_refs.c - references in schemas: what they mean, which are refused, the schemas of a
  * workflow by name, and schemas written out to stand alone. Run by ctest. */
 #include "base/json.h"
-#include "service/schema/schema.h"
+#include "tests/support/schema_fixture.h"
 
-#include <check.h>
 #include <stdlib.h>
-
-static struct pl_arena *arena;
-static struct doc_problems problems;
-
-static void setup(void)
-{
-    arena = pl_arena_create(0);
-}
-
-static void teardown(void)
-{
-    pl_arena_destroy(&arena);
-}
-
-static struct doc_node *parse(const char *yaml)
-{
-    struct doc_node *root = NULL;
-
-    doc_problems_init(&problems, arena);
-    ck_assert_msg(doc_parse(arena, pl_str(yaml), DOC_YAML, &root, &problems) == PL_OK, "%s: %s",
-                  yaml, problems.count ? problems.items[0].message : "");
-    return root;
-}
 
 static struct schema_library *library(const char *yaml)
 {
@@ -36,33 +12,6 @@ static struct schema_library *library(const char *yaml)
     made = schema_library_create(arena, yaml ? parse(yaml) : NULL, &problems);
     ck_assert_ptr_nonnull(made);
     return made;
-}
-
-static struct schema *compile_in(const char *yaml, const struct schema_library *names)
-{
-    struct doc_node *root = parse(yaml);
-
-    return schema_compile_in(arena, root, names, &problems);
-}
-
-static struct schema *good(const char *yaml, const struct schema_library *names)
-{
-    struct schema *schema = compile_in(yaml, names);
-
-    ck_assert_msg(schema, "%s: %s", yaml, problems.count ? problems.items[0].message : "");
-    return schema;
-}
-
-static bool fits(const struct schema *schema, const char *json)
-{
-    struct pl_str filled;
-    enum pl_code code;
-
-    doc_problems_init(&problems, arena);
-    code = schema_apply(schema, arena, pl_str(json), &filled, &problems);
-    ck_assert(code == PL_OK || code == PL_ERR_INVALID_INPUT);
-    ck_assert_int_eq(code == PL_OK, problems.total == 0);
-    return code == PL_OK;
 }
 
 static void check_alone(struct schema *schema, const char *expected)
@@ -144,7 +93,7 @@ START_TEST(references_that_lead_nowhere_are_refused)
     };
 
     for (size_t i = 0; i < PL_ARRAY_LEN(cases); i++) {
-        ck_assert_msg(!compile_in(cases[i].schema, NULL), "%s compiles", cases[i].schema);
+        ck_assert_msg(!compile(cases[i].schema, NULL), "%s compiles", cases[i].schema);
         ck_assert_msg(problems.total == 1, "%s: %zu problems", cases[i].schema, problems.total);
         ck_assert_msg(strstr(problems.items[0].message, cases[i].message), "%s: %s",
                       cases[i].schema, problems.items[0].message);
@@ -165,7 +114,7 @@ START_TEST(references_that_go_in_circles_are_refused)
     };
 
     for (size_t i = 0; i < PL_ARRAY_LEN(cases); i++) {
-        ck_assert_msg(!compile_in(cases[i], NULL), "%s compiles", cases[i]);
+        ck_assert_msg(!compile(cases[i], NULL), "%s compiles", cases[i]);
         ck_assert_uint_eq(problems.total, 1);
         ck_assert_msg(strstr(problems.items[0].message, "leads back to itself"), "%s",
                       problems.items[0].message);
@@ -184,7 +133,7 @@ START_TEST(a_chain_of_references_has_an_end)
     for (unsigned i = 0; i < 5000; i++)
         pl_buf_printf(&yaml, "d%u: {$ref: '#/$defs/d%u'}, ", i, i + 1);
     pl_buf_text(&yaml, "d5000: {type: string}}}");
-    ck_assert_ptr_null(compile_in(yaml.data, NULL));
+    ck_assert_ptr_null(compile(yaml.data, NULL));
     ck_assert_ptr_nonnull(strstr(problems.items[0].message, "more than 100 schemas apply"));
     pl_buf_finish(&yaml);
 }
@@ -264,15 +213,15 @@ START_TEST(unknown_names_are_refused_with_the_nearest)
 {
     struct schema_library *names = library(shop);
 
-    ck_assert_ptr_null(compile_in("itme", names));
+    ck_assert_ptr_null(compile("itme", names));
     ck_assert_str_eq(problems.items[0].message,
                      "there is no schema 'itme' under 'schemas'; did you mean 'item'?");
-    ck_assert_ptr_null(compile_in("{$ref: mony}", names));
+    ck_assert_ptr_null(compile("{$ref: mony}", names));
     ck_assert_str_eq(problems.items[0].message,
                      "$ref: there is no schema 'mony'; did you mean 'money'?");
-    ck_assert_ptr_null(compile_in("item", library(NULL)));
+    ck_assert_ptr_null(compile("item", library(NULL)));
     ck_assert_str_eq(problems.items[0].message, "there is no schema 'item' under 'schemas'");
-    ck_assert_ptr_null(compile_in("item", NULL));
+    ck_assert_ptr_null(compile("item", NULL));
     ck_assert_ptr_nonnull(strstr(problems.items[0].message, "expected a schema"));
 }
 END_TEST
@@ -286,7 +235,7 @@ START_TEST(a_library_reports_its_problems_once)
     ck_assert_ptr_nonnull(strstr(problems.items[0].message, "'c d' is no name for a schema"));
     ck_assert_ptr_nonnull(strstr(problems.items[1].message, "expected a schema"));
     ck_assert_ptr_nonnull(strstr(problems.items[2].message, "'gg'"));
-    ck_assert_msg(compile_in("{$ref: f, default: 1}", names), "%s", problems.items[0].message);
+    ck_assert_msg(compile("{$ref: f, default: 1}", names), "%s", problems.items[0].message);
     names = library("{a: {$ref: b}, b: {allOf: [{$ref: a}]}}");
     ck_assert_uint_eq(problems.total, 1);
     ck_assert_ptr_nonnull(strstr(problems.items[0].message, "leads back to itself"));
@@ -351,7 +300,7 @@ START_TEST(defaults_without_an_end_are_refused)
 {
     struct pl_buf yaml;
 
-    ck_assert_ptr_null(compile_in("properties: {a: {default: {}, $ref: '#'}}", NULL));
+    ck_assert_ptr_null(compile("properties: {a: {default: {}, $ref: '#'}}", NULL));
     ck_assert_ptr_nonnull(strstr(problems.items[0].message, "without an end"));
     pl_buf_init(&yaml, 1 << 20);
     pl_buf_text(&yaml, "{$ref: '#/$defs/d0', $defs: {");
@@ -361,7 +310,7 @@ START_TEST(defaults_without_an_end_are_refused)
                       "$ref: '#/$defs/d%u'}}}, ",
                       i, i + 1, i + 1);
     pl_buf_text(&yaml, "d40: {}}}");
-    ck_assert_ptr_null(compile_in(yaml.data, NULL));
+    ck_assert_ptr_null(compile(yaml.data, NULL));
     ck_assert_msg(strstr(problems.items[0].message, "16 MiB larger"), "%s",
                   problems.items[0].message);
     pl_buf_finish(&yaml);

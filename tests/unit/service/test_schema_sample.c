@@ -2,43 +2,28 @@
  * there is an end to looking for one. Run by ctest. */
 #include "base/json.h"
 #include "service/schema/schema_sample.h"
+#include "tests/support/schema_fixture.h"
 
-#include <check.h>
 #include <stdlib.h>
 
-static struct pl_arena *arena;
 static struct pl_buf out;
 
-static void setup(void)
+static void set_up(void)
 {
-    arena = pl_arena_create(0);
+    setup();
     pl_buf_init(&out, 1 << 20);
 }
 
-static void teardown(void)
+static void tear_down(void)
 {
     pl_buf_finish(&out);
-    pl_arena_destroy(&arena);
-}
-
-static const struct schema *compile(const char *yaml)
-{
-    struct doc_problems problems;
-    struct doc_node *root = NULL;
-    struct schema *schema;
-
-    doc_problems_init(&problems, arena);
-    ck_assert_int_eq(doc_parse(arena, pl_str(yaml), DOC_YAML, &root, &problems), PL_OK);
-    schema = schema_compile(arena, root, &problems);
-    ck_assert_msg(schema, "%s: %s", yaml, problems.count ? problems.items[0].message : "");
-    return schema;
+    teardown();
 }
 
 /* The value made up, which is checked to fit. */
 static const char *sample(const char *yaml, const char *echo)
 {
-    const struct schema *schema = compile(yaml);
-    struct doc_problems problems;
+    const struct schema *schema = good(yaml, NULL);
     struct pl_str filled;
     struct pl_err err = {0};
 
@@ -180,7 +165,7 @@ START_TEST(what_cannot_be_is_an_error_and_leaves_the_buffer_alone)
     for (size_t i = 0; i < PL_ARRAY_LEN(schemas); i++) {
         pl_buf_reset(&out);
         pl_buf_text(&out, "before");
-        ck_assert_msg(schema_sample_write(compile(schemas[i]), PL_STR("x"), &out, &err) ==
+        ck_assert_msg(schema_sample_write(good(schemas[i], NULL), PL_STR("x"), &out, &err) ==
                           PL_ERR_INVALID_INPUT,
                       "%s: %s", schemas[i], out.data);
         ck_assert_str_eq(out.data, "before");
@@ -196,7 +181,7 @@ START_TEST(a_value_larger_than_the_buffer_is_too_large)
     pl_buf_init(&small, 20);
     pl_buf_text(&small, "before");
     ck_assert_int_eq(
-        schema_sample_write(compile("{type: string, minLength: 30}"), PL_STR("x"), &small, &err),
+        schema_sample_write(good("{type: string, minLength: 30}", NULL), PL_STR("x"), &small, &err),
         PL_ERR_TOO_LARGE);
     ck_assert_str_eq(small.data, "before");
     ck_assert(!pl_buf_failed(&small));
@@ -219,7 +204,7 @@ int main(void)
     SRunner *runner = srunner_create(suite);
     int failed;
 
-    tcase_add_checked_fixture(tests, setup, teardown);
+    tcase_add_checked_fixture(tests, set_up, tear_down);
     tcase_set_timeout(tests, 60);
     tcase_add_test(tests, values_look_as_the_schema_says);
     tcase_add_test(tests, values_fit_where_keywords_meet);
