@@ -84,7 +84,10 @@ void pl_buf_text(struct pl_buf *buf, const char *text)
 
 void pl_buf_char(struct pl_buf *buf, char c)
 {
-    pl_buf_append(buf, &c, 1);
+    if (!pl_buf_reserve(buf, 1))
+        return;
+    buf->data[buf->len++] = c;
+    buf->data[buf->len] = '\0';
 }
 
 void pl_buf_printf(struct pl_buf *buf, const char *fmt, ...)

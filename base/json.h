@@ -84,6 +84,13 @@ int64_t json_member_count(const cJSON *object, const char *key, int64_t fallback
 enum json_type json_type(struct pl_str json);
 /* The value of `key` in an object; false when absent or no object. Borrows from `json`. */
 bool json_get(struct pl_str json, struct pl_str key, struct pl_str *ret_value);
+/* A member that is looked for, and its value: an empty ptr when it is not there. */
+struct json_wanted {
+    struct pl_str key;
+    struct pl_str value;
+};
+/* As json_get, for several members in one walk over the object. */
+void json_pick(struct pl_str json, struct json_wanted *members, size_t count);
 /* Element `index` of an array; negative counts from the end. False when out of range or no array.
  */
 bool json_at(struct pl_str json, int64_t index, struct pl_str *ret_value);

@@ -120,6 +120,26 @@ bool json_get(struct pl_str json, struct pl_str key, struct pl_str *ret_value)
     return false;
 }
 
+void json_pick(struct pl_str json, struct json_wanted *members, size_t count)
+{
+    size_t left = count;
+    struct json_iter it;
+    bool escaped;
+
+    for (size_t i = 0; i < count; i++)
+        members[i].value = (struct pl_str){0};
+    json_iter_init(&it, json);
+    while (it.object && left && iter_next(&it, &escaped)) {
+        for (size_t i = 0; i < count; i++) {
+            if (members[i].value.ptr || !token_is(it.key, escaped, members[i].key))
+                continue;
+            members[i].value = it.value;
+            left--;
+            break;
+        }
+    }
+}
+
 /* Behind the string that begins at `at`. */
 static const char *behind_string(const char *at, const char *end)
 {

@@ -26,21 +26,38 @@ static inline const char *json_skip_space(const char *p, const char *end)
     return p;
 }
 
+/* Eight bytes, the first of them the lowest. */
+static inline uint64_t json_word(const char *p)
+{
+    uint64_t word;
+
+    memcpy(&word, p, sizeof(word));
+#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+    word = __builtin_bswap64(word);
+#endif
+    return word;
+}
+
+/* The place of the lowest byte whose top bit is set; one is. */
+static inline size_t json_lowest(uint64_t hits)
+{
+    return (size_t)__builtin_ctzll(hits) / 8;
+}
+
 /* The first byte that is a quote, a backslash, a control character or not ASCII; `end` if none. */
 static inline const char *json_skip_plain(const char *p, const char *end)
 {
     const uint64_t ones = 0x0101010101010101u, tops = 0x8080808080808080u;
 
     for (; end - p >= 8; p += 8) {
-        uint64_t word, quote, slash;
-
-        memcpy(&word, p, 8);
-        quote = word ^ (ones * '"');
-        slash = word ^ (ones * '\\');
-        /* Each term has its top bit set where the byte is of the kind; a borrow can only add a
-         * false hit above a true one, and the bytes are looked at one by one then. */
-        if (((quote - ones) | (slash - ones) | (word - ones * 0x20) | word) & tops)
-            break;
+        const uint64_t word = json_word(p);
+        const uint64_t quote = word ^ (ones * '"'), slash = word ^ (ones * '\\');
+        /* Each term has its top bit set where the byte is of the kind, or is not ASCII; a borrow
+         * can only add a false hit above a true one, and the lowest is taken. */
+        const uint64_t hits =
+            ((quote - ones) | (slash - ones) | (word - ones * 0x20) | word) & tops;
+        if (hits)
+            return p + json_lowest(hits);
     }
     while (p < end && (unsigned char)*p >= 0x20 && *p != '"' && *p != '\\' &&
            (unsigned char)*p < 0x80)
@@ -54,13 +71,11 @@ static inline const char *json_skip_trusted(const char *p, const char *end)
     const uint64_t ones = 0x0101010101010101u, tops = 0x8080808080808080u;
 
     for (; end - p >= 8; p += 8) {
-        uint64_t word, quote, slash;
-
-        memcpy(&word, p, 8);
-        quote = word ^ (ones * '"');
-        slash = word ^ (ones * '\\');
-        if ((((quote - ones) & ~quote) | ((slash - ones) & ~slash)) & tops)
-            break;
+        const uint64_t word = json_word(p);
+        const uint64_t quote = word ^ (ones * '"'), slash = word ^ (ones * '\\');
+        const uint64_t hits = (((quote - ones) & ~quote) | ((slash - ones) & ~slash)) & tops;
+        if (hits)
+            return p + json_lowest(hits);
     }
     while (p < end && *p != '"' && *p != '\\')
         p++;

@@ -173,10 +173,12 @@ void store_batch_put_run(struct store_batch *batch, const struct store_run *run)
     own_value(batch, &row.output);
     own_value(batch, &row.error);
     own_usage(&row.usage);
-    if (batch->has_run)
+    if (batch->has_run) {
+        row.again = batch->run_row.again;
         store_run_finish(&batch->run_row);
-    else
+    } else {
         batch->rows++;
+    }
     batch->run_row = row;
     batch->has_run = true;
 }
@@ -256,7 +258,9 @@ void store_batch_put_step(struct store_batch *batch, const struct store_step *st
     if (!own_strings(batch, strings, PL_ARRAY_LEN(strings)))
         return;
     place = find_step(batch, row.path);
-    if (!place)
+    if (place)
+        row.again = place->row.again; /* where it is new in this batch it has no row yet */
+    else
         place = add_step(batch, row.path);
     if (!place)
         return;

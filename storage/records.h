@@ -43,6 +43,9 @@ struct store_run {
     struct pl_str status;        /* queued running waiting succeeded failed cancelled */
     struct pl_str phase;         /* the run core's own state name */
     bool paused;
+    /* To write: a row of it was written before, with the same definition, workflow, input, thread,
+     * metadata and created_at. Only a hint: it makes it quicker. */
+    bool again;
     struct pl_value *input, *output, *error; /* NULL: none */
     struct pl_str reason;                    /* why it failed or was cancelled, a sentence */
     struct pl_str thread, metadata;          /* metadata: JSON object or empty */
@@ -65,6 +68,7 @@ struct store_step {
     int64_t attempts;      /* calls begun: the intent of attempt n is a row with attempts = n */
     int64_t tries;         /* attempts that count against retry.attempts */
     bool handled, counted; /* on_error caught it; its join counts it */
+    bool again; /* to write: a row of it was written before. Only a hint: it makes it quicker */
     struct pl_str model;
     struct pl_value *output, *error; /* error: a problem object */
     /* What the step found out on its way and must not find out again (the items of a map, what a

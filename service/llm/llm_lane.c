@@ -31,13 +31,13 @@ static pl_ms time_left(struct pl_str text, pl_ms now)
 static void read_quota(header_fn header, void *arg, const char *const names[static 3], pl_ms now,
                        struct lane_quota_news *ret_news)
 {
-    const struct lane_quota_news news = {
-        .limit = number_of(header(arg, names[0])),
-        .remaining = number_of(header(arg, names[1])),
-        .reset = time_left(header(arg, names[2]), now),
-    };
+    struct lane_quota_news news = {.limit = number_of(header(arg, names[0]))};
 
-    if (news.limit > 0 && news.remaining >= 0 && news.reset >= 0)
+    if (news.limit <= 0)
+        return; /* most servers say nothing */
+    news.remaining = number_of(header(arg, names[1]));
+    news.reset = time_left(header(arg, names[2]), now);
+    if (news.remaining >= 0 && news.reset >= 0)
         *ret_news = news;
 }
 

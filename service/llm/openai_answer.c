@@ -14,35 +14,53 @@ enum { SHOWN = 120, WORD_MAX = 200, ERROR_TEXT_MAX = 64 << 10 };
 
 /* ---- usage ---- */
 
-static int64_t count_member(struct pl_str object, const char *key)
+static int64_t count_of(struct pl_str value)
 {
     int64_t number = 0;
 
-    (void)llm_usage_count(object, key, &number);
+    (void)llm_usage_tokens(value, &number);
     return number;
 }
 
-void openai_read_usage(struct pl_str object, struct openai_parser *parser)
+static void read_details(struct pl_str input, struct pl_str output, struct store_usage *usage)
 {
-    struct pl_str usage, details;
+    struct json_wanted in[] = {{.key = PL_STR("cached_tokens")},
+                               {.key = PL_STR("cache_write_tokens")}};
+    struct json_wanted out[] = {{.key = PL_STR("reasoning_tokens")}};
 
-    if (!json_get(object, PL_STR("usage"), &usage) || json_type(usage) != JSON_OBJECT) {
-        /* Groq puts it elsewhere in the last event of a stream */
-        if (!json_get(object, PL_STR("x_groq"), &details) ||
-            !json_get(details, PL_STR("usage"), &usage) || json_type(usage) != JSON_OBJECT)
-            return;
+    if (input.len) {
+        json_pick(input, in, PL_ARRAY_LEN(in));
+        usage->cached_input_tokens = count_of(in[0].value);
+        usage->cache_write_input_tokens = count_of(in[1].value);
     }
+    if (output.len) {
+        json_pick(output, out, PL_ARRAY_LEN(out));
+        usage->reasoning_tokens = count_of(out[0].value);
+    }
+}
+
+void openai_read_usage(struct pl_str usage, struct pl_str x_groq, struct openai_parser *parser)
+{
+    enum { INPUT, OUTPUT, COST, INPUT_DETAILS, OUTPUT_DETAILS };
+    struct json_wanted members[] = {
+        [INPUT] = {.key = PL_STR("prompt_tokens")},
+        [OUTPUT] = {.key = PL_STR("completion_tokens")},
+        [COST] = {.key = PL_STR("cost")},
+        [INPUT_DETAILS] = {.key = PL_STR("prompt_tokens_details")},
+        [OUTPUT_DETAILS] = {.key = PL_STR("completion_tokens_details")},
+    };
+
+    /* Groq puts it elsewhere in the last event of a stream */
+    if (json_type(usage) != JSON_OBJECT &&
+        (!json_get(x_groq, PL_STR("usage"), &usage) || json_type(usage) != JSON_OBJECT))
+        return;
+    json_pick(usage, members, PL_ARRAY_LEN(members));
     parser->has_usage = true;
-    parser->usage.input_tokens = count_member(usage, "prompt_tokens");
-    parser->usage.output_tokens = count_member(usage, "completion_tokens");
+    parser->usage.input_tokens = count_of(members[INPUT].value);
+    parser->usage.output_tokens = count_of(members[OUTPUT].value);
     /* OpenRouter says what it charged */
-    (void)llm_usage_cost(usage, "cost", &parser->usage.cost_usd);
-    if (json_get(usage, PL_STR("prompt_tokens_details"), &details)) {
-        parser->usage.cached_input_tokens = count_member(details, "cached_tokens");
-        parser->usage.cache_write_input_tokens = count_member(details, "cache_write_tokens");
-    }
-    if (json_get(usage, PL_STR("completion_tokens_details"), &details))
-        parser->usage.reasoning_tokens = count_member(details, "reasoning_tokens");
+    (void)llm_usage_charge(members[COST].value, &parser->usage.cost_usd);
+    read_details(members[INPUT_DETAILS].value, members[OUTPUT_DETAILS].value, &parser->usage);
 }
 
 /* ---- errors ---- */
@@ -120,16 +138,18 @@ static void fault_of_object(struct pl_str error, int status, enum pl_code fallba
 bool openai_read_error(struct pl_str object, int status, enum pl_code fallback,
                        struct step_result *result)
 {
-    struct pl_str error;
+    struct json_wanted members[] = {{.key = PL_STR("error")}, {.key = PL_STR("object")}};
+    struct pl_str first;
 
-    if (json_type(object) == JSON_ARRAY && json_at(object, 0, &error))
-        object = error; /* [{"error": ...}] */
-    if (json_get(object, PL_STR("error"), &error) && json_truthy(error)) {
-        fault_of_object(error, status, fallback, result);
+    if (json_type(object) == JSON_ARRAY && json_at(object, 0, &first))
+        object = first; /* [{"error": ...}] */
+    json_pick(object, members, PL_ARRAY_LEN(members));
+    if (members[0].value.len && json_truthy(members[0].value)) {
+        fault_of_object(members[0].value, status, fallback, result);
         return true;
     }
     /* vLLM of old: {"object": "error", "message", "type", "code"} */
-    if (json_get(object, PL_STR("object"), &error) && pl_str_is(error, "\"error\"")) {
+    if (pl_str_is(members[1].value, "\"error\"")) {
         fault_of_object(object, status, fallback, result);
         return true;
     }
@@ -304,19 +324,24 @@ static bool is_empty(struct pl_str content)
 static void read_choice(struct openai_parser *parser, struct pl_str choice,
                         const struct llm_sink *sink, struct step_result *result)
 {
-    struct pl_str message, content = PL_STR("null"), value;
+    enum { FINISH, MESSAGE };
+    struct json_wanted members[] = {
+        [FINISH] = {.key = PL_STR("finish_reason")}, [MESSAGE] = {.key = PL_STR("message")}};
+    struct pl_str content = PL_STR("null"), message;
     struct pl_buf refusal;
 
-    if (json_get(choice, PL_STR("finish_reason"), &value))
-        parser->finish = openai_read_finish(value);
+    json_pick(choice, members, PL_ARRAY_LEN(members));
+    if (members[FINISH].value.len)
+        parser->finish = openai_read_finish(members[FINISH].value);
     if (openai_read_error(choice, 0, PL_ERR_PROVIDER_ERROR, result))
         return;
-    if (json_get(choice, PL_STR("finish_reason"), &value) && pl_str_is(value, "\"error\"")) {
+    if (pl_str_is(members[FINISH].value, "\"error\"")) {
         pl_err_set(&result->err, PL_ERR_PROVIDER_ERROR,
                    "the answer ended with finish_reason error");
         return;
     }
-    if (!json_get(choice, PL_STR("message"), &message) || json_type(message) != JSON_OBJECT) {
+    message = members[MESSAGE].value;
+    if (json_type(message) != JSON_OBJECT) {
         bad_answer(parser, "the answer's first choice has no message", result);
         return;
     }
@@ -340,7 +365,11 @@ void openai_finish_whole(struct openai_parser *parser, const struct llm_sink *si
                          struct step_result *result)
 {
     const struct pl_str body = pl_buf_view(&parser->body);
-    struct pl_str choices, choice;
+    enum { USAGE, X_GROQ, CHOICES };
+    struct json_wanted members[] = {[USAGE] = {.key = PL_STR("usage")},
+                                    [X_GROQ] = {.key = PL_STR("x_groq")},
+                                    [CHOICES] = {.key = PL_STR("choices")}};
+    struct pl_str choice;
     struct pl_err err;
 
     if (body.len == 0) {
@@ -356,11 +385,12 @@ void openai_finish_whole(struct openai_parser *parser, const struct llm_sink *si
         bad_answer(parser, err.message, result);
         return;
     }
-    openai_read_usage(body, parser);
+    json_pick(body, members, PL_ARRAY_LEN(members));
+    openai_read_usage(members[USAGE].value, members[X_GROQ].value, parser);
     if (openai_read_error(body, 0, PL_ERR_STREAM_ERROR, result))
         return;
-    if (!json_get(body, PL_STR("choices"), &choices) || json_type(choices) != JSON_ARRAY ||
-        !json_at(choices, 0, &choice))
+    if (json_type(members[CHOICES].value) != JSON_ARRAY ||
+        !json_at(members[CHOICES].value, 0, &choice))
         bad_answer(parser, "the answer has no choices", result);
     else
         read_choice(parser, choice, sink, result);

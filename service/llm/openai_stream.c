@@ -55,23 +55,28 @@ static enum pl_code take_delta(const struct feeding *feeding, struct pl_str delt
 static enum pl_code take_choices(const struct feeding *feeding, struct pl_str choices,
                                  struct pl_err *err)
 {
+    enum { INDEX, DELTA, FINISH };
     struct json_iter it;
-    struct pl_str value;
+    struct pl_str finish;
 
     for (json_iter_init(&it, choices); json_iter_next(&it);) {
+        struct json_wanted members[] = {[INDEX] = {.key = PL_STR("index")},
+                                        [DELTA] = {.key = PL_STR("delta")},
+                                        [FINISH] = {.key = PL_STR("finish_reason")}};
         enum pl_code code = PL_OK;
 
-        if (json_get(it.value, PL_STR("index"), &value) && !pl_str_is(value, "0") &&
-            json_type(value) == JSON_NUMBER)
+        json_pick(it.value, members, PL_ARRAY_LEN(members));
+        if (members[INDEX].value.len && !pl_str_is(members[INDEX].value, "0") &&
+            json_type(members[INDEX].value) == JSON_NUMBER)
             continue;
-        if (json_get(it.value, PL_STR("delta"), &value))
-            code = take_delta(feeding, value, err);
+        if (members[DELTA].value.len)
+            code = take_delta(feeding, members[DELTA].value, err);
         if (code != PL_OK)
             return code;
-        if (json_get(it.value, PL_STR("finish_reason"), &value) &&
-            json_type(value) == JSON_STRING) {
-            feeding->parser->finish = openai_read_finish(value);
-            if (pl_str_is(value, "\"error\"")) {
+        finish = members[FINISH].value;
+        if (finish.len && json_type(finish) == JSON_STRING) {
+            feeding->parser->finish = openai_read_finish(finish);
+            if (pl_str_is(finish, "\"error\"")) {
                 feeding->parser->failed = true;
                 if (!openai_read_error(it.value, 0, PL_ERR_STREAM_ERROR, &feeding->parser->failure))
                     pl_err_set(&feeding->parser->failure.err, PL_ERR_STREAM_ERROR,
@@ -107,7 +112,10 @@ static enum pl_code take_event(void *arg, const struct sse_event *event, struct 
     const struct feeding *feeding = arg;
     struct openai_parser *parser = feeding->parser;
     const struct pl_str data = trim(event->data);
-    struct pl_str choices;
+    enum { USAGE, X_GROQ, CHOICES };
+    struct json_wanted members[] = {[USAGE] = {.key = PL_STR("usage")},
+                                    [X_GROQ] = {.key = PL_STR("x_groq")},
+                                    [CHOICES] = {.key = PL_STR("choices")}};
     struct pl_err why;
 
     if (parser->done || parser->failed || data.len == 0)
@@ -129,11 +137,12 @@ static enum pl_code take_event(void *arg, const struct sse_event *event, struct 
             pl_err_set(&parser->failure.err, PL_ERR_STREAM_ERROR, "the stream reported an error");
         return PL_OK;
     }
-    openai_read_usage(data, parser);
+    json_pick(data, members, PL_ARRAY_LEN(members));
+    openai_read_usage(members[USAGE].value, members[X_GROQ].value, parser);
     if (json_type(data) != JSON_OBJECT)
         bad_event(parser, data, "is no JSON object");
-    else if (json_get(data, PL_STR("choices"), &choices))
-        return take_choices(feeding, choices, err);
+    else if (members[CHOICES].value.len)
+        return take_choices(feeding, members[CHOICES].value, err);
     return PL_OK;
 }
 

@@ -182,10 +182,11 @@ static bool set_decoding(struct http_easy *easy, bool decode)
 /* Connections are kept apart by it: that is curl's. */
 static bool set_ca_file(struct http_easy *easy, const char *ca_file)
 {
-    const char *path = ca_file ? ca_file : curl_version_info(CURLVERSION_NOW)->cainfo;
+    const char *path;
 
     if (easy->ca_file == ca_file)
         return true;
+    path = ca_file ? ca_file : curl_version_info(CURLVERSION_NOW)->cainfo;
     if (curl_easy_setopt(easy->curl, CURLOPT_CAINFO, path) != CURLE_OK)
         return false;
     easy->ca_file = ca_file;

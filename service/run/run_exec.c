@@ -39,6 +39,7 @@ static bool exec_copy_row(struct run_exec *exec, const struct store_run *row)
         .metadata = pl_arena_str(arena, row->metadata),
         .options = pl_arena_str(arena, row->options),
         .created_at = row->created_at,
+        .again = exec->loaded,
     };
     return !pl_arena_failed(arena);
 }

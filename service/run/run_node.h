@@ -45,6 +45,7 @@ struct run_node {
     enum cancel_reason reason; /* while STOPPING and CLOSING by cancel, CANCELLED */
     bool handled, counted, dependency_failed;
     bool recorded;  /* a row of it has been asked for before */
+    bool again;     /* private: and before that too */
     bool entered;   /* its parent has started, or it is at the top of a run that did */
     bool silent;    /* ended without a row or an event (rule 9) */
     bool lost;      /* private: what it waited for died with the process; while recovering only */

@@ -36,6 +36,7 @@ static void notes_run_row(struct run_exec *exec)
     row.status = row.phase = (struct pl_str){0};
     run_core_run_row(exec->core, exec->scratch, &row);
     store_batch_put_run(exec->batch, &row);
+    exec->row.again = true;
 }
 
 /* Members of what the thread remembered that this run's workflow does not know stay. */

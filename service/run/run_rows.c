@@ -11,6 +11,7 @@ struct run_node *run_core_take_dirty(struct run_core *core)
     if (!link)
         return NULL;
     node = pl_container_of(link, struct run_node, dirty);
+    node->again = node->recorded;
     node->recorded = true;
     return node;
 }
@@ -54,6 +55,7 @@ void run_core_step_row(const struct run_core *core, const struct run_node *node,
         .tries = node->tries,
         .handled = node->handled,
         .counted = node->counted,
+        .again = node->again,
         .model = run_node_model(node),
         .output = node->output,
         .memo = node->memo,

@@ -6,15 +6,16 @@
 
 enum {
     APART_BYTES = 1024,      /* a longer input or output of a run is kept apart from its row */
-    TOGETHER = 8,            /* rows of one statement where there are that many */
+    TOGETHER = 8,            /* rows of one statement, where there are that many */
     PLACES_BYTES = 4096,     /* of the paths of TOGETHER steps */
     CHECKPOINT_PAGES = 4096, /* of 4 KiB in the WAL before it is moved into the file */
 };
 
-/* Rows of which a batch has many are written eight at a time: an event then takes 0.7 us, not 1.1.
- * Tenant and run are the same for all of them. */
-#define EIGHT(values) \
-    values "," values "," values "," values "," values "," values "," values "," values
+/* Rows of which a batch has many are written eight, four or two at a time: an event then takes
+ * 0.7 us, not 1.1. Tenant and run are the same for all of them. */
+#define TWO(values)   values "," values
+#define FOUR(values)  TWO(values) "," TWO(values)
+#define EIGHT(values) FOUR(values) "," FOUR(values)
 #define INSERT_STEPS                                                                             \
     "INSERT INTO steps (tenant, run, place, path, kind, status, phase, attempts,"                \
     " tries, handled, counted, model, output, error, reason, join_state, calls, input_tokens,"   \
@@ -37,9 +38,24 @@ enum {
     "call = excluded.call, created_at = excluded.created_at, "                         \
     "started_at = excluded.started_at, ended_at = excluded.ended_at, "                 \
     "wake_at = excluded.wake_at, sent_at = excluded.sent_at"
+/* Of a row that is known to be there: half the work of finding that out by the key, and nothing is
+ * copied on the way. The parameters are those of INSERT_STEPS; ?4, the path, is told by the place.
+ */
+#define CHANGE_STEP                                                                        \
+    "UPDATE steps SET kind = ?5, status = ?6, phase = ?7, attempts = ?8, tries = ?9,"      \
+    " handled = ?10, counted = ?11, model = ?12, output = ?13, error = ?14, reason = ?15," \
+    " join_state = ?16, calls = ?17, input_tokens = ?18, cached_input_tokens = ?19,"       \
+    " cache_write_input_tokens = ?20, output_tokens = ?21, reasoning_tokens = ?22,"        \
+    " cost_usd = ?23, call = ?24, created_at = ?25, started_at = ?26, ended_at = ?27,"     \
+    " wake_at = ?28, sent_at = ?29 WHERE tenant = ?1 AND run = ?2 AND place = ?3"
 #define INSERT_EVENTS \
     "INSERT OR REPLACE INTO events (tenant, run, seq, at, type, path, attempt, data) VALUES "
 #define EVENT_VALUES "(?1,?2,?,?,?,?,?,?)"
+
+#define RUN_MOVES                                                                     \
+    " phase = ?7, paused = ?8, options = ?17, started_at = ?19, calls = ?21,"         \
+    " input_tokens = ?22, cached_input_tokens = ?23, cache_write_input_tokens = ?24," \
+    " output_tokens = ?25, reasoning_tokens = ?26, cost_usd = ?27, last_seq = ?28"
 
 /* The order of the columns is the order in which put_* below binds them. */
 static const char *const sql[SQLITE_WRITE__COUNT] = {
@@ -64,8 +80,18 @@ static const char *const sql[SQLITE_WRITE__COUNT] = {
         " options, created_at, started_at, ended_at, calls, input_tokens, cached_input_tokens,"
         " cache_write_input_tokens, output_tokens, reasoning_tokens, cost_usd, last_seq)"
         " VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
-    [SQLITE_WRITE_STEP] = INSERT_STEPS STEP_VALUES UPDATE_STEP,
+    /* Of a row that is known to be there, by the parameters of SQLITE_WRITE_RUN. While its status
+       stays the same no index is touched; most batches of a run are of that kind. */
+    [SQLITE_WRITE_RUN_ON] =
+        "UPDATE runs SET" RUN_MOVES " WHERE tenant = ?1 AND id = ?2 AND +status = ?6",
+    [SQLITE_WRITE_RUN_AGAIN] =
+        "UPDATE runs SET status = ?6, output_apart = ?11, output = ?12, error = ?13, reason = ?14,"
+        " ended_at = ?20," RUN_MOVES " WHERE tenant = ?1 AND id = ?2",
     [SQLITE_WRITE_STEPS] = INSERT_STEPS EIGHT(STEP_VALUES) UPDATE_STEP,
+    [SQLITE_WRITE_STEPS + 1] = INSERT_STEPS FOUR(STEP_VALUES) UPDATE_STEP,
+    [SQLITE_WRITE_STEPS + 2] = INSERT_STEPS TWO(STEP_VALUES) UPDATE_STEP,
+    [SQLITE_WRITE_STEPS + 3] = INSERT_STEPS STEP_VALUES UPDATE_STEP,
+    [SQLITE_WRITE_STEP_AGAIN] = CHANGE_STEP,
     [SQLITE_WRITE_NOTES] =
         "INSERT INTO step_notes (tenant, run, place, memo, writes) VALUES (?,?,?,?,?)"
         " ON CONFLICT DO UPDATE SET memo = coalesce(excluded.memo, memo),"
@@ -74,16 +100,22 @@ static const char *const sql[SQLITE_WRITE__COUNT] = {
         " OR writes IS NOT coalesce(excluded.writes, writes)",
     [SQLITE_WRITE_THREAD] =
         "INSERT OR REPLACE INTO threads (tenant, id, state, updated_at) VALUES (?,?,?,?)",
-    [SQLITE_WRITE_EVENT] = INSERT_EVENTS EVENT_VALUES,
     [SQLITE_WRITE_EVENTS] = INSERT_EVENTS EIGHT(EVENT_VALUES),
+    [SQLITE_WRITE_EVENTS + 1] = INSERT_EVENTS FOUR(EVENT_VALUES),
+    [SQLITE_WRITE_EVENTS + 2] = INSERT_EVENTS TWO(EVENT_VALUES),
+    [SQLITE_WRITE_EVENTS + 3] = INSERT_EVENTS EVENT_VALUES,
     [SQLITE_WRITE_KEY] = "INSERT OR REPLACE INTO run_keys (tenant, run, route, key, fingerprint)"
                          " VALUES (?,?,?,?,?)",
 };
 
+#undef TWO
+#undef FOUR
 #undef EIGHT
 #undef INSERT_STEPS
 #undef STEP_VALUES
 #undef UPDATE_STEP
+#undef CHANGE_STEP
+#undef RUN_MOVES
 #undef INSERT_EVENTS
 #undef EVENT_VALUES
 
@@ -111,6 +143,17 @@ static enum pl_code run(struct sqlite_driver *sqlite, enum sqlite_write which, i
         rc = sqlite3_reset(statement); /* gives the step's error again */
     }
     return rc == SQLITE_OK ? PL_OK : sqlite_db_fail(sqlite->db, rc, err);
+}
+
+/* How many rows the next statement takes of those left, and which of the SQLITE_ROW_COUNTS it is.
+ */
+static size_t next_rows(size_t left, enum sqlite_write *which)
+{
+    size_t rows = TOGETHER;
+
+    for (; rows > left; rows /= 2)
+        *which = (enum sqlite_write)(*which + 1);
+    return rows;
 }
 
 /* ---- rows ---- */
@@ -162,13 +205,12 @@ static enum pl_code put_apart(struct sqlite_driver *sqlite, enum sqlite_write wh
     return run(sqlite, which, binder.rc, err);
 }
 
-static enum pl_code put_run(struct sqlite_driver *sqlite, const struct store_batch *batch,
-                            struct pl_err *err)
+static enum pl_code put_run_by(struct sqlite_driver *sqlite, enum sqlite_write which,
+                               const struct store_batch *batch, struct pl_err *err)
 {
     const struct store_run *row = &batch->run_row;
-    bool input_apart = is_apart(row->input), output_apart = is_apart(row->output);
-    struct sqlite_binder binder = begin_row(sqlite, SQLITE_WRITE_RUN, batch);
-    enum pl_code code;
+    const bool input_apart = is_apart(row->input), output_apart = is_apart(row->output);
+    struct sqlite_binder binder = begin_row(sqlite, which, batch);
 
     sqlite_bind_str(&binder, batch->run);
     sqlite_bind_str(&binder, row->definition);
@@ -191,10 +233,36 @@ static enum pl_code put_run(struct sqlite_driver *sqlite, const struct store_bat
     sqlite_bind_int(&binder, row->ended_at);
     bind_usage(&binder, &row->usage);
     sqlite_bind_int(&binder, row->last_seq);
-    code = run(sqlite, SQLITE_WRITE_RUN, binder.rc, err);
-    if (code == PL_OK && input_apart)
-        code = put_apart(sqlite, SQLITE_WRITE_INPUT, batch, row->input, err);
-    if (code == PL_OK && output_apart)
+    return run(sqlite, which, binder.rc, err);
+}
+
+/* Its row is there, and only what moves while it goes on has changed, but perhaps the status. */
+static bool goes_on(const struct store_run *row)
+{
+    return row->again && !row->ended_at && !row->output && !row->error && !row->reason.len;
+}
+
+static enum pl_code put_run(struct sqlite_driver *sqlite, const struct store_batch *batch,
+                            struct pl_err *err)
+{
+    const struct store_run *row = &batch->run_row;
+    enum pl_code code = PL_OK;
+    bool put = false;
+
+    if (goes_on(row)) {
+        code = put_run_by(sqlite, SQLITE_WRITE_RUN_ON, batch, err);
+        put = sqlite3_changes(sqlite->db) > 0;
+    }
+    if (code == PL_OK && row->again && !put) {
+        code = put_run_by(sqlite, SQLITE_WRITE_RUN_AGAIN, batch, err);
+        put = sqlite3_changes(sqlite->db) > 0;
+    }
+    if (code == PL_OK && !put) {
+        code = put_run_by(sqlite, SQLITE_WRITE_RUN, batch, err);
+        if (code == PL_OK && is_apart(row->input))
+            code = put_apart(sqlite, SQLITE_WRITE_INPUT, batch, row->input, err);
+    }
+    if (code == PL_OK && is_apart(row->output))
         code = put_apart(sqlite, SQLITE_WRITE_OUTPUT, batch, row->output, err);
     return code;
 }
@@ -257,11 +325,12 @@ static bool make_places(struct sqlite_driver *sqlite, const struct batch_step *s
     return true;
 }
 
-/* One step or TOGETHER, from `first` on. */
+/* `count` steps, from `first` on, by the statement for so many. One that is not there to be changed
+ * is put as a new one. */
 static enum pl_code put_steps(struct sqlite_driver *sqlite, const struct store_batch *batch,
-                              const struct batch_step *first, size_t count, struct pl_err *err)
+                              enum sqlite_write which, const struct batch_step *first, size_t count,
+                              struct pl_err *err)
 {
-    enum sqlite_write which = count == 1 ? SQLITE_WRITE_STEP : SQLITE_WRITE_STEPS;
     struct sqlite_binder binder = begin_row(sqlite, which, batch);
     struct pl_str places[TOGETHER];
     const struct batch_step *step = first;
@@ -273,11 +342,23 @@ static enum pl_code put_steps(struct sqlite_driver *sqlite, const struct store_b
     for (size_t i = 0; i < count; i++, step = step->next)
         bind_step(&binder, &step->row, places[i]);
     code = run(sqlite, which, binder.rc, err);
+    if (code == PL_OK && which == SQLITE_WRITE_STEP_AGAIN && sqlite3_changes(sqlite->db) == 0)
+        return put_steps(sqlite, batch, SQLITE_WRITE_STEPS_LAST, first, 1, err);
     step = first;
     for (size_t i = 0; i < count && code == PL_OK; i++, step = step->next)
         if (step->row.memo || step->row.writes)
             code = put_notes(sqlite, batch, &step->row, places[i], err);
     return code;
+}
+
+/* How many of the steps from here on have no row yet, as far as is known. */
+static size_t count_new(const struct batch_step *step)
+{
+    size_t count = 0;
+
+    for (; step && !step->row.again; step = step->next)
+        count++;
+    return count;
 }
 
 static enum pl_code put_all_steps(struct sqlite_driver *sqlite, const struct store_batch *batch,
@@ -286,11 +367,16 @@ static enum pl_code put_all_steps(struct sqlite_driver *sqlite, const struct sto
     const struct batch_step *step = batch->steps;
     enum pl_code code = PL_OK;
 
-    for (size_t left = batch->step_count; left && code == PL_OK;) {
-        size_t count = left >= TOGETHER ? TOGETHER : 1;
+    while (step && code == PL_OK) {
+        enum sqlite_write which = SQLITE_WRITE_STEP_AGAIN;
+        size_t left = 1, count = 1;
 
-        code = put_steps(sqlite, batch, step, count, err);
-        left -= count;
+        if (!step->row.again) {
+            which = SQLITE_WRITE_STEPS;
+            left = count_new(step);
+            count = next_rows(left, &which);
+        }
+        code = put_steps(sqlite, batch, which, step, count, err);
         while (count--)
             step = step->next;
     }
@@ -304,11 +390,12 @@ static enum pl_code put_all_events(struct sqlite_driver *sqlite, const struct st
     enum pl_code code = PL_OK;
 
     for (size_t left = batch->event_count, count; left && code == PL_OK; left -= count) {
-        enum sqlite_write which = left >= TOGETHER ? SQLITE_WRITE_EVENTS : SQLITE_WRITE_EVENT;
-        struct sqlite_binder binder = begin_row(sqlite, which, batch);
+        enum sqlite_write which = SQLITE_WRITE_EVENTS;
+        struct sqlite_binder binder;
 
+        count = next_rows(left, &which);
+        binder = begin_row(sqlite, which, batch);
         sqlite_bind_str(&binder, batch->run);
-        count = left >= TOGETHER ? TOGETHER : 1;
         for (size_t i = 0; i < count; i++, event = event->next) {
             sqlite_bind_int(&binder, event->row.seq);
             sqlite_bind_int(&binder, event->row.at);

@@ -174,7 +174,7 @@ static void wide_line(struct store *store, struct window *window, size_t rows, s
     pl_value_unref(&output);
 }
 
-static void put_run(struct store_batch *batch, const char *run, int64_t seq, bool over)
+static void put_run(struct store_batch *batch, const char *run, int64_t seq, bool again, bool over)
 {
     struct store_run row = {
         .tenant = PL_STR("default"),
@@ -188,6 +188,7 @@ static void put_run(struct store_batch *batch, const char *run, int64_t seq, boo
         .started_at = 1790000000000,
         .ended_at = over ? 1790000001000 : 0,
         .last_seq = seq,
+        .again = again,
     };
 
     store_batch_put_run(batch, &row);
@@ -216,10 +217,11 @@ static size_t small_run(struct store *store, struct window *window, size_t i, si
                                         .path = pl_str(paths[which]),
                                         .attempt = 1};
 
+            step.again = part > 0 && which < 4;
             store_batch_put_step(batch, &step);
             store_batch_put_event(batch, &event);
         }
-        put_run(batch, run, seq, part == 3);
+        put_run(batch, run, seq, part > 0, part == 3);
         rows += 1 + steps * 2;
         enter(window, size);
         store_submit(store, &batch, done, window);
@@ -245,6 +247,7 @@ static void put_item(struct store_batch *batch, size_t i, int64_t seq, struct pl
 
     snprintf(path, sizeof(path), "reviews.%zu", i);
     step = sample_step(path, output);
+    step.again = output != NULL;
     event.path = step.path;
     event.type = output ? PL_STR("step.succeeded") : PL_STR("step.started");
     store_batch_put_step(batch, &step);
@@ -282,7 +285,7 @@ static void map_line(struct store *store, struct window *window, size_t rows, si
             if (i < items)
                 put_item(batch, i, ++seq, NULL);
         }
-        put_run(batch, "run_map", seq, false);
+        put_run(batch, "run_map", seq, at > 0, false);
         enter(window, size);
         store_submit(store, &batch, done, window);
     }

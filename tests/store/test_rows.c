@@ -284,6 +284,118 @@ static struct pl_value *big_value(size_t len, unsigned seed)
     return value;
 }
 
+START_TEST(a_row_is_written_that_was_wrongly_said_to_be_there)
+{
+    struct conformance c;
+    struct store_run run = full_run("t", "r"), going = {.tenant = PL_STR("t"), .id = PL_STR("q")};
+    struct store_run got;
+    struct store_step step = full_step("a"), *steps;
+    struct store_batch *batch = new_batch("t", "r");
+
+    begin(&c, _i);
+    run.again = going.again = step.again = true;
+    store_batch_put_run(batch, &run);
+    store_batch_put_step(batch, &step);
+    commit(&c, batch);
+    commit_run(&c, &going);
+    got = get_run(&c, "t", "r");
+    assert_run_eq(&got, &run);
+    store_run_finish(&got);
+    got = get_run(&c, "t", "q");
+    assert_run_eq(&got, &going);
+    ck_assert_uint_eq(get_steps(&c, "t", "r", "", 10, &steps), 1);
+    assert_step_eq(&steps[0], &step);
+    finish_steps(steps, 1);
+    store_run_finish(&run);
+    store_step_finish(&step);
+    end(&c);
+}
+END_TEST
+
+/* As a run goes on: what it is stays, all else changes, its status not each time. */
+START_TEST(a_run_that_is_put_again_changes_in_all_that_may)
+{
+    static const char *const statuses[] = {"queued",  "running", "running", "running",
+                                           "waiting", "waiting", "running", "succeeded"};
+    struct conformance c;
+    struct store_run run = full_run("t", "r"), got;
+    struct pl_value *output = big_value(5000, 1), *own = run.output, *error = run.error;
+    struct pl_str reason = run.reason;
+
+    begin(&c, _i);
+    for (unsigned i = 0; i < PL_ARRAY_LEN(statuses); i++) {
+        const bool over = i + 1 == PL_ARRAY_LEN(statuses);
+        struct store_run *unfinished;
+        size_t count;
+
+        run.again = i > 0;
+        run.status = run.phase = pl_str(statuses[i]);
+        run.paused = i % 2;
+        run.options = i % 3 ? PL_STR("{}") : PL_STR("{\"a\":1}");
+        run.started_at = i;
+        run.ended_at = over ? 12 : 0;
+        run.output = over ? output : NULL;
+        run.error = over ? error : NULL;
+        run.reason = over ? reason : (struct pl_str){0};
+        run.usage = (struct store_usage){i, i + 1, i + 2, i + 3, i + 4, i + 5, i * 0.5};
+        run.last_seq = 10 + i;
+        commit_run(&c, &run);
+        got = get_run(&c, "t", "r");
+        assert_run_eq(&got, &run);
+        store_run_finish(&got);
+        ck_assert_int_eq(store_list_unfinished(c.store, c.arena, PL_STR(""), PL_STR(""), 5,
+                                               &unfinished, &count, NULL),
+                         PL_OK);
+        ck_assert_uint_eq(count, !over);
+        if (count)
+            store_run_finish(&unfinished[0]);
+    }
+    run.output = own;
+    run.error = error;
+    store_run_finish(&run);
+    pl_value_unref(&output);
+    end(&c);
+}
+END_TEST
+
+START_TEST(steps_new_and_put_again_go_together_in_any_number)
+{
+    enum { STEPS = 23, ROUNDS = 40 };
+    unsigned last[STEPS] = {0}; /* the round it was put in */
+    struct conformance c;
+    struct store_step *got;
+
+    begin(&c, _i);
+    for (unsigned round = 1; round <= ROUNDS; round++) {
+        struct store_batch *batch = new_batch("t", "r");
+
+        for (unsigned i = 0; i < STEPS; i++) {
+            char path[32];
+            struct store_step step = {.attempts = round, .status = PL_STR("running")};
+
+            if (i > round || (i * 7 + round) % 3 == 0) /* some begin later, and not all change */
+                continue;
+            snprintf(path, sizeof(path), "b.%u", i);
+            step.path = pl_str(path);
+            step.again = last[i] > 0;
+            last[i] = round;
+            step.output = pl_value_string(step.path);
+            store_batch_put_step(batch, &step);
+            pl_value_unref(&step.output);
+        }
+        commit(&c, batch);
+    }
+    ck_assert_uint_eq(get_steps(&c, "t", "r", "", STEPS * 2, &got), STEPS);
+    for (unsigned i = 0; i < STEPS; i++) {
+        ck_assert_int_eq(got[i].attempts, last[i]);
+        ck_assert_uint_eq(pl_value_text(got[i].output).len, got[i].path.len + 2);
+        assert_str_eq(got[i].status, PL_STR("running"));
+    }
+    finish_steps(got, STEPS);
+    end(&c);
+}
+END_TEST
+
 START_TEST(large_values_come_back_whole)
 {
     struct conformance c;
@@ -536,6 +648,9 @@ int main(void)
         the_last_put_of_a_row_wins_within_a_batch,
         the_last_put_of_a_row_wins_over_batches,
         many_steps_put_twice_in_one_batch_are_written_once,
+        a_row_is_written_that_was_wrongly_said_to_be_there,
+        a_run_that_is_put_again_changes_in_all_that_may,
+        steps_new_and_put_again_go_together_in_any_number,
         odd_text_comes_back_byte_for_byte,
         large_values_come_back_whole,
         an_input_and_an_output_may_change_between_large_and_small,

@@ -55,6 +55,30 @@ START_TEST(members_are_found_by_exact_name)
 }
 END_TEST
 
+START_TEST(several_members_are_found_in_one_walk)
+{
+    struct json_wanted wanted[] = {{.key = PL_STR("c")},
+                                   {.key = PL_STR("none"), .value = PL_STR("of before")},
+                                   {.key = PL_STR("")},
+                                   {.key = PL_STR("q\"")},
+                                   {.key = PL_STR("c")}};
+
+    json_pick(PL_STR(" {\"a\":1, \"q\\\"\":{\"c\":2} ,\"\":null,\"c\" : \"x\",\"d\":5}"), wanted,
+              PL_ARRAY_LEN(wanted));
+    ck_assert_str_eq(test_str(wanted[0].value), "\"x\"");
+    ck_assert_ptr_null(wanted[1].value.ptr);
+    ck_assert_str_eq(test_str(wanted[2].value), "null");
+    ck_assert_str_eq(test_str(wanted[3].value), "{\"c\":2}");
+    ck_assert_ptr_null(wanted[4].value.ptr); /* asked for twice: the first has it */
+    for (size_t i = 0; i < 3; i++) {
+        const char *others[] = {"[\"c\",1]", "\"c\"", ""};
+
+        json_pick(pl_str(others[i]), wanted, PL_ARRAY_LEN(wanted));
+        ck_assert_ptr_null(wanted[0].value.ptr);
+    }
+}
+END_TEST
+
 START_TEST(brackets_and_quotes_in_strings_do_not_count)
 {
     const char *json =
@@ -422,6 +446,7 @@ int main(void)
     tcase_set_timeout(tcase, 60);
     tcase_add_test(tcase, types_are_told_by_the_first_byte);
     tcase_add_test(tcase, members_are_found_by_exact_name);
+    tcase_add_test(tcase, several_members_are_found_in_one_walk);
     tcase_add_test(tcase, brackets_and_quotes_in_strings_do_not_count);
     tcase_add_test(tcase, elements_are_found_from_both_ends);
     tcase_add_test(tcase, depth_counts_brackets_outside_of_strings);
