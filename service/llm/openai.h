@@ -39,8 +39,8 @@ struct openai_parser {
     struct store_usage usage;
 };
 
-/* The members `usage` and `x_groq` of an answer or event; empty, or another thing than an object: it
- * does not say. */
+/* The members `usage` and `x_groq` of an answer or event; empty, or another thing than an object:
+ * it does not say. */
 void openai_read_usage(struct pl_str usage, struct pl_str x_groq, struct openai_parser *parser);
 /* True when the object reports an error instead of an answer: fills the result (llm_fault_result).
  * `status` is the HTTP status, 0 inside an answer; `fallback` the code when the error says no more.
