@@ -341,6 +341,10 @@ static const char *llm_elsewhere(struct pl_str key)
 {
     if (pl_str_is(key, "tools") || pl_str_is(key, "max_turns"))
         return "a model with tools is an 'agent' step";
+    if (pl_str_is(key, "user"))
+        return "the user's turn goes under 'prompt'";
+    if (pl_str_is(key, "response_format") || pl_str_is(key, "output_schema"))
+        return "JSON that the answer must fit is a 'schema'; the provider's own go under 'extra'";
     return wf_is_step_key(key) ? "it belongs on the step, beside 'llm'" : NULL;
 }
 

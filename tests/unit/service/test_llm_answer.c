@@ -174,7 +174,7 @@ static const struct {
                                       "are not a JSON object\"")},
     {CALL("find", "{\\\"q\\\":true}"),
      GOT("find",
-         "\"arguments\":{\"q\":true},\"arguments_error\":\"the arguments do not fit: at /q: ")},
+         "\"arguments\":{\"q\":true},\"arguments_error\":\"at /q: ")},
     {CALL("gone", "{}"), GOT("gone", "\"arguments\":{},\"arguments_error\":\"there is no tool "
                                      "'gone' here\"")},
 };
