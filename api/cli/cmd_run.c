@@ -653,6 +653,8 @@ static int run_and_report(struct session *session)
         finish_adopted(session);
     if (session->interrupts || prompt_is_stuck(session->prompt))
         interrupt(session);
+    if (!session->special && !session->interrupts)
+        prompt_tell_unused(session->prompt);
     return report(session);
 }
 
