@@ -95,6 +95,21 @@ bool answers_limit(struct api_request *request, size_t *ret_limit)
     return true;
 }
 
+bool answers_after_run(struct api_request *request, struct pl_str *ret_after)
+{
+    struct pl_str text = api_query(request, "after");
+    char id[PL_ID_TEXT];
+
+    *ret_after = text;
+    if (!text.len)
+        return true;
+    snprintf(id, sizeof id, "%.*s", text.len < sizeof id ? (int)text.len : 0, text.ptr);
+    if (pl_id_valid("run", id))
+        return true;
+    answers_error(request, PL_ERR_INVALID_ARGUMENT, "after: the value of 'next' of a page of runs");
+    return false;
+}
+
 bool answers_word(struct api_request *request, const char *name, const char *const *words,
                   struct pl_str *ret_word)
 {

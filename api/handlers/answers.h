@@ -27,6 +27,8 @@ enum pl_code answers_write_run(struct api_request *request, struct pl_str run_id
 
 /* ?limit=: ANSWERS_LIMIT_DEFAULT when absent or empty. False: an error has been sent. */
 bool answers_limit(struct api_request *request, size_t *ret_limit);
+/* The same of `after` in a list of runs: the id of one, which need not be there any more. */
+bool answers_after_run(struct api_request *request, struct pl_str *ret_after);
 /* A query parameter that must be one of `words` (NULL behind), or absent or
  * empty. False: an error has been sent. */
 bool answers_word(struct api_request *request, const char *name, const char *const *words,

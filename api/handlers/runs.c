@@ -51,7 +51,6 @@ void handle_runs_list(struct api_request *request)
     struct store_run_filter filter = {
         .workflow = api_query(request, "workflow"),
         .thread = api_query(request, "thread"),
-        .after = api_query(request, "after"),
         .metadata_keys = keys,
         .metadata_values = values,
     };
@@ -62,6 +61,7 @@ void handle_runs_list(struct api_request *request)
 
     if (!answers_word(request, "status", words, &filter.status) ||
         !answers_word(request, "has", things, &has) || !answers_limit(request, &limit) ||
+        !answers_after_run(request, &filter.after) ||
         !read_metadata(request, keys, values, &filter.n_metadata))
         return;
     filter.waiting = has.len > 0;
