@@ -66,6 +66,22 @@ enum pl_code answers_write_run(struct api_request *request, struct pl_str run_id
     return code;
 }
 
+enum pl_code answers_is_over(struct api_request *request, struct pl_str run_id, struct pl_err *err)
+{
+    struct pl_buf body;
+    bool over;
+    enum pl_code code = answers_write_run(request, run_id, false, &body, &over, err);
+
+    pl_buf_finish(&body);
+    if (code != PL_OK || over)
+        return code;
+    return pl_err_set(
+        err, PL_ERR_CONFLICT,
+        "run %.*s is unfinished and does not go on in this process; the log says why: "
+        "most likely a provider or secret that it needs is not configured",
+        PL_STR_ARG(run_id));
+}
+
 bool answers_number(struct pl_str text, int64_t *ret_number)
 {
     int64_t number = 0;
