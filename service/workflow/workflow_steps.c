@@ -83,9 +83,11 @@ static bool makes_calls(struct wf_ctx *ctx, const struct doc_node *node)
 {
     enum step_kind kind = ctx->step->kind;
 
-    if (!ctx->kind_known || step_kind_is_leaf(kind) || kind == STEP_AGENT)
+    if (kind != STEP_REDUCE && (step_kind_is_leaf(kind) || kind == STEP_AGENT))
         return true;
-    if (kind == STEP_HUMAN || kind == STEP_SLEEP)
+    if (!ctx->kind_known)
+        return true;
+    if (kind == STEP_HUMAN || kind == STEP_SLEEP || kind == STEP_REDUCE)
         wf_problem_key(ctx, node, "a %s makes no call; remove %s", step_kind_name(kind),
                        node->key.ptr);
     else
