@@ -51,7 +51,7 @@ const struct api_route api_routes[] = {
         .scope = API_SCOPE_RUN,
         .summary = "Stop a run and its calls in flight",
         .response_schema = "Run",
-        .statuses = "200 202 404",
+        .statuses = "200 202 404 409",
     },
     {
         .method = "GET",
@@ -70,7 +70,7 @@ const struct api_route api_routes[] = {
         .scope = API_SCOPE_RUN,
         .summary = "Stop one step and its calls in flight",
         .response_schema = "Step",
-        .statuses = "200 202 404",
+        .statuses = "200 202 404 409",
     },
     {
         .method = "POST",

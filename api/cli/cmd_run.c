@@ -118,6 +118,8 @@ static int run_and_report(struct run_session *session)
         run_follow_others(session);
     if (session->interrupts || prompt_is_stuck(session->prompt))
         run_follow_interrupt(session);
+    if (!session->special && !session->interrupts)
+        prompt_tell_unused(session->prompt);
     return report(session);
 }
 

@@ -171,6 +171,10 @@ static int take_option(struct cli_args *args, size_t position, const char *text,
                                    option->argument);
         text = argv[++*at];
     }
+    if (option->argument &&
+        (!*text || (strcmp(option->argument, "PATH=VALUE") == 0 && !strchr(text, '='))))
+        return cli_usage_error("%s: --%s '%s': write %s", command->name, option->name, text,
+                               option->argument);
     if (!option->repeated)
         values->count = 0;
     if (!values_add(values, text))

@@ -225,6 +225,8 @@ static void note_join(struct row *row, struct pl_str data)
     row->over[ROW_FAILED] = failed;
     row->over[ROW_CANCELLED] = cancelled;
     row->over[ROW_SUCCEEDED] = row->branches - failed - cancelled;
+    if (failed && row->state == ROW_SUCCEEDED)
+        snprintf(row->note, sizeof row->note, "%zu of %zu failed", failed, row->branches);
 }
 
 static void row_event(struct row *row, const struct bus_event *event)
@@ -234,6 +236,10 @@ static void row_event(struct row *row, const struct bus_event *event)
 
 #define IS(word) (length == sizeof(word) - 1 && memcmp(type, word, length) == 0)
     row->attempts = event->attempt > row->attempts ? event->attempt : row->attempts;
+    if ((IS("step.delta") || IS("step.reset")) && row->state == ROW_RETRYING) {
+        row->state = ROW_RUNNING; /* the next attempt speaks */
+        row->note[0] = '\0';
+    }
     if (IS("step.delta")) {
         row->delta_bytes += event->data.len;
         return;

@@ -146,6 +146,10 @@ static void put_hint(struct prompt *prompt)
         fputs(" (yes or no)", stderr);
     } else if (pl_str_is(type, "string") && !member(schema, "enum").len) {
         fputs(" (text)", stderr);
+    } else if (member(schema, "enum").len) {
+        fputs(" (one of ", stderr);
+        put_value(prompt, member(schema, "enum"));
+        fputs(")", stderr);
     } else if (schema.len) {
         fputs(" (JSON that fits ", stderr);
         put_value(prompt, schema);
@@ -481,6 +485,16 @@ static void check_stuck(struct prompt *prompt)
     cli_usage_error("step %.*s waits for an answer, and standard input has none: run it at a "
                     "terminal, or give --answer '%.*s=...'",
                     PL_STR_ARG(prompt->path), PL_STR_ARG(prompt->path));
+}
+
+void prompt_tell_unused(const struct prompt *prompt)
+{
+    const struct cli_values *answers = prompt->options.answers;
+
+    for (unsigned i = 0; i < answers->count; i++)
+        if (!prompt->used[i])
+            cli_usage_error("--answer '%.*s': no step at this path has asked",
+                            (int)strcspn(answers->values[i], "="), answers->values[i]);
 }
 
 /* Answers the question at hand; false: there is nothing to answer it with now. */

@@ -66,6 +66,22 @@ enum pl_code answers_write_run(struct api_request *request, struct pl_str run_id
     return code;
 }
 
+enum pl_code answers_is_over(struct api_request *request, struct pl_str run_id, struct pl_err *err)
+{
+    struct pl_buf body;
+    bool over;
+    enum pl_code code = answers_write_run(request, run_id, false, &body, &over, err);
+
+    pl_buf_finish(&body);
+    if (code != PL_OK || over)
+        return code;
+    return pl_err_set(
+        err, PL_ERR_CONFLICT,
+        "run %.*s is unfinished and does not go on in this process; the log says why: "
+        "most likely a provider or secret that it needs is not configured",
+        PL_STR_ARG(run_id));
+}
+
 bool answers_number(struct pl_str text, int64_t *ret_number)
 {
     int64_t number = 0;
@@ -93,6 +109,21 @@ bool answers_limit(struct api_request *request, size_t *ret_limit)
     }
     *ret_limit = (size_t)limit;
     return true;
+}
+
+bool answers_after_run(struct api_request *request, struct pl_str *ret_after)
+{
+    struct pl_str text = api_query(request, "after");
+    char id[PL_ID_TEXT];
+
+    *ret_after = text;
+    if (!text.len)
+        return true;
+    snprintf(id, sizeof id, "%.*s", text.len < sizeof id ? (int)text.len : 0, text.ptr);
+    if (pl_id_valid("run", id))
+        return true;
+    answers_error(request, PL_ERR_INVALID_ARGUMENT, "after: the value of 'next' of a page of runs");
+    return false;
 }
 
 bool answers_word(struct api_request *request, const char *name, const char *const *words,

@@ -25,8 +25,15 @@ enum pl_code answers_write_run(struct api_request *request, struct pl_str run_id
                                struct pl_buf *body, bool *ret_over,
                                struct pl_err *err) PL_MUST_CHECK;
 
+/* Of a run that does not go on in this process. Errors: CONFLICT, it is unfinished all the same: it
+ * could not be adopted; those of reading it. */
+enum pl_code answers_is_over(struct api_request *request, struct pl_str run_id,
+                             struct pl_err *err) PL_MUST_CHECK;
+
 /* ?limit=: ANSWERS_LIMIT_DEFAULT when absent or empty. False: an error has been sent. */
 bool answers_limit(struct api_request *request, size_t *ret_limit);
+/* The same of `after` in a list of runs: the id of one, which need not be there any more. */
+bool answers_after_run(struct api_request *request, struct pl_str *ret_after);
 /* A query parameter that must be one of `words` (NULL behind), or absent or
  * empty. False: an error has been sent. */
 bool answers_word(struct api_request *request, const char *name, const char *const *words,

@@ -51,7 +51,6 @@ void handle_runs_list(struct api_request *request)
     struct store_run_filter filter = {
         .workflow = api_query(request, "workflow"),
         .thread = api_query(request, "thread"),
-        .after = api_query(request, "after"),
         .metadata_keys = keys,
         .metadata_values = values,
     };
@@ -62,6 +61,7 @@ void handle_runs_list(struct api_request *request)
 
     if (!answers_word(request, "status", words, &filter.status) ||
         !answers_word(request, "has", things, &has) || !answers_limit(request, &limit) ||
+        !answers_after_run(request, &filter.after) ||
         !read_metadata(request, keys, values, &filter.n_metadata))
         return;
     filter.waiting = has.len > 0;
@@ -142,11 +142,12 @@ void handle_run_cancel(struct api_request *request)
         return;
     }
     code = run_wait_watch(wait, run, &err);
-    if (code == PL_OK && !run_wait_news(wait).ended) {
+    if (code == PL_OK && !run_wait_news(wait).ended)
         code = engine_cancel(request->engine, request->tenant, run, (struct pl_str){0}, &err);
-        if (code == PL_ERR_NOT_FOUND) /* it has ended between the two */
-            code = PL_OK;
-    }
+    else if (code == PL_OK)
+        code = PL_ERR_NOT_FOUND;
+    if (code == PL_ERR_NOT_FOUND) /* it has ended, before or between the two, most likely */
+        code = answers_is_over(request, run, &err);
     if (code != PL_OK)
         api_reply_problem(request, &err, NULL);
     else if (!run_wait_sleep(wait, RUN_WAIT_END, CANCEL_WAIT_MS, run_cancelled))

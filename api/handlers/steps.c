@@ -92,8 +92,8 @@ void handle_step_cancel(struct api_request *request)
 
     if (code == PL_OK) {
         code = engine_cancel(request->engine, request->tenant, run, path, &err);
-        if (code == PL_ERR_NOT_FOUND) /* the run is over */
-            code = PL_OK;
+        if (code == PL_ERR_NOT_FOUND) /* the run is over, most likely */
+            code = answers_is_over(request, run, &err);
     }
     request->state = pl_arena_alloc(request->arena, sizeof(struct step_cancel));
     if (code == PL_OK && !request->state)

@@ -34,14 +34,14 @@ void handle_thread_runs(struct api_request *request)
 {
     struct store_run_filter filter = {
         .thread = request->params[0],
-        .after = api_query(request, "after"),
     };
     struct pl_err err = {0};
     struct pl_buf body;
     enum pl_code code;
     size_t limit;
 
-    if (!check_id(request) || !answers_limit(request, &limit))
+    if (!check_id(request) || !answers_limit(request, &limit) ||
+        !answers_after_run(request, &filter.after))
         return;
     pl_buf_init(&body, (size_t)4 * PL_LIMIT_RUN_OUTPUT_BYTES);
     code = engine_write_runs(request->engine, request->tenant, &filter, limit, &body, &err);

@@ -54,10 +54,12 @@ static enum pl_code cannot_take(const struct expr *expr, const struct key *key, 
 
     doc_excerpt(expr->text, shown);
     if (key->name.ptr)
-        return pl_err_set(err, PL_ERR_EXPRESSION_ERROR,
-                          "expression '%s': cannot take the member '%s' of %s; put '?' behind it "
-                          "to get null instead",
-                          shown, doc_excerpt(key->name, name), type_name(type));
+        return pl_err_set(
+            err, PL_ERR_EXPRESSION_ERROR, "expression '%s': cannot take the member '%s' of %s; %s",
+            shown, doc_excerpt(key->name, name), type_name(type),
+            pl_str_is(key->name, "length") && (type == JSON_ARRAY || type == JSON_STRING)
+                ? "how long it is says '| length' behind it"
+                : "put '?' behind it to get null instead");
     return pl_err_set(err, PL_ERR_EXPRESSION_ERROR,
                       "expression '%s': cannot take element %lld of %s; put '?' behind it to get "
                       "null instead",

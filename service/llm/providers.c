@@ -146,6 +146,12 @@ static enum pl_code find_kind(const struct provider_options *options, size_t *re
         }
     }
     near = doc_nearest(pl_str(kind), names);
+    if (strcmp(kind, options->name) == 0) /* what it is when nothing is said */
+        return pl_err_set(err, PL_ERR_INVALID_CONFIG,
+                          "provider '%s' needs a 'kind': openai (any compatible server), "
+                          "anthropic, gemini or sim%s%s%s",
+                          options->name, near ? " (or did you mean to call it '" : "",
+                          near ? near : "", near ? "'?)" : "");
     return pl_err_set(
         err, PL_ERR_INVALID_CONFIG,
         "provider '%s' is of kind '%s', which this version does not have%s%s%s; it has "

@@ -96,8 +96,9 @@ static enum pl_code fit_schema(struct run_exec *exec, const struct schema *schem
     doc_problems_init(&problems, exec->scratch);
     if (schema_apply(schema, exec->scratch, json, &filled, &problems) != PL_OK) {
         pl_value_unref(&event->value);
-        return pl_err_set(&event->err, otherwise, "%s: %s: %s", what,
+        return pl_err_set(&event->err, otherwise, "%s: %s%s%s", what,
                           problems.count ? problems.items[0].pointer : "",
+                          problems.count && problems.items[0].pointer[0] ? ": " : "",
                           problems.count ? problems.items[0].message : "out of memory");
     }
     if (filled.ptr == json.ptr)

@@ -167,7 +167,9 @@ static bool evaluated(struct run_core *core, struct run_node *node, struct run_e
         run_node_fail_with(core, node, event->err.code, event->err.message);
     } else if (json_type(list) != JSON_ARRAY) {
         run_node_fail_with(core, node, PL_ERR_EXPRESSION_ERROR,
-                           "`over` gives something else than a list");
+                           json_type(list) == JSON_NULL
+                               ? "`over` gives null, not a list; for none write ${ ... // [] }"
+                               : "`over` gives something else than a list");
     } else if (core->n_branches + json_count(list) > core->max_branches) {
         fail_too_many(core, node, json_count(list));
     } else {

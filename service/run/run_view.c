@@ -3,6 +3,14 @@
 
 #include "base/json.h"
 
+#include <math.h>
+
+/* Without the last digits that sums of binary fractions grow: 0.42, not 0.4200000000000002. */
+static double dollars(double amount)
+{
+    return amount < 9000 ? round(amount * 1e12) / 1e12 : amount;
+}
+
 void run_view_usage(const struct store_usage *usage, struct pl_buf *out)
 {
     json_object_begin(out);
@@ -15,7 +23,7 @@ void run_view_usage(const struct store_usage *usage, struct pl_buf *out)
     if (usage->reasoning_tokens > 0)
         json_add_int(out, "reasoning_tokens", usage->reasoning_tokens);
     if (usage->cost_usd > 0)
-        json_add_double(out, "cost_usd", usage->cost_usd);
+        json_add_double(out, "cost_usd", dollars(usage->cost_usd));
     else
         json_add_null(out, "cost_usd");
     json_object_end(out);

@@ -211,15 +211,24 @@ static struct schema *named(const struct schema_library *library, const struct d
                             struct doc_problems *problems)
 {
     const struct schema_entry *entry = pl_map_get(library->names, node->text);
-    const char *nearest;
+    static const char *const types[] = {"boolean", "integer", "number",
+                                        "string",  "array",   "object"};
+    const char *nearest, *type = NULL;
     char shown[DOC_EXCERPT];
 
     if (entry)
         return entry->schema;
     nearest = doc_nearest(node->text, library->words);
-    doc_problem_at(problems, node, false, "there is no schema '%s' under 'schemas'%s%s%s",
-                   doc_excerpt(node->text, shown), nearest ? "; did you mean '" : "",
-                   nearest ? nearest : "", nearest ? "'?" : "");
+    for (size_t k = 0; k < PL_ARRAY_LEN(types); k++)
+        type = pl_str_is(node->text, types[k]) ? types[k] : type;
+    if (type && !nearest)
+        doc_problem_at(problems, node, false,
+                       "there is no schema '%s' under 'schemas'; for a type write {type: %s}", type,
+                       type);
+    else
+        doc_problem_at(problems, node, false, "there is no schema '%s' under 'schemas'%s%s%s",
+                       doc_excerpt(node->text, shown), nearest ? "; did you mean '" : "",
+                       nearest ? nearest : "", nearest ? "'?" : "");
     return NULL;
 }
 

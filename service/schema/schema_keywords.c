@@ -75,6 +75,15 @@ const struct schema_pattern *schema_take_pattern(struct schema_compiler *compile
 static const char *const type_words[] = {"null",   "boolean", "integer", "number",
                                          "string", "array",   "object",  NULL};
 
+/* What types are called elsewhere. */
+static const struct {
+    const char *said, *meant;
+} other_types[] = {
+    {"list", "array"},   {"bool", "boolean"},  {"int", "integer"},
+    {"float", "number"}, {"double", "number"}, {"str", "string"},
+    {"text", "string"},  {"dict", "object"},   {"map", "object"},
+};
+
 static void add_type(struct schema_compiler *compiler, struct schema *schema,
                      const struct doc_node *word)
 {
@@ -94,8 +103,9 @@ static void add_type(struct schema_compiler *compiler, struct schema *schema,
         }
     }
     nearest = doc_nearest(word->text, type_words);
-    if (pl_str_is(word->text, "list"))
-        nearest = "array";
+    for (size_t i = 0; i < PL_ARRAY_LEN(other_types); i++)
+        if (pl_str_is(word->text, other_types[i].said))
+            nearest = other_types[i].meant;
     doc_problem_at(compiler->problems, word, false, "type: there is no type '%s'%s%s%s",
                    doc_excerpt(word->text, shown),
                    nearest ? "; did you mean '"
@@ -389,9 +399,16 @@ static void unknown_keyword(struct schema_compiler *compiler, const struct doc_n
             names[count++] = keywords[i].name;
     names[count] = NULL;
     nearest = doc_nearest(member->key, names);
-    doc_problem_at(compiler->problems, member, true, "unknown keyword '%s'%s%s%s",
-                   doc_excerpt(member->key, shown), nearest ? "; did you mean '" : " in a schema",
-                   nearest ? nearest : "", nearest ? "'?" : "");
+    if (!nearest && (member->type == DOC_OBJECT || !doc_get(member->parent, "type")))
+        doc_problem_at(compiler->problems, member, true,
+                       "unknown keyword '%s' in a schema; is it a property? Then it goes under "
+                       "'properties': {type: object, properties: {...}}",
+                       doc_excerpt(member->key, shown));
+    else
+        doc_problem_at(compiler->problems, member, true, "unknown keyword '%s'%s%s%s",
+                       doc_excerpt(member->key, shown),
+                       nearest ? "; did you mean '" : " in a schema", nearest ? nearest : "",
+                       nearest ? "'?" : "");
 }
 
 void schema_read_keyword(struct schema_compiler *compiler, struct schema *schema,

@@ -40,11 +40,13 @@ static enum pl_code check_buf(const struct pl_buf *buf, const char *what, struct
 
 /* ---- URL ---- */
 
+/* The scheme and what may be a host: an expression that gave null leaves "https:///path". */
 static bool has_scheme(struct pl_str url, const char *scheme)
 {
     const size_t len = strlen(scheme);
 
-    return url.len > len && strncasecmp(url.ptr, scheme, len) == 0;
+    return url.len > len && strncasecmp(url.ptr, scheme, len) == 0 &&
+           !memchr("/?#:", url.ptr[len], 4);
 }
 
 static enum pl_code check_url(struct pl_str url, struct pl_err *err)

@@ -85,6 +85,25 @@ static const struct wf_object human_object = {
     .example = "{ask: text}",
 };
 
+/* Nobody's answer must be one that somebody could have given. What is no constant is made later. */
+static void check_default(struct wf_ctx *ctx, const struct doc_node *node,
+                          const struct human_config *human)
+{
+    const struct template *value = human->on_timeout_default;
+    struct doc_problems problems;
+    struct pl_str filled;
+
+    if (!value || value->kind != TEMPLATE_CONST || !human->schema.schema)
+        return;
+    doc_problems_init(&problems, ctx->p->scratch);
+    if (schema_apply(human->schema.schema, ctx->p->scratch, value->json, &filled, &problems) !=
+        PL_ERR_INVALID_INPUT)
+        return;
+    for (size_t i = 0; i < problems.count; i++)
+        wf_problem_key(ctx, doc_get(node, "on_timeout"), "the default does not fit 'schema': %s",
+                       problems.items[i].message);
+}
+
 void wf_parse_human(struct wf_ctx *ctx, const struct doc_node *node)
 {
     struct human_config *human = pl_arena_alloc(ctx->p->arena, sizeof(*human));
@@ -95,6 +114,7 @@ void wf_parse_human(struct wf_ctx *ctx, const struct doc_node *node)
     wf_object(ctx, node, &human_object, human);
     if (node->type != DOC_OBJECT)
         return;
+    check_default(ctx, node, human);
     if (!doc_get(node, "ask"))
         wf_problem_key(ctx, node, "a human step needs 'ask': what the person is asked");
     if (doc_get(node, "on_timeout") && !doc_get(node, "timeout"))

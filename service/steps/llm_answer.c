@@ -272,8 +272,7 @@ static enum pl_code fit_arguments(const struct schema *schema, struct pl_arena *
     problem = problems_text(&problems, arena);
     if (!problem.len)
         return PL_ERR_NO_MEMORY;
-    *ret_error =
-        pl_str(pl_arena_printf(arena, "the arguments do not fit: %.*s", PL_STR_ARG(problem)));
+    *ret_error = problem;
     return PL_OK;
 }
 

@@ -174,11 +174,16 @@ static void llm_stop(struct wf_ctx *ctx, const struct doc_node *node, void *targ
 
 static void llm_extra(struct wf_ctx *ctx, const struct doc_node *node, void *target)
 {
+    static const char *const own[] = {"model", "messages", "stream"}; /* of every provider */
     struct llm_config *llm = target;
 
     llm->extra = wf_template(ctx, node);
     if (node->type == DOC_STRING && llm->extra && !wf_is_expression(llm->extra))
         wf_problem(ctx, node, "'extra' is an object of further parameters for the provider");
+    for (size_t i = 0; node->type == DOC_OBJECT && i < PL_ARRAY_LEN(own); i++)
+        if (doc_get(node, own[i]))
+            wf_problem_key(ctx, doc_get(node, own[i]),
+                           "'extra' may not set '%s'; the step has its own", own[i]);
 }
 
 static void llm_schema(struct wf_ctx *ctx, const struct doc_node *node, void *target)
@@ -341,6 +346,10 @@ static const char *llm_elsewhere(struct pl_str key)
 {
     if (pl_str_is(key, "tools") || pl_str_is(key, "max_turns"))
         return "a model with tools is an 'agent' step";
+    if (pl_str_is(key, "user"))
+        return "the user's turn goes under 'prompt'";
+    if (pl_str_is(key, "response_format") || pl_str_is(key, "output_schema"))
+        return "JSON that the answer must fit is a 'schema'; the provider's own go under 'extra'";
     return wf_is_step_key(key) ? "it belongs on the step, beside 'llm'" : NULL;
 }
 

@@ -12,14 +12,15 @@ static void reduce_from(struct wf_ctx *ctx, const struct doc_node *node, void *t
         wf_problem(ctx, node, "'from' must be a list or one expression that gives a list");
 }
 
+/* In the order of enum reduce_with, behind REDUCE_VALUE. */
+static const char *const with_words[] = {"append", "merge",  "concat", "sum",   "min",
+                                         "max",    "unique", "sort",   "count", NULL};
+
 static void reduce_with(struct wf_ctx *ctx, const struct doc_node *node, void *target)
 {
-    /* In the order of enum reduce_with, behind REDUCE_VALUE. */
-    static const char *const words[] = {"append", "merge",  "concat", "sum",   "min",
-                                        "max",    "unique", "sort",   "count", NULL};
     size_t index;
 
-    if (wf_word(ctx, node, words, &index))
+    if (wf_word(ctx, node, with_words, &index))
         ((struct reduce_config *)target)->with = (enum reduce_with)(REDUCE_APPEND + index);
 }
 
@@ -40,10 +41,34 @@ static const struct wf_object reduce_object = {
     .n_fields = PL_ARRAY_LEN(reduce_fields),
 };
 
+static bool is_word(const struct doc_node *node)
+{
+    for (size_t i = 0; node->type == DOC_STRING && with_words[i]; i++)
+        if (pl_str_is(node->text, with_words[i]))
+            return true;
+    return false;
+}
+
+/* The member that is a misspelt `from` beside `with`, or the other way round; NULL: this is a value
+ * that has a member of that name. */
+static const struct doc_node *misspelt(const struct doc_node *node, const char *meant)
+{
+    const char *const names[] = {meant, NULL};
+    const struct doc_node *wrong = NULL;
+    bool word = false;
+
+    for (size_t i = 0; node->count == 2 && i < node->count; i++) {
+        word = word || is_word(node->items[i]);
+        if (doc_nearest(node->items[i]->key, names))
+            wrong = node->items[i];
+    }
+    return word ? wrong : NULL;
+}
+
 void wf_parse_reduce(struct wf_ctx *ctx, const struct doc_node *node)
 {
     struct reduce_config *reduce = pl_arena_alloc(ctx->p->arena, sizeof(*reduce));
-    const struct doc_node *from = doc_get(node, "from"), *with = doc_get(node, "with");
+    const struct doc_node *from = doc_get(node, "from"), *with = doc_get(node, "with"), *wrong;
 
     if (!reduce)
         return;
@@ -53,6 +78,9 @@ void wf_parse_reduce(struct wf_ctx *ctx, const struct doc_node *node)
     } else if ((from || with) && node->count == 1) {
         wf_problem_key(ctx, node, "reduce has '%s' without '%s'; write {from: list, with: word}",
                        from ? "from" : "with", from ? "with" : "from");
+    } else if ((from || with) && (wrong = misspelt(node, from ? "with" : "from"))) {
+        wf_problem_key(ctx, wrong, "reduce has no key '%s'; did you mean '%s'?",
+                       wf_show(ctx, wrong->key), from ? "with" : "from");
     } else {
         /* Any other object is the value to build, even one that has a member called `from`. */
         reduce->from = wf_template(ctx, node);

@@ -170,7 +170,8 @@ bool wf_duration(struct wf_ctx *ctx, const struct doc_node *node, bool zero_ok, 
         return false;
     }
     if (ms == 0 && !zero_ok) {
-        wf_problem(ctx, node, "the duration must be more than 0; leave the key out for none");
+        wf_problem(ctx, node, "the duration must be more than 0; leave the %s out for none",
+                   pl_str_is(node->key, "sleep") ? "step" : "key");
         return false;
     }
     *ret_ms = ms;

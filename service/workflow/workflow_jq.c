@@ -91,7 +91,6 @@ static void ask(const struct programs *programs)
     struct wf_ctx ctx = {.p = p};
     struct pl_err *errors = pl_arena_alloc_array(p->scratch, programs->count, sizeof(*errors));
     struct pl_err err = {0};
-    char shown[DOC_EXCERPT];
 
     if (!errors)
         return;
@@ -101,8 +100,7 @@ static void ask(const struct programs *programs)
     }
     for (size_t i = 0; i < programs->count; i++)
         if (errors[i].code != PL_OK)
-            wf_problem(&ctx, programs->exprs[i]->node, "in expression '%s', %s",
-                       doc_excerpt(programs->exprs[i]->text, shown), errors[i].message);
+            expr_jq_problem(programs->exprs[i], &errors[i], p->problems);
 }
 
 void wf_collect_jq(struct wf_parser *p)

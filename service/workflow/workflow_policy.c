@@ -414,16 +414,20 @@ static const struct wf_object on_error_object = {
 
 void wf_parse_on_error(struct wf_ctx *ctx, const struct doc_node *node, void *target)
 {
-    static const char *const words[] = {"fail", "continue", NULL};
+    static const char *const words[] = {"fail", "continue"};
     struct step_def *step = target;
-    size_t index;
 
     if (node->type == DOC_STRING) {
         if (pl_str_is(node->text, "default") || pl_str_is(node->text, "step"))
             wf_problem(ctx, node, "'%s' needs a value; write {%s: ...}", node->text.ptr,
                        node->text.ptr);
-        else if (wf_word(ctx, node, words, &index))
-            step->on_error = index == 0 ? ON_ERROR_FAIL : ON_ERROR_CONTINUE;
+        else if (pl_str_is(node->text, words[0]) || pl_str_is(node->text, words[1]))
+            step->on_error = pl_str_is(node->text, words[0]) ? ON_ERROR_FAIL : ON_ERROR_CONTINUE;
+        else
+            wf_problem(ctx, node,
+                       "'%s' is not known here; write fail, continue, {default: value} or "
+                       "{step: {...}}",
+                       wf_show(ctx, node->text));
         return;
     }
     wf_object(ctx, node, &on_error_object, step);

@@ -83,9 +83,11 @@ static bool makes_calls(struct wf_ctx *ctx, const struct doc_node *node)
 {
     enum step_kind kind = ctx->step->kind;
 
-    if (!ctx->kind_known || step_kind_is_leaf(kind) || kind == STEP_AGENT)
+    if (kind != STEP_REDUCE && (step_kind_is_leaf(kind) || kind == STEP_AGENT))
         return true;
-    if (kind == STEP_HUMAN || kind == STEP_SLEEP)
+    if (!ctx->kind_known)
+        return true;
+    if (kind == STEP_HUMAN || kind == STEP_SLEEP || kind == STEP_REDUCE)
         wf_problem_key(ctx, node, "a %s makes no call; remove %s", step_kind_name(kind),
                        node->key.ptr);
     else
@@ -154,6 +156,24 @@ static const struct wf_field step_fields[] = {
      .parse = step_budget},
 };
 
+/* What other languages of workflows call a key of a step. */
+static const struct {
+    const char *said, *here;
+} other_words[] = {
+    {"if", "a condition is 'when'"},
+    {"condition", "a condition is 'when'"},
+    {"depends_on", "steps to wait for go into 'needs'"},
+    {"after", "steps to wait for go into 'needs'"},
+    {"foreach", "a step for each item is a 'map'"},
+    {"for_each", "a step for each item is a 'map'"},
+    {"loop", "turns until a condition are a 'repeat'"},
+    {"while", "turns until a condition are a 'repeat'"},
+    {"retries", "it is 'retry: {attempts: 3}'"},
+    {"catch", "it is 'on_error'"},
+    {"input", "a step reads what it needs by expressions, such as ${ .input.name }"},
+    {"output", "what the run gives stands at the top; a step's value is made by a 'reduce'"},
+};
+
 static const char *step_elsewhere(struct pl_str key)
 {
     if (wf_is_llm_key(key))
@@ -170,6 +190,9 @@ static const char *step_elsewhere(struct pl_str key)
         return "it belongs inside 'map' or 'parallel'";
     if (pl_str_is(key, "steps"))
         return "steps go inside 'workflow' or 'repeat'";
+    for (size_t i = 0; i < PL_ARRAY_LEN(other_words); i++)
+        if (pl_str_is(key, other_words[i].said))
+            return other_words[i].here;
     return NULL;
 }
 

@@ -178,5 +178,24 @@ test('a jq program that does not compile is a problem where it stands', limit, a
     const file = home.file('main.yaml', 'steps:\n  a: {reduce: "${ .input | lenth }"}\n  b: {reduce: "${ .input | length }"}\n');
     const result = await run(t, home, ['check', file]);
     assert.equal(result.code, 2);
-    assert.match(result.out, /^[^\n]*:2:15 \/steps\/a\/reduce: in expression '\.input \| lenth', lenth\/0 is not defined\n$/);
+    assert.match(result.out, /^[^\n]*:2:15 \/steps\/a\/reduce: in expression '\.input \| lenth', lenth\/0 is not defined; did you mean 'length'\?\n$/);
 });
+
+const mistakes = [
+    [".input.a == 'x'", 'text in jq stands in double quotes'],
+    ['.input.a && .input.b', "jq writes 'and' and 'or'"],
+    ['.input.a and !.input.b', "jq writes 'not' behind the value: .input.a | not"],
+    ['.input.a ? 1 : 2', "jq writes 'if a then b else c end'"],
+    ['.input.user-id', `a name with '-' in it is written ["user-id"]`],
+    ['len(.input.a)', "did you mean 'length'?"],
+    ['.input.a | lenght', "did you mean 'length'?"],
+];
+
+for (const [expression, hint] of mistakes)
+    test(`what other languages write has a hint: ${expression}`, limit, async (t) => {
+        const home = place(t);
+        const file = home.file('w.json', JSON.stringify({ steps: { a: { reduce: `\${ ${expression} }` } } }));
+        const result = await run(t, home, ['check', file]);
+        assert.equal(result.code, 2);
+        assert.equal(result.out.trimEnd().split('; ').at(-1), hint);
+    });

@@ -36,6 +36,24 @@ test('--answer answers without asking', limit, async (t) => {
     assert.doesNotMatch(result.err, /\?/);
 });
 
+test('an --answer that is none is refused, one that nobody asked for is told', limit, async (t) => {
+    const home = place(t);
+    const none = await run(t, home, start(home, ['--answer', 'sure']));
+    assert.equal(none.code, 2);
+    assert.equal(none.err, "plait: run: --answer 'sure': write PATH=VALUE\n");
+    const misspelt = await run(t, home, start(home, ['-q', '--answer', 'sure=no', '--answer', 'name=Bob', '--answer', 'nam=Bob']));
+    assert.equal(misspelt.code, 0, misspelt.err);
+    assert.equal(misspelt.err, "plait: --answer 'nam': no step at this path has asked\n");
+});
+
+test('a choice among values is asked as one', limit, async (t) => {
+    const home = place(t);
+    const file = home.file('w.json', { steps: { colour: { human: { ask: 'Which?', schema: { enum: ['red', 'blue'] } } } } });
+    const result = await run(t, home, ['run', file], { input: 'blue\n' });
+    assert.equal(result.out, '"blue"\n');
+    assert.match(result.err, /answer \(one of \["red","blue"\]\):/);
+});
+
 test('with nobody to ask it says so, and the run goes on where it was', limit, async (t) => {
     const home = place(t);
     const first = await run(t, home, start(home, ['--answer', 'name=Cid']));

@@ -91,6 +91,7 @@ test('a failed item leaves the others and its place', limit, async (t) => {
     assert.equal(result.code, 0, result.err);
     const got = parseRun(result);
     const failed = got.output.filter((value) => value.error).length;
+    assert.ok(result.err.includes(`  ${failed} of ${got.output.length} failed`), result.err);
     got.output.forEach((value, i) => value.error || assert.equal(value, `[simulated] item ${i}`));
     assert.ok(failed > 20 && failed < 120, `${failed} failed`);
     const { join } = got.step.all;

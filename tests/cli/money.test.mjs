@@ -139,6 +139,16 @@ test('money counts as the upstream counts: failed tries, repairs, cached tokens 
     near(result.steps.filter((s) => s.kind === 'llm').reduce((sum, s) => sum + s.usage.cost_usd, 0), own, 'its calls');
 });
 
+test('a sum of amounts has no digits that none of them has', limit, async (t) => {
+    const home = place(t);
+    const config = home.file('c.json', { models: { 'sim/echo': { input_usd_per_mtok: 0, output_usd_per_mtok: 100_000 } } });
+    const do_ = { llm: { model: 'sim/echo?text=x', prompt: '${ .item }' } };
+    const result = await run(t, home, ['run', home.file('w.json', { steps: { a: { map: { over: [1, 2, 3], do: do_ } } } }), '--json', '--config', config]);
+    assert.equal(result.code, 0, result.err);
+    assert.match(result.out, /"cost_usd":0\.3\}/);
+    assert.doesNotMatch(result.out, /0\.30000/);
+});
+
 test('a budget of money with a model that has no price is refused before anything runs', limit, async (t) => {
     const book = await upstream(t, () => ({ prompt_tokens: 1, completion_tokens: 1 }));
     const workflow = { steps: { a: { llm: { model: 'openai/other', prompt: 'x' }, budget: { cost_usd: 1 } } } };

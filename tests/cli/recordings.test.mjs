@@ -213,6 +213,9 @@ test('without a recording, with a broken one and with a bad workflow it exits 2'
         assert.equal(broken.code, 2, text);
         assert.match(broken.err, says);
     }
+    const nowhere = await run(t, home, ['test', file, '--record', '--recording', 'missing/w.json']);
+    assert.equal(nowhere.code, 2);
+    assert.equal(nowhere.err, 'plait: cannot write missing/w.json: No such file or directory\n', 'before any call');
     home.file('w.yaml', 'steps: {a: {lm: {}}}\n');
     fs.rmSync(home.path('w.recording.json'));
     const bad = await run(t, home, ['test', file, '--record']);

@@ -519,6 +519,7 @@ test('an output that does not fit output_schema fails the run', limit, async (t)
     const result = await run(t, home, ['run', file, '--json']);
     assert.equal(result.code, 1);
     assert.equal(parseRun(result).error.code, 'invalid_output');
+    assert.match(parseRun(result).error.detail, /^the output does not fit output_schema: expected an integer, got a string$/);
 });
 
 test('an expression that fails, fails its step with expression_error', limit, async (t) => {

@@ -69,6 +69,12 @@ test('retry.on: schema makes a new attempt, with its own repairs', limit, async 
     assert.equal(never.calls.length, 1);
 });
 
+test('each wait for another attempt is told once, also when that one repairs its answer', limit, async (t) => {
+    const result = await rate(t, ['four', '{"score": 9}', '{"score": 8}'], { repair: 2 }, { retry: { attempts: 3, initial: '1ms' } });
+    assert.equal(result.code, 1);
+    assert.equal(result.err.match(/retrying/g).length, 2, result.err);
+});
+
 test('an answer cut at max_tokens is not taken for JSON', limit, async (t) => {
     const result = await rate(t, ['{"score": 4}'], { model: 'openai/m-length', max_tokens: 5 });
     assert.equal(result.code, 1);

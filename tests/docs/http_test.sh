@@ -1,7 +1,7 @@
 #!/bin/sh
 # http_test.sh PLAIT - runs the commands of docs/http.md as a reader would, in the order of the page, in one folder and one shell, against a
 # service on a port of the test's own. A block runs when it is fenced as ```sh and the line before it is not "<!-- not run: why -->". Each
-# curl must succeed with a status below 400. Also: the page's table has the routes of /openapi.json, and no others. Run by tests/run.sh.
+# curl must succeed with a status below 400. Also: the page's table has the routes of /openapi.json, and no others, and each figure of /metrics. Run by tests/run.sh.
 set -eu
 case ${1:?usage: http_test.sh PLAIT} in /*) plait=$1 ;; *) plait=$PWD/$1 ;; esac
 cd "$(dirname "$0")/../.."
@@ -52,4 +52,9 @@ if ! diff "$work/routes" "$work/described" >"$work/difference"; then
     sed 's/^</docs\/http.md: not described:/; s/^>/docs\/http.md: does not exist:/' "$work/difference"
     exit 1
 fi
+curl -sS "http://127.0.0.1:$port/metrics" | sed -n 's/^\([a-z_]*\).*/\1/p' | sort -u >"$work/metrics"
+[ -s "$work/metrics" ] || { echo "docs/http.md: /metrics has no figures"; exit 1; }
+while read -r metric; do
+    grep -q "\`$metric\`" docs/http.md || { echo "docs/http.md: metric $metric is not described"; exit 1; }
+done <"$work/metrics"
 echo "$count commands ran, $(wc -l <"$work/routes") routes described"

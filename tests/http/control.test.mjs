@@ -157,7 +157,7 @@ test('the list is newest first, comes in pages, and knows its filters', limit, a
     assert.deepEqual(await of('metadata.team=nobody'), []);
     const filtered = await pages(service, '/v1/runs?limit=2&status=failed');
     assert.deepEqual(filtered.flat().map((run) => run.id), where((i) => i % 5 === 0));
-    for (const query of ['limit=0', 'limit=x', 'limit=-3', 'status=happy', 'colour=red', 'limit=5&limit=6'])
+    for (const query of ['limit=0', 'limit=x', 'limit=-3', 'status=happy', 'colour=red', 'limit=5&limit=6', 'after=zzz', 'after=run_1'])
         checkProblem(await service.get(`/v1/runs?${query}`), 400);
 });
 

@@ -168,3 +168,21 @@ test('twenty cuts, some of them a kill -9: the reader misses nothing and sees no
     t.diagnostic(`${cuts} cuts, ${kills} of them kills, ${durable(seen).length} events`);
     assert.ok(kills >= 2, `${kills} kills`);
 });
+
+test('started without the provider it needs, the service leaves a run as it is and says so', { timeout: 120_000 }, async (t) => {
+    const model = await startModel(t);
+    const first = await startService(t, { model });
+    const id = await first.background({ workflow: { steps: { a: ask('mock-300ms', 'needed') } } });
+    await first.kill();
+    const bare = await startService(t, { database: first.database });
+    assert.match(bare.process.err(), /RUN-NOT-ADOPTED.*step a: no provider 'openai'/);
+    for (const path of ['', '/steps/a']) {
+        const refused = await bare.post(`/v1/runs/${id}${path}/cancel`);
+        assert.equal(refused.status, 409, refused.text);
+        assert.match(refused.json.detail, /does not go on in this process/);
+    }
+    await bare.kill();
+    await first.restart();
+    assert.equal((await first.over(id)).status, 'succeeded');
+    assert.equal((await first.post(`/v1/runs/${id}/cancel`)).status, 200, 'of one that is over nothing is left to cancel');
+});

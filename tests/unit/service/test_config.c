@@ -231,6 +231,9 @@ static const struct {
     {"providers: 3\n",
      "1:12 /providers: providers is a number; it must be a mapping of names to providers\n"},
     {"providers: {a: 3}\n", "1:16 /providers/a: this is a number; it must be a mapping\n"},
+    {"providers: {local: {base_url: 'http://x'}}\n",
+     "1:13 /providers/local: provider 'local' needs a 'kind': openai (any compatible server), "
+     "anthropic, gemini or sim\n"},
     {"providers: {a: {kind: openai, base_url: 7}}\n",
      "1:41 /providers/a/base_url: base_url is a number; it must be a string\n"},
     {"providers: {a: {kind: openai, base_url: 'http://x', api_key: '${NO_SUCH_NAME}'}}\n",

@@ -376,6 +376,8 @@ START_TEST(taking_what_a_value_cannot_have_fails_with_expression_and_reason)
         const char *text, *message;
     } cases[] = {
         {"${ .input.l.k }", "expression '.input.l.k': cannot take the member 'k' of a list"},
+        {"${ .input.l.length }", "the member 'length' of a list; how long it is says '| length'"},
+        {"${ .input.n.length }", "the member 'length' of a number; put '?' behind it"},
         {"${ .input.n.k }", "cannot take the member 'k' of a number"},
         {"${ .input.s[\"k\"] }", "cannot take the member 'k' of a string"},
         {"${ .input.b.k }", "cannot take the member 'k' of a boolean"},

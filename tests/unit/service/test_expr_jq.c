@@ -289,11 +289,13 @@ START_TEST(what_jq_does_not_compile_is_said_with_a_hint)
         const char *program, *jq, *message;
     } cases[] = {
         {".input.user-id", "id/0 is not defined",
-         "expression '.input.user-id' is no sound jq program: id/0 is not defined; a name with '-' "
-         "in it is written [\"user-id\"]"},
+         "in expression '.input.user-id', id/0 is not defined; a name with '-' in it is written "
+         "[\"user-id\"]"},
         {".input.a - b + .input.x-y-z", "z/0 is not defined", "is written [\"x-y-z\"]"},
         {"[.input.a, steps]", "steps/0 is not defined", "not defined; did you mean .steps?"},
-        {".input | lenght", "lenght/0 is not defined", "program: lenght/0 is not defined"},
+        {".input | lenght", "lenght/0 is not defined",
+         "lenght', lenght/0 is not defined; did you mean 'length'?"},
+        {".input | nonesuch", "nonesuch/0 is not defined", "nonesuch/0 is not defined"},
         {".input == 'x'", "syntax error, unexpected INVALID_CHARACTER", "double quotes"},
         {".input && .item", "syntax error", "jq writes 'and' and 'or'"},
         {".input === 1", "syntax error", "jq writes '=='"},

@@ -308,6 +308,8 @@ static const struct {
     {"{\"base\":\"file:///etc/passwd\"}", PL_ERR_INVALID_ARGUMENT},
     {"{\"base\":\"\"}", PL_ERR_INVALID_ARGUMENT},
     {"{\"base\":\"http:\"}", PL_ERR_INVALID_ARGUMENT},
+    {"{\"base\":\"http:///x\"}", PL_ERR_INVALID_ARGUMENT},
+    {"{\"base\":\"http://:80/x\"}", PL_ERR_INVALID_ARGUMENT},
     {"{\"base\":\"http://a b\"}", PL_ERR_INVALID_ARGUMENT},
     {"{\"base\":\"http://x/\\r\\nHost: y\"}", PL_ERR_INVALID_ARGUMENT},
     {"{\"base\":\"http://x\",\"header\":\"a\\r\\nb: c\"}", PL_ERR_INVALID_ARGUMENT},
