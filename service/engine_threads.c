@@ -197,10 +197,12 @@ static void write_done(void *arg, enum pl_code code, const struct store_op_resul
                        const struct pl_err *err)
 {
     struct thread_write *write = arg;
+    const engine_done_fn done = write->done;
+    void *const asker = write->arg;
 
     (void)result;
-    write->done(write->arg, code, err);
-    write_end(write, code == PL_OK);
+    write_end(write, code == PL_OK); /* first: who is told may come again at once */
+    done(asker, code, err);
 }
 
 static struct thread_write *write_create(struct engine *engine,

@@ -97,6 +97,14 @@ test('the memory can be set and forgotten while no run has the turn', limit, asy
     checkProblem(await service.ask('PUT', '/v1/threads/chat/state', { body: '{' }), 400, 'invalid_json');
 });
 
+test('who is told that the memory is set, or forgotten, can do the next thing at once', limit, async (t) => {
+    const service = await startService(t);
+    for (let i = 0; i < 100; i++) {
+        assert.equal((await service.ask('PUT', '/v1/threads/chat/state', { json: { count: i } })).status, 200, `set ${i}`);
+        assert.equal((await service.ask('DELETE', '/v1/threads/chat')).status, 204, `forgotten ${i}`);
+    }
+});
+
 test('setting the memory and runs at the same time lose nothing', limit, async (t) => {
     const service = await startService(t);
     const done = [];
