@@ -130,6 +130,36 @@ START_TEST(instances_are_found_as_they_come)
 }
 END_TEST
 
+/* ---- letting go ---- */
+
+static void forget_rows(void)
+{
+    while (run_core_take_dirty(core))
+        ;
+}
+
+START_TEST(a_body_whose_output_is_being_made_stays_until_that_is_there)
+{
+    struct step_result result;
+
+    step_result_init(&result);
+    result.output = pl_value_new(PL_STR("1"));
+    feed((struct run_event){.type = RUN_EV_RESULT, .node = find("loop.0.w.z"), .result = &result});
+    feed((struct run_event){.type = RUN_EV_CANCEL_STEP, .node = find("loop.0.w")});
+    for (int i = 0; i < 3; i++) { /* what frees frames does so between two events */
+        forget_rows();
+        feed((struct run_event){.type = RUN_EV_TICK});
+        ck_assert_msg(find("loop.0.w.z") != NULL, "it is gone while its output is being made");
+    }
+    made("loop.0.w", RUN_EVAL_BODY, "1");
+    for (int i = 0; i < 3; i++) {
+        forget_rows();
+        feed((struct run_event){.type = RUN_EV_TICK});
+    }
+    ck_assert_ptr_null(find("loop.0.w.z"));
+}
+END_TEST
+
 /* ---- rows that lie ---- */
 
 static const struct {
@@ -234,6 +264,7 @@ int main(void)
     tcase_add_loop_test(tests, a_path_of_no_step_that_is_there_finds_none, 0,
                         (int)PL_ARRAY_LEN(not_there));
     tcase_add_test(tests, instances_are_found_as_they_come);
+    tcase_add_test(tests, a_body_whose_output_is_being_made_stays_until_that_is_there);
     tcase_add_loop_test(tests, rows_of_instances_that_cannot_be_are_refused, 0,
                         (int)PL_ARRAY_LEN(lies));
     tcase_add_test(tests, the_rows_as_they_were_are_believed);
