@@ -118,7 +118,8 @@ void run_eval_destroy(struct exec_eval *eval)
 }
 
 /* What the missing expressions look at. Only here do they look at the state: a channel that jq
- * folds and that is not known yet is noted now, and what was written without it is worth nothing. */
+ * folds and that is not known yet is noted now, and what was written without it is worth nothing.
+ */
 static enum pl_code write_document(struct value_asker *asker, struct pl_buf *buf,
                                    struct pl_err *err)
 {
