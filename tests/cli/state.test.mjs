@@ -44,3 +44,19 @@ test('a program of jq fails, as a path does, where it reads a channel whose valu
     assert.equal(result.code, 1, result.err);
     assert.match(parseRun(result).step.b.error.detail, /^state channel list: concat: /);
 });
+
+// The sibling has written long before the bodies are over: whether it has must make no difference to them.
+test('the output and until of a body see what their step waited for and what is inside, not siblings', limit, async (t) => {
+    const home = place(t);
+    const turns = { repeat: { max: 9, until: '${ .state.log[2] }', steps: { b: { sleep: '20ms', writes: { log: '${ .turn }' } } }, output: '${ .state.log }' } };
+    const branches = {
+        sibling: { reduce: 1, writes: { log: 'sibling' } },
+        body: { workflow: { steps: { b: { sleep: '50ms', writes: { log: 'body' } } }, output: '${ .state.log }' } },
+        turns,
+    };
+    const steps = { first: { reduce: 1, writes: { log: 'first' } }, fan: { needs: ['first'], parallel: { branches } } };
+    const file = home.file('w.json', { state: { log: { reducer: 'append' } }, steps, output: { body: '${ .steps.fan.output.body }', turns: '${ .steps.fan.output.turns }', all: '${ .state.log }' } });
+    const result = await run(t, home, ['run', file]);
+    assert.equal(result.code, 0, result.err);
+    assert.deepEqual(JSON.parse(result.out), { body: ['first', 'body'], turns: ['first', 0, 1], all: ['first', 'sibling', 'body', 0, 1] });
+});
