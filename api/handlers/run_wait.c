@@ -30,11 +30,13 @@ static void run_wait_put(struct run_wait *wait)
     free(wait);
 }
 
-/* The request has ended. */
+/* The request has ended; maybe nobody woke it, and the handler was not asked again: its time ran
+ * out, and the client left before it was told so. */
 static void run_wait_leave(void *state)
 {
     struct run_wait *wait = state;
 
+    run_wait_woke(wait);
     if (wait->token)
         engine_unwatch_end(wait->request->engine, wait->token);
     run_wait_put(wait);

@@ -174,6 +174,15 @@ static bool remember(struct run_node *node, uint32_t turn, const struct pl_value
     return node->memo != NULL;
 }
 
+/* Its time ran out while jq made its output or `until`: turns that take no time of their own would
+ * be over again before a tick comes. */
+static bool is_late(const struct run_core *core, const struct run_node *node)
+{
+    pl_ms due = run_timers_due(node);
+
+    return due && due <= core->now;
+}
+
 static void next_turn(struct run_core *core, struct run_node *node)
 {
     struct run_frame *frame = current(node);
@@ -190,6 +199,12 @@ static void next_turn(struct run_core *core, struct run_node *node)
     }
     run_frame_release(core, frame);
     run_node_move(core, node, NODE_JOINING);
+    if (is_late(core, node)) {
+        pl_value_unref(&previous);
+        pl_value_unref(&state);
+        run_inside_timer(core, node);
+        return;
+    }
     begin_frame(core, node, turn, previous, state);
 }
 

@@ -117,27 +117,48 @@ void run_eval_destroy(struct exec_eval *eval)
     free(eval);
 }
 
+/* What the missing expressions look at. Only here do they look at the state: a channel that jq
+ * folds and that is not known yet is noted now, and what was written without it is worth nothing.
+ */
+static enum pl_code write_document(struct value_asker *asker, struct pl_buf *buf,
+                                   struct pl_err *err)
+{
+    struct expr_scope scope = run_values_scope(asker);
+    enum pl_code code = PL_OK;
+
+    if (!asker->fold.channel)
+        code = expr_write_document(asker->missing, asker->n_missing, &scope, buf, err);
+    if (asker->fold.channel) {
+        pl_buf_reset(buf);
+        run_state_write_document(&asker->fold, buf);
+        code = PL_OK;
+    } else if (code == PL_OK && asker->err.code != PL_OK) {
+        *err = asker->err;
+        code = err->code;
+    }
+    if (code == PL_OK && buf->too_large)
+        code = pl_err_set(err, PL_ERR_TOO_LARGE, "what an expression looks at is over %d bytes",
+                          PL_LIMIT_RUN_OUTPUT_BYTES);
+    return code;
+}
+
 /* The document, and which expressions are asked for. */
 static bool fill_job(struct exec_eval *eval, struct value_asker *asker, struct pl_err *err)
 {
     const struct run_exec *exec = eval->exec;
-    struct expr_scope scope = run_values_scope(asker);
-    const struct expr *fold = asker->fold.channel ? asker->fold.channel->program : NULL;
-    const struct expr **wanted = fold ? &fold : asker->missing;
-    size_t n = fold ? 1 : asker->n_missing;
-    uint32_t *indexes = pl_arena_alloc_array(eval->arena, n, sizeof(*indexes));
-    enum pl_code code = PL_OK;
     struct pl_buf buf;
+    enum pl_code code;
+    const struct expr *fold, **wanted;
+    uint32_t *indexes;
+    size_t n;
 
-    eval->exprs = pl_arena_alloc_array(eval->arena, n, sizeof(struct expr *));
     pl_buf_init(&buf, PL_LIMIT_RUN_OUTPUT_BYTES);
-    if (fold)
-        run_state_write_document(&asker->fold, &buf);
-    else
-        code = expr_write_document(wanted, n, &scope, &buf, err);
-    if (code == PL_OK && buf.too_large)
-        code = pl_err_set(err, PL_ERR_TOO_LARGE, "what an expression looks at is over %d bytes",
-                          PL_LIMIT_RUN_OUTPUT_BYTES);
+    code = write_document(asker, &buf, err);
+    fold = asker->fold.channel ? asker->fold.channel->program : NULL;
+    wanted = fold ? &fold : asker->missing;
+    n = fold ? 1 : asker->n_missing;
+    indexes = pl_arena_alloc_array(eval->arena, n, sizeof(*indexes));
+    eval->exprs = pl_arena_alloc_array(eval->arena, n, sizeof(struct expr *));
     eval->job = (struct jq_job){
         .program =
             fold ? asker->fold.channel->body->workflow->jq : asker->frame->body->workflow->jq,

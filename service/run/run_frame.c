@@ -272,9 +272,11 @@ static bool node_is_needed(const struct run_node *node)
            (node->inner && !pl_list_empty(&node->inner->frames));
 }
 
+/* Also while its owner is asked for something: that may be what the whole frame came to, which the
+ * executor reads again when jq has answered, though the owner was stopped in the meantime. */
 static bool frame_is_needed(const struct run_frame *frame)
 {
-    if (frame->kept)
+    if (frame->kept || frame->owner->evals > 0)
         return true;
     for (size_t i = 0; i < frame->n_nodes; i++)
         if (node_is_needed(&frame->nodes[i]))

@@ -172,12 +172,16 @@ static void add_whole(struct gatherer *g, const struct run_node *node)
     add_own(g, node);
 }
 
-static void add_frame(struct gatherer *g, const struct run_frame *frame)
+static void add_all(struct gatherer *g, const struct run_frame *frame)
 {
-    if (!frame->body->writes)
-        return;
     for (size_t i = 0; i < frame->body->n_top; i++)
         add_whole(g, run_node_at(frame, frame->body->top[i]));
+}
+
+static void add_frame(struct gatherer *g, const struct run_frame *frame)
+{
+    if (frame->body->writes)
+        add_all(g, frame);
 }
 
 /* ---- what was before a step ---- */
@@ -217,17 +221,29 @@ static bool *find_before(struct gatherer *g, const struct run_node *node)
     return before;
 }
 
+/* Who reads: a step of `frame`, or (NULL) what `frame` came to, once all of it is over. */
+struct reader {
+    const struct run_node *node;
+    const struct run_frame *frame;
+};
+
 /* From the frame the channel belongs to, down to the reader. What came before the step around the
  * reader stands on both sides of it: the order is that of the document. */
 static void add_ancestors(struct gatherer *g, const struct run_frame *frame,
-                          const struct run_node *reader)
+                          const struct reader *reader)
 {
-    const struct run_frame *inner = NULL;
-    const struct run_node *node = reader;
+    const struct run_frame *inner = NULL, *at = reader->frame;
+    const struct run_node *node = reader->node;
     bool *before;
 
-    for (; node->frame != frame; node = node->frame->owner)
-        inner = node->frame;
+    for (; at != frame; at = node->frame) {
+        inner = at;
+        node = at->owner;
+    }
+    if (!node) {
+        add_all(g, frame);
+        return;
+    }
     before = find_before(g, node);
     for (size_t i = 0; before && i < frame->n_nodes; i++) {
         if (before[i] && !run_node_at(frame, frame->body->steps[i])->def->is_handler)
@@ -255,7 +271,8 @@ bool run_state_gather(const struct run_core *core, const struct run_node *reader
                       struct pl_arena *arena, struct run_writes *ret_writes)
 {
     struct gatherer g = {.arena = arena, .writes = ret_writes};
-    const struct run_frame *home = home_of(reader ? reader->frame : frame, channel);
+    const struct reader who = {reader, reader ? reader->frame : frame};
+    const struct run_frame *home = home_of(who.frame, channel);
 
     (void)core;
     *ret_writes = (struct run_writes){.channel = channel};
@@ -267,11 +284,7 @@ bool run_state_gather(const struct run_core *core, const struct run_node *reader
         ret_writes->left = channel->initial;
         ret_writes->has_left = true;
     }
-    if (reader)
-        add_ancestors(&g, home, reader);
-    else
-        for (size_t i = 0; i < home->body->n_top; i++)
-            add_whole(&g, run_node_at(home, home->body->top[i]));
+    add_ancestors(&g, home, &who);
     return !g.failed;
 }
 

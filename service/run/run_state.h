@@ -23,8 +23,9 @@ struct run_writes {
     size_t n, capacity;
 };
 
-/* Gathers the writes to `channel` that `reader` sees; reader NULL: all writes of `frame`, which is
- * over (its private channels, or the run's). Memory from `arena`; false when it is out. */
+/* Gathers the writes to `channel` that `reader` sees; reader NULL: those that `frame`, which is
+ * over, sees as a whole: all of its own, and of a channel around it also what the step it is an
+ * instance for sees. Memory from `arena`; false when it is out. */
 bool run_state_gather(const struct run_core *core, const struct run_node *reader,
                       const struct run_frame *frame, const struct state_channel *channel,
                       struct pl_arena *arena, struct run_writes *ret_writes);

@@ -175,6 +175,22 @@ START_TEST(a_client_that_leaves_ends_the_wait_and_cancels_when_it_said_so)
 }
 END_TEST
 
+/* The client left as its time ran out: the connection was closed before the handler was asked. */
+START_TEST(a_request_that_ended_without_being_told_of_its_time_is_not_resumed)
+{
+    struct engine_run_request start = {0};
+    struct run_wait *wait = setup(&start);
+
+    ck_assert(run_wait_sleep(wait, RUN_WAIT_END, 1, never));
+    leave();
+    atomic_store(&stage, AWAKE);
+    start.on_recorded(start.arg, "run_1");
+    tell_end(&start, "succeeded");
+    ck_assert_int_eq(atomic_load(&late), 0);
+    ck_assert_int_eq(atomic_load(&resumes), 0);
+}
+END_TEST
+
 START_TEST(a_watched_run_is_unwatched_at_the_end)
 {
     struct run_wait *wait = setup(NULL);
@@ -279,6 +295,7 @@ int main(void)
     tcase_add_test(tcase, being_recorded_does_not_wake_who_waits_for_the_end);
     tcase_add_test(tcase, an_interrupted_run_ends_the_wait_and_is_not_over);
     tcase_add_test(tcase, a_client_that_leaves_ends_the_wait_and_cancels_when_it_said_so);
+    tcase_add_test(tcase, a_request_that_ended_without_being_told_of_its_time_is_not_resumed);
     tcase_add_test(tcase, a_watched_run_is_unwatched_at_the_end);
     tcase_add_test(tcase, a_start_that_failed_leaves_nothing_behind);
     tcase_add_test(tcase, end_and_expiry_at_once_resume_once_and_never_late);

@@ -21,9 +21,11 @@ static struct workflow *workflow;
 static struct run_core *core;
 static struct run_update update;
 
+static pl_ms now;
+
 static void feed(struct run_event event)
 {
-    event.now = 1000;
+    event.now = now;
     ck_assert_int_eq(run_core_step(core, &event, &update), PL_OK);
     ck_assert_msg(run_core_check(core) == NULL, "%s", run_core_check(core));
 }
@@ -44,8 +46,9 @@ static void made(const char *path, enum run_eval_what what, const char *json)
 
 static void setup(void)
 {
+    now = 1000;
     workflow = test_workflow(definition);
-    core = run_core_create(workflow, 1, 1000);
+    core = run_core_create(workflow, 1, now);
     ck_assert_ptr_nonnull(core);
     feed((struct run_event){.type = RUN_EV_START});
     made("m", RUN_EVAL_BEGIN, "[1, 2, 3]");
@@ -127,6 +130,64 @@ START_TEST(instances_are_found_as_they_come)
     ck_assert_ptr_null(find("agent.0.find-3"));
     ck_assert_ptr_null(find("agent.0.find2"));
     ck_assert_ptr_null(find("agent.1.find"));
+}
+END_TEST
+
+/* ---- letting go ---- */
+
+static void forget_rows(void)
+{
+    while (run_core_take_dirty(core))
+        ;
+}
+
+START_TEST(a_body_whose_output_is_being_made_stays_until_that_is_there)
+{
+    struct step_result result;
+
+    step_result_init(&result);
+    result.output = pl_value_new(PL_STR("1"));
+    feed((struct run_event){.type = RUN_EV_RESULT, .node = find("loop.0.w.z"), .result = &result});
+    feed((struct run_event){.type = RUN_EV_CANCEL_STEP, .node = find("loop.0.w")});
+    for (int i = 0; i < 3; i++) { /* what frees frames does so between two events */
+        forget_rows();
+        feed((struct run_event){.type = RUN_EV_TICK});
+        ck_assert_msg(find("loop.0.w.z") != NULL, "it is gone while its output is being made");
+    }
+    made("loop.0.w", RUN_EVAL_BODY, "1");
+    for (int i = 0; i < 3; i++) {
+        forget_rows();
+        feed((struct run_event){.type = RUN_EV_TICK});
+    }
+    ck_assert_ptr_null(find("loop.0.w.z"));
+}
+END_TEST
+
+/* ---- time ---- */
+
+/* Its turns take no time, what jq is asked about them does: no tick comes between two of them. */
+START_TEST(a_repeat_whose_time_is_over_begins_no_further_turn)
+{
+    teardown();
+    workflow = test_workflow("{steps: {loop: {deadline: 1s, repeat: {max: 20, until: '${ .output "
+                             "}', steps: {a: {reduce: 1}}}}}}");
+    core = run_core_create(workflow, 1, now);
+    feed((struct run_event){.type = RUN_EV_START});
+    for (int turn = 0; turn < 3; turn++, now += 500) {
+        char path[32];
+        struct step_result result;
+
+        snprintf(path, sizeof(path), "loop.%d.a", turn);
+        ck_assert_msg(find(path) != NULL, "no step %s", path);
+        step_result_init(&result);
+        result.output = pl_value_new(PL_STR("1"));
+        feed((struct run_event){.type = RUN_EV_RESULT, .node = find(path), .result = &result});
+        made("loop", RUN_EVAL_BODY, "1");
+        made("loop", RUN_EVAL_UNTIL, "null");
+    }
+    ck_assert_int_eq(find("loop")->state, NODE_FAILED);
+    ck_assert_ptr_nonnull(strstr(pl_value_text(find("loop")->error).ptr, "deadline_exceeded"));
+    ck_assert_ptr_null(find("loop.3.a"));
 }
 END_TEST
 
@@ -234,6 +295,8 @@ int main(void)
     tcase_add_loop_test(tests, a_path_of_no_step_that_is_there_finds_none, 0,
                         (int)PL_ARRAY_LEN(not_there));
     tcase_add_test(tests, instances_are_found_as_they_come);
+    tcase_add_test(tests, a_repeat_whose_time_is_over_begins_no_further_turn);
+    tcase_add_test(tests, a_body_whose_output_is_being_made_stays_until_that_is_there);
     tcase_add_loop_test(tests, rows_of_instances_that_cannot_be_are_refused, 0,
                         (int)PL_ARRAY_LEN(lies));
     tcase_add_test(tests, the_rows_as_they_were_are_believed);
