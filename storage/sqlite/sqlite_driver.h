@@ -10,8 +10,6 @@
 
 #include <sqlite3.h>
 
-enum { SQLITE_ROW_COUNTS = 4 }; /* of rows that are written eight, four, two or one at a time */
-
 /* The statements of the write connection; their text is in sqlite_write.c. */
 enum sqlite_write {
     SQLITE_WRITE_BEGIN,
@@ -23,13 +21,13 @@ enum sqlite_write {
     SQLITE_WRITE_RUN_AGAIN,
     SQLITE_WRITE_INPUT,
     SQLITE_WRITE_OUTPUT,
-    SQLITE_WRITE_STEPS, /* SQLITE_ROW_COUNTS statements, of fewer and fewer rows */
-    SQLITE_WRITE_STEPS_LAST = SQLITE_WRITE_STEPS + SQLITE_ROW_COUNTS - 1,
+    SQLITE_WRITE_STEP,
+    SQLITE_WRITE_STEPS,
     SQLITE_WRITE_STEP_AGAIN,
     SQLITE_WRITE_NOTES,
     SQLITE_WRITE_THREAD,
-    SQLITE_WRITE_EVENTS, /* the same */
-    SQLITE_WRITE_EVENTS_LAST = SQLITE_WRITE_EVENTS + SQLITE_ROW_COUNTS - 1,
+    SQLITE_WRITE_EVENT,
+    SQLITE_WRITE_EVENTS,
     SQLITE_WRITE_KEY,
     SQLITE_WRITE__COUNT,
 };

@@ -87,10 +87,8 @@ static const char *const sql[SQLITE_WRITE__COUNT] = {
     [SQLITE_WRITE_RUN_AGAIN] =
         "UPDATE runs SET status = ?6, output_apart = ?11, output = ?12, error = ?13, reason = ?14,"
         " ended_at = ?20," RUN_MOVES " WHERE tenant = ?1 AND id = ?2",
+    [SQLITE_WRITE_STEP] = INSERT_STEPS STEP_VALUES UPDATE_STEP,
     [SQLITE_WRITE_STEPS] = INSERT_STEPS EIGHT(STEP_VALUES) UPDATE_STEP,
-    [SQLITE_WRITE_STEPS + 1] = INSERT_STEPS FOUR(STEP_VALUES) UPDATE_STEP,
-    [SQLITE_WRITE_STEPS + 2] = INSERT_STEPS TWO(STEP_VALUES) UPDATE_STEP,
-    [SQLITE_WRITE_STEPS + 3] = INSERT_STEPS STEP_VALUES UPDATE_STEP,
     [SQLITE_WRITE_STEP_AGAIN] = CHANGE_STEP,
     [SQLITE_WRITE_NOTES] =
         "INSERT INTO step_notes (tenant, run, place, memo, writes) VALUES (?,?,?,?,?)"
@@ -100,16 +98,12 @@ static const char *const sql[SQLITE_WRITE__COUNT] = {
         " OR writes IS NOT coalesce(excluded.writes, writes)",
     [SQLITE_WRITE_THREAD] =
         "INSERT OR REPLACE INTO threads (tenant, id, state, updated_at) VALUES (?,?,?,?)",
+    [SQLITE_WRITE_EVENT] = INSERT_EVENTS EVENT_VALUES,
     [SQLITE_WRITE_EVENTS] = INSERT_EVENTS EIGHT(EVENT_VALUES),
-    [SQLITE_WRITE_EVENTS + 1] = INSERT_EVENTS FOUR(EVENT_VALUES),
-    [SQLITE_WRITE_EVENTS + 2] = INSERT_EVENTS TWO(EVENT_VALUES),
-    [SQLITE_WRITE_EVENTS + 3] = INSERT_EVENTS EVENT_VALUES,
     [SQLITE_WRITE_KEY] = "INSERT OR REPLACE INTO run_keys (tenant, run, route, key, fingerprint)"
                          " VALUES (?,?,?,?,?)",
 };
 
-#undef TWO
-#undef FOUR
 #undef EIGHT
 #undef INSERT_STEPS
 #undef STEP_VALUES
@@ -143,17 +137,6 @@ static enum pl_code run(struct sqlite_driver *sqlite, enum sqlite_write which, i
         rc = sqlite3_reset(statement); /* gives the step's error again */
     }
     return rc == SQLITE_OK ? PL_OK : sqlite_db_fail(sqlite->db, rc, err);
-}
-
-/* How many rows the next statement takes of those left, and which of the SQLITE_ROW_COUNTS it is.
- */
-static size_t next_rows(size_t left, enum sqlite_write *which)
-{
-    size_t rows = TOGETHER;
-
-    for (; rows > left; rows /= 2)
-        *which = (enum sqlite_write)(*which + 1);
-    return rows;
 }
 
 /* ---- rows ---- */
@@ -325,8 +308,8 @@ static bool make_places(struct sqlite_driver *sqlite, const struct batch_step *s
     return true;
 }
 
-/* `count` steps, from `first` on, by the statement for so many. One that is not there to be changed
- * is put as a new one. */
+/* One step or TOGETHER, from `first` on. One that is not there to be changed is put as a new one.
+ */
 static enum pl_code put_steps(struct sqlite_driver *sqlite, const struct store_batch *batch,
                               enum sqlite_write which, const struct batch_step *first, size_t count,
                               struct pl_err *err)
@@ -343,7 +326,7 @@ static enum pl_code put_steps(struct sqlite_driver *sqlite, const struct store_b
         bind_step(&binder, &step->row, places[i]);
     code = run(sqlite, which, binder.rc, err);
     if (code == PL_OK && which == SQLITE_WRITE_STEP_AGAIN && sqlite3_changes(sqlite->db) == 0)
-        return put_steps(sqlite, batch, SQLITE_WRITE_STEPS_LAST, first, 1, err);
+        return put_steps(sqlite, batch, SQLITE_WRITE_STEP, first, 1, err);
     step = first;
     for (size_t i = 0; i < count && code == PL_OK; i++, step = step->next)
         if (step->row.memo || step->row.writes)
@@ -351,14 +334,12 @@ static enum pl_code put_steps(struct sqlite_driver *sqlite, const struct store_b
     return code;
 }
 
-/* How many of the steps from here on have no row yet, as far as is known. */
-static size_t count_new(const struct batch_step *step)
+/* Have the next `count` steps, and are there as many, no row yet, as far as is known? */
+static bool are_new(const struct batch_step *step, size_t count)
 {
-    size_t count = 0;
-
-    for (; step && !step->row.again; step = step->next)
-        count++;
-    return count;
+    for (; count && step && !step->row.again; step = step->next)
+        count--;
+    return count == 0;
 }
 
 static enum pl_code put_all_steps(struct sqlite_driver *sqlite, const struct store_batch *batch,
@@ -368,13 +349,14 @@ static enum pl_code put_all_steps(struct sqlite_driver *sqlite, const struct sto
     enum pl_code code = PL_OK;
 
     while (step && code == PL_OK) {
-        enum sqlite_write which = SQLITE_WRITE_STEP_AGAIN;
-        size_t left = 1, count = 1;
+        enum sqlite_write which = SQLITE_WRITE_STEP;
+        size_t count = 1;
 
-        if (!step->row.again) {
+        if (step->row.again) {
+            which = SQLITE_WRITE_STEP_AGAIN;
+        } else if (are_new(step, TOGETHER)) {
             which = SQLITE_WRITE_STEPS;
-            left = count_new(step);
-            count = next_rows(left, &which);
+            count = TOGETHER;
         }
         code = put_steps(sqlite, batch, which, step, count, err);
         while (count--)
@@ -390,12 +372,11 @@ static enum pl_code put_all_events(struct sqlite_driver *sqlite, const struct st
     enum pl_code code = PL_OK;
 
     for (size_t left = batch->event_count, count; left && code == PL_OK; left -= count) {
-        enum sqlite_write which = SQLITE_WRITE_EVENTS;
-        struct sqlite_binder binder;
+        enum sqlite_write which = left >= TOGETHER ? SQLITE_WRITE_EVENTS : SQLITE_WRITE_EVENT;
+        struct sqlite_binder binder = begin_row(sqlite, which, batch);
 
-        count = next_rows(left, &which);
-        binder = begin_row(sqlite, which, batch);
         sqlite_bind_str(&binder, batch->run);
+        count = left >= TOGETHER ? TOGETHER : 1;
         for (size_t i = 0; i < count; i++, event = event->next) {
             sqlite_bind_int(&binder, event->row.seq);
             sqlite_bind_int(&binder, event->row.at);
