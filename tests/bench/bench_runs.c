@@ -2,9 +2,12 @@
  * waits for and what it costs. Not a test: it prints one JSON line a workload, for
  * tests/bench/run.sh to set beside the floor.
  *
- *   bench_runs travel URL MODEL REPS            3 branches, then an aggregator; wall time of one
- * run bench_runs wide   URL MODEL WIDTH REPS      WIDTH branches in one run bench_runs small  URL
- * MODEL CLIENTS SECONDS 3 + 1 calls a run, CLIENTS runs at a time, every branch durable
+ * bench_runs travel URL MODEL REPS: 3 branches, then an aggregator; wall time of one run.
+ *
+ * bench_runs wide URL MODEL WIDTH REPS: WIDTH branches in one run.
+ *
+ * bench_runs small URL MODEL CLIENTS SECONDS: 3 + 1 calls a run, CLIENTS runs at a time, every
+ * branch durable.
  *
  * LOOPS=n in the environment sets the number of loops, DB=sqlite:FILE the database (default: a new
  * file in /tmp). */
