@@ -120,6 +120,11 @@ enum pl_code engine_resume_run(struct engine *engine, const struct engine_run_re
  * running here), NO_MEMORY. */
 enum pl_code engine_cancel(struct engine *engine, struct pl_str tenant, struct pl_str run_id,
                            struct pl_str path, struct pl_err *err) PL_MUST_CHECK;
+/* Cancels an unfinished run of the store that does not go on here: it is loaded for that, whatever
+ * it needed is not looked for, and no call of it is made. Errors: as engine_resume_run, without
+ * PROVIDER_UNKNOWN. */
+enum pl_code engine_cancel_left(struct engine *engine, struct pl_str tenant, struct pl_str run_id,
+                                struct pl_err *err) PL_MUST_CHECK;
 
 /* Runs that are going on here. */
 size_t engine_running(struct engine *engine);

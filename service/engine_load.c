@@ -8,6 +8,8 @@
 #include "service/secrets.h"
 #include "storage/store.h"
 
+#include <stdio.h>
+
 enum { LOAD_PAGE = 1000 };
 
 static enum pl_code load_core(struct engine *engine, struct pl_arena *arena,
@@ -27,7 +29,7 @@ static enum pl_code load_core(struct engine *engine, struct pl_arena *arena,
 }
 
 static enum pl_code load_launch(struct engine *engine, const struct engine_run_request *request,
-                                struct pl_arena *arena, struct workflow *workflow,
+                                bool cancel, struct pl_arena *arena, struct workflow *workflow,
                                 const struct store_run *run, struct pl_err *err)
 {
     struct run_exec_options options = {
@@ -36,6 +38,7 @@ static enum pl_code load_launch(struct engine *engine, const struct engine_run_r
         .workflow = workflow,
         .row = run,
         .loaded = true,
+        .cancel = cancel,
         .on_end = request->on_end,
         .on_recorded = request->on_recorded,
         .arg = request->arg,
@@ -104,8 +107,9 @@ static enum pl_code check_models(struct engine *engine, const struct workflow *w
     return PL_OK;
 }
 
+/* `cancel`: it is loaded for that, and needs nothing. */
 static enum pl_code load_locked(struct engine *engine, const struct engine_run_request *request,
-                                struct pl_err *err)
+                                bool cancel, struct pl_err *err)
 {
     struct pl_arena *arena = pl_arena_create(0);
     struct pl_str id = pl_str(request->id);
@@ -123,25 +127,44 @@ static enum pl_code load_locked(struct engine *engine, const struct engine_run_r
                           PL_STR_ARG(run.status));
     if (code == PL_OK)
         code = engine_run_workflow(engine, request->tenant, id, &workflow, err);
-    if (code == PL_OK)
+    if (code == PL_OK && !cancel)
         code = check_models(engine, workflow, id, err);
     if (code == PL_OK)
-        code = load_launch(engine, request, arena, workflow, &run, err);
+        code = load_launch(engine, request, cancel, arena, workflow, &run, err);
     workflow_unref(&workflow);
     store_run_finish(&run);
     pl_arena_destroy(&arena);
     return code;
 }
 
-enum pl_code engine_load(struct engine *engine, const struct engine_run_request *request,
-                         struct pl_err *err)
+static enum pl_code load(struct engine *engine, const struct engine_run_request *request,
+                         bool cancel, struct pl_err *err)
 {
     enum pl_code code;
 
     pl_mutex_lock(&engine->loading);
-    code = load_locked(engine, request, err);
+    code = load_locked(engine, request, cancel, err);
     pl_mutex_unlock(&engine->loading);
     return code;
+}
+
+enum pl_code engine_load(struct engine *engine, const struct engine_run_request *request,
+                         struct pl_err *err)
+{
+    return load(engine, request, false, err);
+}
+
+enum pl_code engine_cancel_left(struct engine *engine, struct pl_str tenant, struct pl_str run_id,
+                                struct pl_err *err)
+{
+    struct engine_run_request request = {.tenant = tenant};
+    char id[PL_ID_TEXT];
+
+    if (run_id.len >= sizeof(id))
+        return pl_err_set(err, PL_ERR_NOT_FOUND, "there is no such run");
+    snprintf(id, sizeof(id), "%.*s", PL_STR_ARG(run_id));
+    request.id = id;
+    return load(engine, &request, true, err);
 }
 
 enum pl_code engine_resume_run(struct engine *engine, const struct engine_run_request *request,

@@ -129,7 +129,8 @@ static void run_cancelled(struct api_request *request)
     answer_cancelled(request);
 }
 
-/* Cancelling a run that is over, or twice, is no error: the answer is the run. */
+/* Cancelling a run that is over, or twice, is no error: the answer is the run. One that could not
+ * go on after a start can be cancelled all the same. */
 void handle_run_cancel(struct api_request *request)
 {
     struct run_wait *wait = run_wait_create(request, NULL);
@@ -141,13 +142,13 @@ void handle_run_cancel(struct api_request *request)
         answers_error(request, PL_ERR_NO_MEMORY, "out of memory");
         return;
     }
-    code = run_wait_watch(wait, run, &err);
-    if (code == PL_OK && !run_wait_news(wait).ended)
-        code = engine_cancel(request->engine, request->tenant, run, (struct pl_str){0}, &err);
-    else if (code == PL_OK)
-        code = PL_ERR_NOT_FOUND;
-    if (code == PL_ERR_NOT_FOUND) /* it has ended, before or between the two, most likely */
+    code = engine_cancel(request->engine, request->tenant, run, (struct pl_str){0}, &err);
+    if (code == PL_ERR_NOT_FOUND)
+        code = engine_cancel_left(request->engine, request->tenant, run, &err);
+    if (code == PL_ERR_CONFLICT) /* it is over, most likely since just now */
         code = answers_is_over(request, run, &err);
+    if (code == PL_OK)
+        code = run_wait_watch(wait, run, &err);
     if (code != PL_OK)
         api_reply_problem(request, &err, NULL);
     else if (!run_wait_sleep(wait, RUN_WAIT_END, CANCEL_WAIT_MS, run_cancelled))

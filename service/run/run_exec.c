@@ -82,6 +82,7 @@ struct run_exec *run_exec_create(const struct run_exec_options *options)
     exec->home = options->home;
     exec->workflow = workflow_ref(options->workflow);
     exec->loaded = exec->recorded = options->loaded;
+    exec->cancel = options->cancel;
     exec->queued = options->row->thread.len > 0;
     exec->on_end = options->on_end;
     exec->on_recorded = options->on_recorded;

@@ -45,6 +45,7 @@ struct run_exec_options {
     const struct store_run *row; /* tenant, id, input, thread, metadata, options, created_at */
     struct run_core *core;       /* taken: new, or loaded */
     bool loaded;                 /* it was: RECOVER instead of START, nothing to create */
+    bool cancel;                 /* with the first thing it does, before a call is made */
     bool deltas;                 /* calls stream though nobody may be watching yet */
     struct pl_str key_route, key, key_fingerprint; /* its idempotency key; empty: none */
     void (*on_end)(void *arg, const struct engine_end *end);

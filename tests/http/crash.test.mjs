@@ -176,13 +176,31 @@ test('started without the provider it needs, the service leaves a run as it is a
     await first.kill();
     const bare = await startService(t, { database: first.database });
     assert.match(bare.process.err(), /RUN-NOT-ADOPTED.*step a: no provider 'openai'/);
-    for (const path of ['', '/steps/a']) {
-        const refused = await bare.post(`/v1/runs/${id}${path}/cancel`);
-        assert.equal(refused.status, 409, refused.text);
-        assert.match(refused.json.detail, /does not go on in this process/);
-    }
+    const refused = await bare.post(`/v1/runs/${id}/steps/a/cancel`);
+    assert.equal(refused.status, 409, refused.text);
+    assert.match(refused.json.detail, /does not go on in this process/);
     await bare.kill();
     await first.restart();
     assert.equal((await first.over(id)).status, 'succeeded');
     assert.equal((await first.post(`/v1/runs/${id}/cancel`)).status, 200, 'of one that is over nothing is left to cancel');
+});
+
+test('what cannot go on can be cancelled, without a call, and deleted', { timeout: 120_000 }, async (t) => {
+    const model = await startModel(t);
+    const first = await startService(t, { model });
+    const steps = { a: ask('mock-300ms', 'one'), b: { parallel: { branches: { c: ask('mock-300ms', 'two'), d: { human: { ask: 'well?' } } } } }, e: ask('mock-0ms', '${ .steps.a.output }') };
+    const ids = [await first.background({ workflow: { steps } }), await first.background({ workflow: { steps }, thread: 'chat' }), await first.background({ workflow: { steps }, thread: 'chat' })];
+    await first.kill();
+    const calls = model.calls().length;
+    const bare = await startService(t, { database: first.database });
+    for (const id of ids) {
+        const cancelled = await bare.post(`/v1/runs/${id}/cancel`);
+        assert.equal(cancelled.status, 200, cancelled.text);
+        assert.equal(cancelled.json.status, 'cancelled');
+        const events = await readAll(await openEvents(bare.port, `/v1/runs/${id}/events`));
+        assert.equal(events.at(-1).type, 'run.cancelled');
+        assert.equal((await bare.ask('DELETE', `/v1/runs/${id}`)).status, 204);
+    }
+    assert.equal(model.calls().length, calls, 'nothing was asked');
+    assert.equal((await bare.get('/v1/runs')).json.data.length, 0);
 });
