@@ -10,6 +10,7 @@
 #include "service/engine_private.h"
 #include "service/engine_turns.h"
 #include "service/engine_watch.h"
+#include "service/llm/llm_totals.h"
 #include "service/llm/provider.h"
 #include "service/mcp/mcp_servers.h"
 #include "service/pool.h"
@@ -65,8 +66,13 @@ enum pl_code engine_launch(struct engine *engine, struct run_exec *exec, struct 
 /* A loop's thread. */
 static void engine_gone(struct engine *engine, struct run_exec *exec)
 {
+    const enum run_state state = run_exec_end(exec);
+
     pl_mutex_lock(&engine->lock);
     pl_list_remove(run_exec_link(exec));
+    engine->ended.succeeded += state == RUN_SUCCEEDED;
+    engine->ended.failed += state == RUN_FAILED;
+    engine->ended.cancelled += state == RUN_CANCELLED;
     pl_mutex_unlock(&engine->lock);
     engine_leave_thread(engine, exec);
     engine_watches_fire(engine->watches, run_exec_tenant(exec), run_exec_id(exec));
@@ -92,6 +98,13 @@ size_t engine_going(struct engine *engine)
     going = engine->running - engine->idle;
     pl_mutex_unlock(&engine->lock);
     return going;
+}
+
+void engine_get_ended(struct engine *engine, struct engine_ended *ret_ended)
+{
+    pl_mutex_lock(&engine->lock);
+    *ret_ended = engine->ended;
+    pl_mutex_unlock(&engine->lock);
 }
 
 size_t engine_running(struct engine *engine)
@@ -408,16 +421,25 @@ bool engine_get_lane(struct engine *engine, size_t index, struct engine_lane *re
 {
     const struct providers *providers = engine->env.steps.providers;
     const struct provider *provider = providers ? providers_at(providers, index) : NULL;
+    const struct llm_totals *totals;
     struct lane_stats stats;
 
     if (!provider)
         return false;
+    totals = provider->totals;
     lane_get_stats(provider->lane, pl_clock_now(pl_clock_real()), &stats);
     *ret_lane = (struct engine_lane){.provider = provider->name,
                                      .in_flight = stats.in_flight,
                                      .waiting = stats.waiting,
                                      .window = stats.window,
-                                     .paused = stats.paused_until > 0};
+                                     .paused = stats.paused_until > 0,
+                                     .succeeded = atomic_load(&totals->succeeded),
+                                     .failed = atomic_load(&totals->failed),
+                                     .cancelled = atomic_load(&totals->cancelled),
+                                     .calls = atomic_load(&totals->calls),
+                                     .input_tokens = atomic_load(&totals->input_tokens),
+                                     .output_tokens = atomic_load(&totals->output_tokens),
+                                     .cost_usd = (double)atomic_load(&totals->cost) / 1e9};
     return true;
 }
 

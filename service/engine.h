@@ -131,16 +131,6 @@ size_t engine_running(struct engine *engine);
 /* The same without those that wait for a person, or for their turn, and for nothing else. */
 size_t engine_going(struct engine *engine);
 
-/* How the calls to one provider stand; the name is borrowed and lives as the providers do. */
-struct engine_lane {
-    struct pl_str provider;
-    uint64_t in_flight, waiting; /* calls under way; calls that wait for their turn */
-    uint64_t window;             /* how many may be under way since a 429; 0: any number */
-    bool paused;                 /* nothing is sent to it now */
-};
-/* The index-th provider; false: there are no more. */
-bool engine_get_lane(struct engine *engine, size_t index, struct engine_lane *ret_lane);
-
 /* Where to watch runs. */
 struct bus *engine_bus(struct engine *engine);
 

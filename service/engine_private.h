@@ -6,6 +6,7 @@
 #include "base/list.h"
 #include "base/sync.h"
 #include "service/engine.h"
+#include "service/engine_figures.h"
 #include "service/expr/jq_pool.h"
 #include "service/reuse.h"
 #include "service/run/run_exec.h"
@@ -35,9 +36,10 @@ struct engine {
     struct pl_list *buckets; /* guarded by lock: run_execs by id */
     size_t running;          /* guarded by lock */
     size_t idle;             /* guarded by lock: those of them that wait for people or their turn */
-    size_t starting;         /* guarded by lock: places taken for runs not in the table yet */
-    bool closing;            /* guarded by lock: no new runs */
-    bool stop_draining;      /* guarded by lock */
+    struct engine_ended ended; /* guarded by lock */
+    size_t starting;           /* guarded by lock: places taken for runs not in the table yet */
+    bool closing;              /* guarded by lock: no new runs */
+    bool stop_draining;        /* guarded by lock */
 };
 
 /* The run if it is going on here. */

@@ -4,6 +4,7 @@
 #include "api/server.h"
 
 #include "service/engine.h"
+#include "service/engine_figures.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -43,6 +44,29 @@ static void write_http(struct pl_buf *out, struct api_server *server)
     pl_buf_printf(out, "plait_http_refused_full_total %" PRIu64 "\n", stats.full);
 }
 
+static void counter_of(struct pl_buf *out, const char *name, const char *label, const char *value,
+                       uint64_t count)
+{
+    pl_buf_printf(out, "%s{%s=\"%s\"} %" PRIu64 "\n", name, label, value, count);
+}
+
+static void write_runs(struct pl_buf *out, struct engine *engine)
+{
+    static const char name[] = "plait_runs_ended_total";
+    struct engine_ended ended;
+
+    gauge(out, "plait_runs_in_progress", "Runs going on in this process.", engine_running(engine));
+    gauge(out, "plait_runs_waiting",
+          "Those of them that wait for a person, or for their turn in a thread, and for nothing "
+          "else.",
+          engine_running(engine) - engine_going(engine));
+    engine_get_ended(engine, &ended);
+    head(out, name, "counter", "Runs that have ended in this process.");
+    counter_of(out, name, "status", "succeeded", ended.succeeded);
+    counter_of(out, name, "status", "failed", ended.failed);
+    counter_of(out, name, "status", "cancelled", ended.cancelled);
+}
+
 static uint64_t lane_in_flight(const struct engine_lane *lane)
 {
     return lane->in_flight;
@@ -73,6 +97,62 @@ static void label(struct pl_buf *out, struct pl_str text)
     }
 }
 
+static uint64_t lane_calls(const struct engine_lane *lane)
+{
+    return lane->calls;
+}
+
+/* One line a provider. */
+static void write_lanes(struct pl_buf *out, struct engine *engine, const char *name,
+                        uint64_t (*value)(const struct engine_lane *lane))
+{
+    struct engine_lane lane;
+
+    for (size_t at = 0; engine_get_lane(engine, at, &lane); at++) {
+        pl_buf_printf(out, "%s{provider=\"", name);
+        label(out, lane.provider);
+        pl_buf_printf(out, "\"} %" PRIu64 "\n", value(&lane));
+    }
+}
+
+static void total_of(struct pl_buf *out, const char *name, struct pl_str provider,
+                     const char *member, const char *value, uint64_t count)
+{
+    pl_buf_printf(out, "%s{provider=\"", name);
+    label(out, provider);
+    pl_buf_printf(out, "\",%s=\"%s\"} %" PRIu64 "\n", member, value, count);
+}
+
+/* What attempts came to since the process began. */
+static void write_totals(struct pl_buf *out, struct engine *engine)
+{
+    static const char attempts[] = "plait_provider_attempts_total";
+    static const char calls[] = "plait_provider_calls_total";
+    static const char tokens[] = "plait_provider_tokens_total";
+    static const char cost[] = "plait_provider_cost_usd_total";
+    struct engine_lane lane;
+
+    head(out, attempts, "counter", "Attempts of steps at its models, by how they ended.");
+    for (size_t at = 0; engine_get_lane(engine, at, &lane); at++) {
+        total_of(out, attempts, lane.provider, "outcome", "succeeded", lane.succeeded);
+        total_of(out, attempts, lane.provider, "outcome", "failed", lane.failed);
+        total_of(out, attempts, lane.provider, "outcome", "cancelled", lane.cancelled);
+    }
+    head(out, calls, "counter", "Calls sent for them.");
+    write_lanes(out, engine, calls, lane_calls);
+    head(out, tokens, "counter", "Tokens they used.");
+    for (size_t at = 0; engine_get_lane(engine, at, &lane); at++) {
+        total_of(out, tokens, lane.provider, "kind", "input", lane.input_tokens);
+        total_of(out, tokens, lane.provider, "kind", "output", lane.output_tokens);
+    }
+    head(out, cost, "counter", "What they cost, of models with a price.");
+    for (size_t at = 0; engine_get_lane(engine, at, &lane); at++) {
+        pl_buf_printf(out, "%s{provider=\"", cost);
+        label(out, lane.provider);
+        pl_buf_printf(out, "\"} %.9f\n", lane.cost_usd);
+    }
+}
+
 static void write_providers(struct pl_buf *out, struct engine *engine)
 {
     static const struct {
@@ -85,16 +165,12 @@ static void write_providers(struct pl_buf *out, struct engine *engine)
          lane_window},
         {"plait_provider_paused", "1 while nothing is sent to it.", lane_paused},
     };
-    struct engine_lane lane;
 
     for (size_t i = 0; i < PL_ARRAY_LEN(figures); i++) {
         head(out, figures[i].name, "gauge", figures[i].help);
-        for (size_t at = 0; engine_get_lane(engine, at, &lane); at++) {
-            pl_buf_printf(out, "%s{provider=\"", figures[i].name);
-            label(out, lane.provider);
-            pl_buf_printf(out, "\"} %" PRIu64 "\n", figures[i].value(&lane));
-        }
+        write_lanes(out, engine, figures[i].name, figures[i].value);
     }
+    write_totals(out, engine);
 }
 
 static void write_process(struct pl_buf *out)
@@ -118,12 +194,7 @@ void handle_metrics(struct api_request *request)
     pl_buf_init(&out, METRICS_MAX);
     head(&out, "plait_build_info", "gauge", "The version that runs.");
     pl_buf_printf(&out, "plait_build_info{version=\"%s\"} 1\n", PLAIT_VERSION);
-    gauge(&out, "plait_runs_in_progress", "Runs going on in this process.",
-          engine_running(request->engine));
-    gauge(&out, "plait_runs_waiting",
-          "Those of them that wait for a person, or for their turn in a thread, and for nothing "
-          "else.",
-          engine_running(request->engine) - engine_going(request->engine));
+    write_runs(&out, request->engine);
     gauge(&out, "plait_draining", "1 while shutting down.", api_server_draining(request->server));
     write_http(&out, request->server);
     write_providers(&out, request->engine);

@@ -20,6 +20,7 @@ struct provider;
 struct schema_use;
 struct agent_config;
 struct openai_dialect;
+struct llm_totals;
 
 /* One model call, rendered. Lives in the step call's arena. */
 struct llm_request {
@@ -115,6 +116,7 @@ struct provider {
     size_t n_headers;
     struct lane *lane;                      /* its admission; see limits.h */
     struct llm_latency *latency;            /* what its calls took; see llm_latency.h */
+    struct llm_totals *totals;              /* what its calls came to; see llm_totals.h */
     pl_ms first_byte_timeout, idle_timeout; /* 0: defaults */
 };
 

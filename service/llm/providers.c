@@ -6,6 +6,7 @@
 #include "service/llm/gemini.h"
 #include "service/llm/key_mask.h"
 #include "service/llm/llm_latency.h"
+#include "service/llm/llm_totals.h"
 #include "service/llm/openai.h"
 #include "service/llm/sim.h"
 #include "service/net/http_url.h"
@@ -212,7 +213,8 @@ enum pl_code providers_add(struct providers *providers, const struct provider_op
         return code;
     provider->lane = lane_create();
     provider->latency = llm_latency_create();
-    if (!provider->lane || !provider->latency || !put(providers, provider)) {
+    provider->totals = pl_arena_alloc(providers->arena, sizeof(*provider->totals));
+    if (!provider->lane || !provider->latency || !provider->totals || !put(providers, provider)) {
         lane_destroy(&provider->lane);
         llm_latency_destroy(&provider->latency);
         return pl_err_set(err, PL_ERR_NO_MEMORY, "out of memory");

@@ -458,6 +458,11 @@ struct pl_str run_exec_thread(const struct run_exec *exec)
     return exec->row.thread;
 }
 
+enum run_state run_exec_end(const struct run_exec *exec)
+{
+    return exec->final_durable ? run_core_state(exec->core) : RUN_QUEUED;
+}
+
 bool run_exec_is_over(const struct run_exec *exec, struct pl_value **ret_state)
 {
     *ret_state = exec->final_durable ? exec->left : NULL;

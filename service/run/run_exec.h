@@ -69,6 +69,8 @@ void run_exec_cancel(struct run_exec *exec, struct pl_str path);
 void run_exec_take_turn(struct run_exec *exec, struct pl_value *state);
 /* The thread it belongs to, or empty. */
 struct pl_str run_exec_thread(const struct run_exec *exec);
+/* How it ended, once that is durable; until then, and of one that was dropped, no end's state. */
+enum run_state run_exec_end(const struct run_exec *exec);
 /* Home loop. Is its end durable? Then *ret_state is what it left to its thread: borrowed, NULL:
  * nothing. */
 bool run_exec_is_over(const struct run_exec *exec, struct pl_value **ret_state);

@@ -9,6 +9,7 @@
 #include "service/llm/llm_describe.h"
 #include "service/llm/llm_digest.h"
 #include "service/llm/llm_hedge.h"
+#include "service/llm/llm_totals.h"
 #include "service/steps/llm_answer.h"
 #include "service/steps/llm_estimate.h"
 #include "service/steps/llm_messages.h"
@@ -202,6 +203,7 @@ static void end(struct llm_attempt *attempt)
 
     store_usage_add(&result->usage, &attempt->spent);
     add_cost(attempt->step);
+    llm_totals_add(attempt->asking.first.call.provider->totals, result);
     if (attempt->hedges)
         step_result_fact_int(result, "hedges", attempt->hedges);
     step_call_complete(attempt->step);

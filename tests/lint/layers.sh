@@ -8,6 +8,7 @@ cd "$(dirname "$0")/../.."
 doors='
 service/engine.h               the engine itself
 service/engine_answer.h        what people say to its runs
+service/engine_figures.h       what it has done, for /metrics
 service/engine_threads.h       the memory of its threads
 service/workflow/workflow.h    to check and draw a file without running it
 service/workflow/doc.h         problems with their places
