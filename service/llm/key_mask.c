@@ -3,6 +3,11 @@
 
 #include "base/limits.h"
 
+bool key_mask_finds(struct pl_str key, struct pl_str text)
+{
+    return key.len >= KEY_MASK_MIN && text.len && memmem(text.ptr, text.len, key.ptr, key.len);
+}
+
 void key_mask_text(struct pl_str key, char *text, size_t len)
 {
     char *found;
@@ -38,7 +43,7 @@ void key_mask_value(struct pl_str key, struct pl_value **value)
     const struct pl_str text = pl_value_text(*value);
     struct pl_buf copy;
 
-    if (!*value || key.len < KEY_MASK_MIN || !memmem(text.ptr, text.len, key.ptr, key.len))
+    if (!*value || !key_mask_finds(key, text))
         return;
     pl_buf_init(&copy, text.len);
     pl_buf_str(&copy, text);
@@ -78,7 +83,7 @@ static void take_piece(void *arg, struct pl_str piece)
 
     if (piece.len == 0)
         return;
-    if (mask->held || memmem(piece.ptr, piece.len, mask->key.ptr, mask->key.len)) {
+    if (mask->held || key_mask_finds(mask->key, piece)) {
         take_joined(mask, piece);
         return;
     }

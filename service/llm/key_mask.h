@@ -10,6 +10,8 @@
 /* A shorter key, and none, is not looked for: it would be everywhere. */
 enum { KEY_MASK_MIN = 6 };
 
+/* Is it in the text? Never, where it is too short. */
+bool key_mask_finds(struct pl_str key, struct pl_str text);
 /* In place; the length stays. */
 void key_mask_text(struct pl_str key, char *text, size_t len);
 /* The beginning of a key at the end of a text that was cut there: KEY_MASK_MIN bytes or more. */

@@ -187,8 +187,7 @@ static bool is_id(struct pl_str text, struct pl_str key)
     for (size_t i = 0; i < text.len; i++)
         if (text.ptr[i] <= ' ' || text.ptr[i] > '~')
             return false;
-    return text.len && text.len <= REQUEST_ID_MAX &&
-           !(key.len >= KEY_MASK_MIN && memmem(text.ptr, text.len, key.ptr, key.len));
+    return text.len && text.len <= REQUEST_ID_MAX && !key_mask_finds(key, text);
 }
 
 /* What a provider's support asks for. */
