@@ -439,7 +439,7 @@ bool engine_get_lane(struct engine *engine, size_t index, struct engine_lane *re
                                      .calls = atomic_load(&totals->calls),
                                      .input_tokens = atomic_load(&totals->input_tokens),
                                      .output_tokens = atomic_load(&totals->output_tokens),
-                                     .cost_usd = (double)atomic_load(&totals->cost) / 1e9};
+                                     .cost_usd = llm_totals_cost(totals)};
     return true;
 }
 

@@ -102,6 +102,14 @@ static uint64_t lane_calls(const struct engine_lane *lane)
     return lane->calls;
 }
 
+/* Up to its label, and what else is told apart may follow. */
+static void begin_lane(struct pl_buf *out, const char *name, const struct engine_lane *lane)
+{
+    pl_buf_printf(out, "%s{provider=\"", name);
+    label(out, lane->provider);
+    pl_buf_char(out, '"');
+}
+
 /* One line a provider. */
 static void write_lanes(struct pl_buf *out, struct engine *engine, const char *name,
                         uint64_t (*value)(const struct engine_lane *lane))
@@ -109,18 +117,16 @@ static void write_lanes(struct pl_buf *out, struct engine *engine, const char *n
     struct engine_lane lane;
 
     for (size_t at = 0; engine_get_lane(engine, at, &lane); at++) {
-        pl_buf_printf(out, "%s{provider=\"", name);
-        label(out, lane.provider);
-        pl_buf_printf(out, "\"} %" PRIu64 "\n", value(&lane));
+        begin_lane(out, name, &lane);
+        pl_buf_printf(out, "} %" PRIu64 "\n", value(&lane));
     }
 }
 
-static void total_of(struct pl_buf *out, const char *name, struct pl_str provider,
+static void total_of(struct pl_buf *out, const char *name, const struct engine_lane *lane,
                      const char *member, const char *value, uint64_t count)
 {
-    pl_buf_printf(out, "%s{provider=\"", name);
-    label(out, provider);
-    pl_buf_printf(out, "\",%s=\"%s\"} %" PRIu64 "\n", member, value, count);
+    begin_lane(out, name, lane);
+    pl_buf_printf(out, ",%s=\"%s\"} %" PRIu64 "\n", member, value, count);
 }
 
 /* What attempts came to since the process began. */
@@ -134,22 +140,21 @@ static void write_totals(struct pl_buf *out, struct engine *engine)
 
     head(out, attempts, "counter", "Attempts of steps at its models, by how they ended.");
     for (size_t at = 0; engine_get_lane(engine, at, &lane); at++) {
-        total_of(out, attempts, lane.provider, "outcome", "succeeded", lane.succeeded);
-        total_of(out, attempts, lane.provider, "outcome", "failed", lane.failed);
-        total_of(out, attempts, lane.provider, "outcome", "cancelled", lane.cancelled);
+        total_of(out, attempts, &lane, "outcome", "succeeded", lane.succeeded);
+        total_of(out, attempts, &lane, "outcome", "failed", lane.failed);
+        total_of(out, attempts, &lane, "outcome", "cancelled", lane.cancelled);
     }
     head(out, calls, "counter", "Calls sent for them.");
     write_lanes(out, engine, calls, lane_calls);
     head(out, tokens, "counter", "Tokens they used.");
     for (size_t at = 0; engine_get_lane(engine, at, &lane); at++) {
-        total_of(out, tokens, lane.provider, "kind", "input", lane.input_tokens);
-        total_of(out, tokens, lane.provider, "kind", "output", lane.output_tokens);
+        total_of(out, tokens, &lane, "kind", "input", lane.input_tokens);
+        total_of(out, tokens, &lane, "kind", "output", lane.output_tokens);
     }
     head(out, cost, "counter", "What they cost, of models with a price.");
     for (size_t at = 0; engine_get_lane(engine, at, &lane); at++) {
-        pl_buf_printf(out, "%s{provider=\"", cost);
-        label(out, lane.provider);
-        pl_buf_printf(out, "\"} %.9f\n", lane.cost_usd);
+        begin_lane(out, cost, &lane);
+        pl_buf_printf(out, "} %.9f\n", lane.cost_usd);
     }
 }
 

@@ -23,3 +23,8 @@ void llm_totals_add(struct llm_totals *totals, const struct step_result *result)
     add(&totals->output_tokens, usage->output_tokens);
     add(&totals->cost, priced ? (int64_t)(usage->cost_usd * COST_UNITS + 0.5) : 0);
 }
+
+double llm_totals_cost(const struct llm_totals *totals)
+{
+    return (double)atomic_load(&totals->cost) / COST_UNITS;
+}

@@ -17,6 +17,8 @@ struct llm_totals {
     atomic_uint_fast64_t cost; /* in 10^-9 US dollars */
 };
 
+/* What they have cost, in US dollars. */
+double llm_totals_cost(const struct llm_totals *totals);
 /* Adds an attempt that is over, its usage and cost filled in. */
 void llm_totals_add(struct llm_totals *totals, const struct step_result *result);
 
