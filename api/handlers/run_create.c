@@ -295,8 +295,8 @@ static void create_follow(struct api_request *request, struct create *create)
 {
     struct run_events_options options;
 
-    if (create->way != WAY_STREAM)
-        return;
+    if (create->way != WAY_STREAM || !create->workflow)
+        return; /* without a workflow it can only join */
     pl_id_new("run", now_ms(), create->id);
     create->start.id = create->id;
     options = stream_options(create);

@@ -112,7 +112,7 @@ enum pl_code event_stream_open(struct engine *engine, const struct event_stream_
     enum pl_code code = PL_OK;
 
     if (!stream)
-        return pl_err_set(err, PL_ERR_NO_MEMORY, "out of memory");
+        return no_memory(err);
     /* one that has just been started may not be in the store yet */
     if (!options->fresh && !engine_is_running(engine, stream->tenant, stream->run))
         code = read_run(stream, &run, err);
