@@ -274,15 +274,31 @@ void store_batch_put_step(struct store_batch *batch, const struct store_step *st
     place->row = row;
 }
 
-/* Events come in the order of their numbers, so that only one out of order has to be looked for. */
-static struct batch_event *find_event(struct store_batch *batch, int64_t seq)
+/* Where the event of that number is, or belongs. They come in the order of their numbers, so that
+ * only one out of order has to be looked for. */
+static struct batch_event **event_place(struct store_batch *batch, int64_t seq)
 {
-    struct batch_event *event = batch->events;
+    struct batch_event **place = &batch->events;
 
-    if (!event || seq > batch->max_seq)
+    if (batch->last_event && seq > batch->last_event->row.seq)
+        return &batch->last_event->next;
+    while (*place && (*place)->row.seq < seq)
+        place = &(*place)->next;
+    return place;
+}
+
+/* A new event in front of the one at `place`. NULL when out of memory. */
+static struct batch_event *add_event(struct store_batch *batch, struct batch_event **place)
+{
+    struct batch_event *event = pl_arena_alloc(batch->arena, sizeof(*event));
+
+    if (!event)
         return NULL;
-    while (event && event->row.seq != seq)
-        event = event->next;
+    event->next = *place;
+    *place = event;
+    if (!event->next)
+        batch->last_event = event;
+    batch->rows++;
     return event;
 }
 
@@ -290,26 +306,14 @@ void store_batch_put_event(struct store_batch *batch, const struct store_event *
 {
     struct store_event row = *event;
     struct pl_str *const strings[] = {&row.type, &row.path, &row.data};
-    struct batch_event *place;
+    struct batch_event **place, *own;
 
     if (!own_strings(batch, strings, PL_ARRAY_LEN(strings)))
         return;
-    place = find_event(batch, row.seq);
-    if (!place) {
-        place = pl_arena_alloc(batch->arena, sizeof(*place));
-        if (!place)
-            return;
-        if (batch->last_event)
-            batch->last_event->next = place;
-        else
-            batch->events = place;
-        if (!batch->last_event || row.seq > batch->max_seq)
-            batch->max_seq = row.seq;
-        batch->last_event = place;
-        batch->event_count++;
-        batch->rows++;
-    }
-    place->row = row;
+    place = event_place(batch, row.seq);
+    own = *place && (*place)->row.seq == row.seq ? *place : add_event(batch, place);
+    if (own)
+        own->row = row;
 }
 
 struct store_batch *store_batch_of_op(const struct store_op *op)

@@ -47,11 +47,9 @@ struct store_batch {
     size_t step_count;
     struct batch_step **step_table; /* open addressing by path; NULL while the steps are few */
     size_t step_slots;              /* a power of two */
-    struct batch_event *events, *last_event;
-    size_t event_count;
-    int64_t max_seq; /* of the events */
-    size_t rows;     /* of all kinds */
-    size_t bytes;    /* of strings and values, for the cap of a transaction */
+    struct batch_event *events, *last_event; /* by number */
+    size_t rows;                             /* of all kinds */
+    size_t bytes; /* of strings and values, for the cap of a transaction */
 
     /* Set by store_submit, then the writer's. */
     struct pl_list node; /* in the queue */

@@ -241,17 +241,28 @@ static void note_damage(struct sqlite_row *row, int column)
         row->failed = true;
 }
 
-struct pl_str sqlite_row_object(struct sqlite_row *row)
+/* Text that has to be JSON of that type. */
+static struct pl_str take_json(struct sqlite_row *row, enum json_type type, bool may_be_empty)
 {
     int column = row->column;
     struct pl_str text = borrow(row);
 
-    if (text.len == 0)
+    if (text.len == 0 && may_be_empty)
         return (struct pl_str){0};
-    if (is_json(text) && json_type(text) == JSON_OBJECT)
+    if (is_json(text) && json_type(text) == type)
         return pl_arena_str(row->arena, text);
     note_damage(row, column);
     return (struct pl_str){0};
+}
+
+struct pl_str sqlite_row_object(struct sqlite_row *row)
+{
+    return take_json(row, JSON_OBJECT, true);
+}
+
+struct pl_str sqlite_row_array(struct sqlite_row *row)
+{
+    return take_json(row, JSON_ARRAY, false);
 }
 
 struct pl_value *sqlite_row_value(struct sqlite_row *row)

@@ -64,6 +64,7 @@ struct sqlite_row {
 
 struct pl_str sqlite_row_str(struct sqlite_row *row);
 struct pl_str sqlite_row_object(struct sqlite_row *row); /* text that is a JSON object, or empty */
+struct pl_str sqlite_row_array(struct sqlite_row *row);  /* text that is a JSON array */
 int64_t sqlite_row_int(struct sqlite_row *row);
 double sqlite_row_real(struct sqlite_row *row);
 struct pl_value *sqlite_row_value(struct sqlite_row *row); /* a new reference; null: NULL */

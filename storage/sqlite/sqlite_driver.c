@@ -255,6 +255,7 @@ static void close_driver(struct store_driver *driver)
     for (size_t i = 0; i < SQLITE_OP__COUNT; i++)
         sqlite3_finalize(sqlite->op_statements[i]);
     pl_buf_finish(&sqlite->places);
+    pl_buf_finish(&sqlite->pack);
     sqlite3_close(sqlite->db); /* the last connection moves the WAL into the file */
     engine_lock_release(&sqlite->lock);
     free(sqlite);
@@ -341,6 +342,7 @@ enum pl_code sqlite_driver_open(const char *location, const struct store_options
     }
     sqlite->base.ops = &ops;
     pl_buf_init(&sqlite->places, SIZE_MAX / 2);
+    pl_buf_init(&sqlite->pack, SIZE_MAX / 2);
     engine_lock_init(&sqlite->lock);
     code = open_path(sqlite, path, options, err);
     free(path);

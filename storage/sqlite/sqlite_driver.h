@@ -26,7 +26,6 @@ enum sqlite_write {
     SQLITE_WRITE_STEP_AGAIN,
     SQLITE_WRITE_NOTES,
     SQLITE_WRITE_THREAD,
-    SQLITE_WRITE_EVENT,
     SQLITE_WRITE_EVENTS,
     SQLITE_WRITE_KEY,
     SQLITE_WRITE__COUNT,
@@ -66,6 +65,7 @@ struct sqlite_driver {
     sqlite3_stmt *statements[SQLITE_WRITE__COUNT]; /* set once */
     sqlite3_stmt *op_statements[SQLITE_OP__COUNT]; /* writer thread; each NULL until first needed */
     struct pl_buf places; /* writer thread only: of the steps being written */
+    struct pl_buf pack;   /* writer thread only: the events being written */
     int wal_pages;        /* writer thread only: in the WAL after the last commit */
 };
 

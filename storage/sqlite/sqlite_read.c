@@ -2,9 +2,13 @@
  * runs (sqlite_list.c), not writing. Its functions are slots of the driver: called on any thread.
  * One query is one statement, so it sees one commit's state, and every commit reported before it.
  */
+#include "storage/event_pack.h"
 #include "storage/sqlite/sqlite_driver.h"
 #include "storage/sqlite/sqlite_query.h"
 #include "storage/step_path.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
 
 static const char *const sql[SQLITE_READ__COUNT] = {
     [SQLITE_READ_RUN] = "SELECT " SQLITE_RUN_COLUMNS " FROM runs r WHERE r.tenant = ? AND r.id = ?",
@@ -14,8 +18,8 @@ static const char *const sql[SQLITE_READ__COUNT] = {
     [SQLITE_READ_STEPS] = "SELECT " SQLITE_STEP_COLUMNS("?6") " FROM " SQLITE_STEP_TABLES(
         "?6") " WHERE s.tenant = ?1 AND s.run = ?2 AND s.place >= ?3 AND s.place < ?4"
               " AND (?5 = '' OR s.status = ?5) ORDER BY s.place LIMIT ?7",
-    [SQLITE_READ_EVENTS] = "SELECT seq, at, type, path, attempt, data FROM events"
-                           " WHERE tenant = ? AND run = ? AND seq > ? ORDER BY seq LIMIT ?",
+    [SQLITE_READ_EVENTS] = "SELECT last_seq, pack FROM events"
+                           " WHERE tenant = ? AND run = ? AND last_seq > ? ORDER BY last_seq",
     [SQLITE_READ_UNFINISHED] =
         "SELECT tenant, id FROM runs INDEXED BY runs_unfinished WHERE ended_at = 0"
         " AND (id, tenant) > (?,?) ORDER BY id, tenant LIMIT ?",
@@ -28,22 +32,6 @@ static struct sqlite_query begin(struct store_driver *driver, enum sqlite_read w
 {
     return sqlite_query_begin(driver, which, sql[which], arena, err);
 }
-
-static void read_event(struct sqlite_row *row, void *ret_item)
-{
-    struct store_event *event = ret_item;
-
-    event->seq = sqlite_row_int(row);
-    event->at = sqlite_row_int(row);
-    event->type = sqlite_row_str(row);
-    row->noun = "event";
-    row->name = event->type;
-    event->path = sqlite_row_str(row);
-    event->attempt = sqlite_row_int(row);
-    event->data = sqlite_row_object(row);
-}
-
-static const struct sqlite_row_kind event_row = {sizeof(struct store_event), read_event, NULL};
 
 static void read_key(struct sqlite_row *row, void *ret_item)
 {
@@ -189,23 +177,77 @@ enum pl_code sqlite_read_steps(struct store_driver *driver, struct pl_arena *are
     return code;
 }
 
+/* Events gathered on the heap, as in sqlite_query.c. */
+struct events {
+    struct store_event *items;
+    size_t count, capacity;
+};
+
+/* False when out of memory. */
+static bool add_event(struct events *events, const struct store_event *event)
+{
+    size_t capacity = events->capacity ? events->capacity * 2 : 64;
+    struct store_event *items;
+
+    if (events->count == events->capacity) {
+        if (capacity > SIZE_MAX / sizeof(*items))
+            return false;
+        items = realloc(events->items, capacity * sizeof(*items));
+        if (!items)
+            return false;
+        events->items = items;
+        events->capacity = capacity;
+    }
+    events->items[events->count++] = *event;
+    return true;
+}
+
+/* Those of the present row whose number is above `after`, up to `limit` with what is there. */
+static void add_pack(struct sqlite_query *query, int64_t after, size_t limit, struct events *events)
+{
+    struct sqlite_row *row = &query->row;
+    const char *last_seq = pl_arena_printf(row->arena, "%" PRId64, sqlite_row_int(row));
+    struct store_pack_reader reader;
+    struct store_event event;
+
+    row->noun = "the events up to";
+    row->name = pl_str(last_seq ? last_seq : "");
+    store_pack_reader_init(&reader, sqlite_row_array(row), row->arena);
+    while (!row->damaged && events->count < limit && store_pack_next(&reader, &event))
+        if (event.seq > after && !add_event(events, &event))
+            row->failed = true;
+    if (reader.damaged && !row->damaged)
+        row->damaged = "pack";
+    (void)sqlite_query_row_ok(query);
+}
+
 enum pl_code sqlite_read_events(struct store_driver *driver, struct pl_arena *arena,
                                 struct pl_str tenant, struct pl_str run, int64_t after,
                                 size_t limit, struct store_event **ret_events, size_t *ret_count,
                                 struct pl_err *err)
 {
     struct sqlite_query query = begin(driver, SQLITE_READ_EVENTS, arena, err);
-    void *events;
-    enum pl_code code;
+    struct events events = {0};
+    struct store_event *items = NULL;
 
     sqlite_query_str(&query, tenant);
     sqlite_query_str(&query, run);
     sqlite_query_int(&query, after);
-    sqlite_query_limit(&query, limit);
-    code = sqlite_query_collect(&query, &event_row, &events, ret_count);
-    if (code == PL_OK)
-        *ret_events = events;
-    return code;
+    while (events.count < limit && sqlite_query_next(&query))
+        add_pack(&query, after, limit, &events);
+    if (query.code == PL_OK && events.count) {
+        items = pl_arena_alloc_array(arena, events.count, sizeof(*items));
+        if (items)
+            memcpy(items, events.items, events.count * sizeof(*items));
+        else
+            query.code = pl_err_set(err, PL_ERR_NO_MEMORY, "out of memory for events");
+    }
+    if (query.code == PL_OK) {
+        *ret_events = items;
+        *ret_count = events.count;
+    }
+    free(events.items);
+    return sqlite_query_end(&query);
 }
 
 enum pl_code sqlite_read_unfinished(struct store_driver *driver, struct pl_arena *arena,

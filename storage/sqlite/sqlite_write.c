@@ -1,5 +1,6 @@
 /* sqlite_write.c - the statements of the write connection. Not opening, not reading. Its functions
  * are slots of the driver: called on the store's writer thread. */
+#include "storage/event_pack.h"
 #include "storage/sqlite/sqlite_db.h"
 #include "storage/sqlite/sqlite_driver.h"
 #include "storage/step_path.h"
@@ -8,11 +9,12 @@ enum {
     APART_BYTES = 1024,      /* a longer input or output of a run is kept apart from its row */
     TOGETHER = 8,            /* rows of one statement, where there are that many */
     PLACES_BYTES = 4096,     /* of the paths of TOGETHER steps */
+    PACK_KEPT = 64 * 1024,   /* of memory for packs between two batches */
     CHECKPOINT_PAGES = 4096, /* of 4 KiB in the WAL before it is moved into the file */
 };
 
-/* Rows of which a batch has many are written eight, four or two at a time: an event then takes
- * 0.7 us, not 1.1. Tenant and run are the same for all of them. */
+/* Steps of which a batch has many are written eight at a time. Tenant and run are the same for all
+ * of them. */
 #define TWO(values)   values "," values
 #define FOUR(values)  TWO(values) "," TWO(values)
 #define EIGHT(values) FOUR(values) "," FOUR(values)
@@ -48,9 +50,6 @@ enum {
     " cache_write_input_tokens = ?20, output_tokens = ?21, reasoning_tokens = ?22,"        \
     " cost_usd = ?23, call = ?24, created_at = ?25, started_at = ?26, ended_at = ?27,"     \
     " wake_at = ?28, sent_at = ?29 WHERE tenant = ?1 AND run = ?2 AND place = ?3"
-#define INSERT_EVENTS \
-    "INSERT OR REPLACE INTO events (tenant, run, seq, at, type, path, attempt, data) VALUES "
-#define EVENT_VALUES "(?1,?2,?,?,?,?,?,?)"
 
 #define RUN_MOVES                                                                     \
     " phase = ?7, paused = ?8, options = ?17, started_at = ?19, calls = ?21,"         \
@@ -98,8 +97,8 @@ static const char *const sql[SQLITE_WRITE__COUNT] = {
         " OR writes IS NOT coalesce(excluded.writes, writes)",
     [SQLITE_WRITE_THREAD] =
         "INSERT OR REPLACE INTO threads (tenant, id, state, updated_at) VALUES (?,?,?,?)",
-    [SQLITE_WRITE_EVENT] = INSERT_EVENTS EVENT_VALUES,
-    [SQLITE_WRITE_EVENTS] = INSERT_EVENTS EIGHT(EVENT_VALUES),
+    [SQLITE_WRITE_EVENTS] =
+        "INSERT OR REPLACE INTO events (tenant, run, last_seq, pack) VALUES (?,?,?,?)",
     [SQLITE_WRITE_KEY] = "INSERT OR REPLACE INTO run_keys (tenant, run, route, key, fingerprint)"
                          " VALUES (?,?,?,?,?)",
 };
@@ -110,8 +109,6 @@ static const char *const sql[SQLITE_WRITE__COUNT] = {
 #undef UPDATE_STEP
 #undef CHANGE_STEP
 #undef RUN_MOVES
-#undef INSERT_EVENTS
-#undef EVENT_VALUES
 
 enum pl_code sqlite_write_prepare(struct sqlite_driver *sqlite, struct pl_err *err)
 {
@@ -119,8 +116,9 @@ enum pl_code sqlite_write_prepare(struct sqlite_driver *sqlite, struct pl_err *e
 
     for (size_t i = 0; i < SQLITE_WRITE__COUNT && code == PL_OK; i++)
         code = sqlite_db_prepare(sqlite->db, sql[i], &sqlite->statements[i], err);
-    /* So that writing steps asks for no memory, but where paths are very long. */
-    if (code == PL_OK && !pl_buf_reserve(&sqlite->places, PLACES_BYTES))
+    /* So that writing asks for no memory, but where paths or events are very long. */
+    if (code == PL_OK && (!pl_buf_reserve(&sqlite->places, PLACES_BYTES) ||
+                          !pl_buf_reserve(&sqlite->pack, 2 * STORE_PACK_BYTES)))
         code = pl_err_set(err, PL_ERR_NO_MEMORY, "out of memory for the database");
     return code;
 }
@@ -365,28 +363,37 @@ static enum pl_code put_all_steps(struct sqlite_driver *sqlite, const struct sto
     return code;
 }
 
+/* The events in sqlite->pack, of which the last has that number. */
+static enum pl_code put_pack(struct sqlite_driver *sqlite, const struct store_batch *batch,
+                             int64_t last_seq, struct pl_err *err)
+{
+    struct sqlite_binder binder = begin_row(sqlite, SQLITE_WRITE_EVENTS, batch);
+
+    store_pack_end(&sqlite->pack);
+    if (pl_buf_failed(&sqlite->pack))
+        return pl_err_set(err, PL_ERR_NO_MEMORY, "out of memory for events");
+    sqlite_bind_str(&binder, batch->run);
+    sqlite_bind_int(&binder, last_seq);
+    sqlite_bind_str(&binder, pl_buf_view(&sqlite->pack));
+    return run(sqlite, SQLITE_WRITE_EVENTS, binder.rc, err);
+}
+
 static enum pl_code put_all_events(struct sqlite_driver *sqlite, const struct store_batch *batch,
                                    struct pl_err *err)
 {
-    const struct batch_event *event = batch->events;
     enum pl_code code = PL_OK;
 
-    for (size_t left = batch->event_count, count; left && code == PL_OK; left -= count) {
-        enum sqlite_write which = left >= TOGETHER ? SQLITE_WRITE_EVENTS : SQLITE_WRITE_EVENT;
-        struct sqlite_binder binder = begin_row(sqlite, which, batch);
-
-        sqlite_bind_str(&binder, batch->run);
-        count = left >= TOGETHER ? TOGETHER : 1;
-        for (size_t i = 0; i < count; i++, event = event->next) {
-            sqlite_bind_int(&binder, event->row.seq);
-            sqlite_bind_int(&binder, event->row.at);
-            sqlite_bind_str(&binder, event->row.type);
-            sqlite_bind_str(&binder, event->row.path);
-            sqlite_bind_int(&binder, event->row.attempt);
-            sqlite_bind_str(&binder, event->row.data);
-        }
-        code = run(sqlite, which, binder.rc, err);
+    pl_buf_reset(&sqlite->pack);
+    for (const struct batch_event *event = batch->events; event && code == PL_OK;
+         event = event->next) {
+        store_pack_add(&sqlite->pack, &event->row);
+        if (event->next && pl_buf_view(&sqlite->pack).len < STORE_PACK_BYTES)
+            continue;
+        code = put_pack(sqlite, batch, event->row.seq, err);
+        pl_buf_reset(&sqlite->pack);
     }
+    if (sqlite->pack.capacity > PACK_KEPT)
+        pl_buf_finish(&sqlite->pack); /* one long event is no reason to hold as much for ever */
     return code;
 }
 

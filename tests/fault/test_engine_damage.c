@@ -154,7 +154,7 @@ START_TEST(a_stream_of_damaged_events_fails_and_says_why)
 {
     static const struct {
         const char *table, *set, *key, *told;
-    } rows[] = {{"events", "data = '{'", "run", "data of event run.started"},
+    } rows[] = {{"events", "pack = '['", "run", "pack of the events up to"},
                 {"steps", "output = '{'", "run", "output of step a"}};
     struct workflow *workflow = test_workflow("steps: {a: {reduce: 1}}\n");
 

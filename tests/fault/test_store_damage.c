@@ -202,31 +202,64 @@ START_TEST(damaged_metadata_is_called_damage_by_a_list_that_filters_by_it)
 }
 END_TEST
 
-START_TEST(a_join_report_or_event_that_is_no_object_is_called_damage)
+START_TEST(a_join_report_that_is_no_object_is_called_damage)
 {
     put_batches(3, 100);
     for (size_t i = 0; i < PL_ARRAY_LEN(no_objects); i++) {
         struct pl_arena *arena = pl_arena_create(0);
         struct pl_err err = {.message = ""};
         struct store_step step;
-        struct store_event *events;
         struct store *store;
-        char sql[300];
-        size_t count = 77;
+        char sql[200];
 
-        snprintf(sql, sizeof(sql),
-                 "UPDATE steps SET join_state = '%s' WHERE place = 's1';"
-                 "UPDATE events SET data = '%s' WHERE seq = 2",
-                 no_objects[i], no_objects[i]);
+        snprintf(sql, sizeof(sql), "UPDATE steps SET join_state = '%s' WHERE place = 's1'",
+                 no_objects[i]);
         run_sql(sql);
         store = store_fixture_open(&fixture, true);
         ck_assert_msg(damage_of(store_get_step(store, arena, T, RUN, PL_STR("s1"), &step, &err),
                                 &err, "join_state of step s1"),
                       "%s: %s", no_objects[i], err.message);
+        store_close(&store);
+        pl_arena_destroy(&arena);
+    }
+}
+END_TEST
+
+START_TEST(a_pack_that_holds_no_events_is_called_damage)
+{
+    static const char *const packs[] = {
+        "",
+        "[",
+        "{}",
+        "[1]",
+        "[[]]",
+        "[[2,1,\"a\",\"\",0]]",
+        "[[2,1,\"a\",\"\",0,null,0]]",
+        "[[2,1,\"a\",\"\",0,[]]]",
+        "[[2,1,\"a\",\"\",0,\"x\"]]",
+        "[[2,1,\"a\",\"\",0,{}{}]]",
+        "[[2,1,\"a\",7,0,{}]]",
+        "[[2.5,1,\"a\",\"\",0,{}]]",
+        "[{\"seq\":2}]",
+        "[[2,1,\"a\",\"\",0,null]] []",
+    };
+
+    put_batches(3, 100);
+    for (size_t i = 0; i < PL_ARRAY_LEN(packs); i++) {
+        struct pl_arena *arena = pl_arena_create(0);
+        struct pl_err err = {.message = ""};
+        struct store_event *events;
+        struct store *store;
+        char sql[200];
+        size_t count = 77;
+
+        snprintf(sql, sizeof(sql), "UPDATE events SET pack = '%s' WHERE last_seq = 2", packs[i]);
+        run_sql(sql);
+        store = store_fixture_open(&fixture, true);
         ck_assert_msg(
             damage_of(store_list_events(store, arena, T, RUN, 0, 9, &events, &count, &err), &err,
-                      "data of event step.succeeded"),
-            "%s: %s", no_objects[i], err.message);
+                      "pack of the events up to 2"),
+            "%s: %s", packs[i], err.message);
         ck_assert_uint_eq(count, 77);
         ck_assert_int_eq(store_list_events(store, arena, T, RUN, 2, 9, &events, &count, &err),
                          PL_OK);
@@ -328,7 +361,8 @@ int main(void)
         a_value_nested_too_deeply_is_called_damage,
         a_run_whose_metadata_or_options_are_no_object_is_called_damage,
         damaged_metadata_is_called_damage_by_a_list_that_filters_by_it,
-        a_join_report_or_event_that_is_no_object_is_called_damage,
+        a_join_report_that_is_no_object_is_called_damage,
+        a_pack_that_holds_no_events_is_called_damage,
         a_damaged_memo_is_called_damage_where_its_items_are_counted,
         a_run_or_thread_whose_value_is_not_json_is_called_damage,
         a_cached_answer_that_is_not_json_is_called_damage,

@@ -260,7 +260,7 @@ END_TEST
 
 START_TEST(damage_is_called_damage)
 {
-    enum { SCHEMA_BYTES = 24 * 4096 }; /* the pages of the schema, and some */
+    enum { SCHEMA_BYTES = 34 * 4096 }; /* the pages of the schema, and some */
     struct store *store = NULL;
     struct store_step *steps;
     struct pl_arena *arena = pl_arena_create(0);

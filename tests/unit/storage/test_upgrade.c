@@ -39,7 +39,8 @@ static void write_version_1(const char *path)
              "'[1]',NULL,'','',1,2,3,4,NULL,10,11,12,13,14)");
     exec(db, "INSERT INTO steps VALUES ('t','run_1','plan2','llm','skipped','over',0,0,0,0,'',"
              "NULL,NULL,'','',0,0,0,0,0,0,0,0,0,0)");
-    exec(db, "INSERT INTO events VALUES ('t','run_1',1,10,'run.started','',0,'')");
+    exec(db, "INSERT INTO events VALUES ('t','run_1',1,10,'run.started','',0,''),"
+             "('t','run_1',2,11,'step.\"x\"','plan.a',3,'{\"ms\":[1]}')");
     exec(db, "COMMIT");
     sqlite3_close(db);
 }
@@ -80,6 +81,23 @@ static void check_large(struct store *store, struct pl_arena *arena)
     ck_assert_int_eq(store_get_definition(store, arena, PL_STR("t"), PL_STR("h"), &text, NULL),
                      PL_OK);
     ck_assert(pl_str_is(text, "steps: []"));
+}
+
+static void check_events(struct store *store, struct pl_arena *arena)
+{
+    struct store_event *events = NULL;
+    size_t count = 0;
+
+    ck_assert_int_eq(
+        store_list_events(store, arena, PL_STR("t"), PL_STR("run_1"), 0, 10, &events, &count, NULL),
+        PL_OK);
+    ck_assert_uint_eq(count, 2);
+    ck_assert(events[0].seq == 1 && events[0].at == 10 && events[0].attempt == 0);
+    ck_assert(pl_str_is(events[0].type, "run.started"));
+    ck_assert_uint_eq(events[0].path.len + events[0].data.len, 0);
+    ck_assert(events[1].seq == 2 && events[1].at == 11 && events[1].attempt == 3);
+    ck_assert(pl_str_is(events[1].type, "step.\"x\"") && pl_str_is(events[1].path, "plan.a"));
+    ck_assert(pl_str_is(events[1].data, "{\"ms\":[1]}"));
 }
 
 /* An old row that is written anew, as a run that goes on does, is the same row still. */
@@ -131,6 +149,7 @@ START_TEST(a_database_of_version_1_is_upgraded_with_its_runs)
         ck_assert(pl_str_is(keys[0].id, "run_2"));
         check_steps(store, arena);
         check_large(store, arena);
+        check_events(store, arena);
         store_close(&store);
     }
     store = store_fixture_open(&fixture, true);
