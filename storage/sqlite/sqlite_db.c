@@ -3,6 +3,7 @@
 #include "storage/sqlite/sqlite_db.h"
 
 #include "base/json.h"
+#include "storage/sqlite/wal_gather.h"
 #include "storage/store.h"
 
 #include <errno.h>
@@ -21,12 +22,14 @@ enum pl_code sqlite_db_open(const char *path, sqlite3 **ret_db, struct pl_err *e
     int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE;
     sqlite3 *db = NULL;
     enum pl_code code;
-    int rc = sqlite3_open_v2(path, &db, flags, NULL);
+    int rc = sqlite3_open_v2(path, &db, flags, wal_gather_vfs());
 
     if (rc == SQLITE_OK)
         rc = sqlite3_db_config(db, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
-    if (rc == SQLITE_OK)
+    if (rc == SQLITE_OK) {
+        (void)sqlite3_rollback_hook(db, wal_gather_forget, db);
         rc = sqlite3_exec(db, settings, NULL, NULL, NULL);
+    }
     if (rc != SQLITE_OK) {
         code = sqlite_db_fail(db, rc, err);
         pl_err_prefix(err, "cannot open %s", path);
