@@ -226,61 +226,6 @@ START_TEST(a_limit_of_none_gives_none_and_a_huge_one_gives_all)
 }
 END_TEST
 
-START_TEST(events_come_after_a_number_in_order)
-{
-    enum { EVENTS = 300, PAGE = 100 };
-    struct conformance c;
-    struct store_event *events;
-
-    begin(&c, _i);
-    for (int part = 0; part < 3; part++) {
-        struct store_batch *batch = new_batch("t", "r");
-
-        for (int i = 0; i < EVENTS / 3; i++) {
-            struct store_event event = {.seq = part * (EVENTS / 3) + i + 1};
-
-            store_batch_put_event(batch, &event);
-        }
-        commit(&c, batch);
-    }
-    for (int64_t after = 0; after < EVENTS; after += PAGE) {
-        ck_assert_uint_eq(get_events(&c, "t", "r", after, PAGE, &events), PAGE);
-        for (int i = 0; i < PAGE; i++)
-            ck_assert_int_eq(events[i].seq, after + i + 1);
-    }
-    ck_assert_uint_eq(get_events(&c, "t", "r", EVENTS, PAGE, &events), 0);
-    ck_assert_uint_eq(get_events(&c, "t", "r", EVENTS - 1, PAGE, &events), 1);
-    end(&c);
-}
-END_TEST
-
-START_TEST(events_out_of_order_in_a_batch_are_each_written_once)
-{
-    static const int64_t seqs[] = {5, 3, 9, 3, 4, 9, 5, 1};
-    static const int64_t expect[] = {1, 3, 4, 5, 9};
-    struct conformance c;
-    struct store_batch *batch = new_batch("t", "r");
-    struct store_event *events;
-    struct store_stats stats;
-
-    begin(&c, _i);
-    for (size_t i = 0; i < PL_ARRAY_LEN(seqs); i++) {
-        struct store_event event = {.seq = seqs[i], .attempt = (int64_t)i};
-
-        store_batch_put_event(batch, &event);
-    }
-    commit(&c, batch);
-    ck_assert_uint_eq(get_events(&c, "t", "r", 0, 10, &events), PL_ARRAY_LEN(expect));
-    for (size_t i = 0; i < PL_ARRAY_LEN(expect); i++)
-        ck_assert_int_eq(events[i].seq, expect[i]);
-    ck_assert_int_eq(events[1].attempt, 3);
-    ck_assert_int_eq(events[4].attempt, 5);
-    store_stats(c.store, &stats);
-    ck_assert_uint_eq(stats.rows, PL_ARRAY_LEN(expect));
-    end(&c);
-}
-END_TEST
-
 static size_t unfinished(struct conformance *c, const char *after_tenant, const char *after_id,
                          size_t limit, struct store_run_key **runs)
 {
@@ -419,8 +364,6 @@ int main(void)
         steps_are_filtered_by_status_in_pages,
         steps_come_in_pages_without_gap_or_repetition,
         a_limit_of_none_gives_none_and_a_huge_one_gives_all,
-        events_come_after_a_number_in_order,
-        events_out_of_order_in_a_batch_are_each_written_once,
         unfinished_runs_come_by_id_over_all_tenants,
         unfinished_runs_come_in_pages_while_they_end,
         a_run_that_ended_is_unfinished_no_more_and_may_be_again,
