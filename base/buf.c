@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { BUF_FIRST = 64 }; /* bytes of the first allocation */
+enum { BUF_FIRST = 256 }; /* bytes of the first allocation: most need no second one */
 
 void pl_buf_init(struct pl_buf *buf, size_t max)
 {
