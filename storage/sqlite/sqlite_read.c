@@ -216,7 +216,7 @@ static void add_pack(struct sqlite_query *query, int64_t after, size_t limit, st
     while (!row->damaged && events->count < limit && store_pack_next(&reader, &event))
         if (event.seq > after && !add_event(events, &event))
             row->failed = true;
-    if (reader.damaged && !row->damaged)
+    if (reader.damaged && !row->damaged && !pl_arena_failed(row->arena))
         row->damaged = "pack";
     (void)sqlite_query_row_ok(query);
 }
