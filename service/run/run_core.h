@@ -59,9 +59,10 @@
  *     failed for its join or the run. A run's timeout: ENDING with run_timeout, steps cancelled
  *     with reason deadline. A user's cancel: ENDING, then CANCELLED; an outcome once fixed
  *     stays.
- *  9. Steps that never began when they are cancelled go straight to CANCELLED. Those inside a
- *     step that never started, and handlers nobody needed, end with it (CANCELLED or SKIPPED)
- *     without a row and without an event.
+ *  9. Steps that never began when they are cancelled go straight to CANCELLED, those of the top
+ *     level also when the run itself never began. Those inside a step that never started, and
+ *     handlers nobody needed, end with it (CANCELLED or SKIPPED, for its reason) without a row and
+ *     without an event.
  * 10. Loading rows that were written after any step gives the same state; RECOVER then does first
  *     what came due in between, as at a TICK; treats what is CALLING still as ambiguous:
  *     on_ambiguous retry: a new attempt (attempts + 1, tries unchanged; error ambiguous_attempt
