@@ -156,6 +156,13 @@ struct run_progress {
 };
 struct run_progress run_core_progress(const struct run_core *core);
 
+/* Told of a step that can still make a call, and of the model it would call (llm; else empty). A
+ * step may come more than once. False: no more is wanted. */
+typedef bool (*run_need_fn)(void *arg, const struct step_def *def, struct pl_str model);
+/* Tells of all of them: those under way, those that have not begun, whatever may begin inside them.
+ * Not of steps that are over. For a core just loaded; O(steps). False: `each` said so. */
+bool run_core_each_need(const struct run_core *core, run_need_fn each, void *arg);
+
 /* Do others wait until a model begins to answer this step? Then ANSWERING is of use. */
 bool run_core_is_warming(const struct run_core *core, const struct run_node *node);
 

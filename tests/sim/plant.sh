@@ -45,6 +45,10 @@ case $number in
     line='if (suffices(vote, best + open, tally->total + open))'
     bug='if (open >= 0)'
     ;;
+11) # after a crash: what items that have not begun need is forgotten
+    line='return node->join->decided || run_slots_of(node)->begun == run_slots_of(node)->n;'
+    bug='return node->join != NULL;'
+    ;;
 *)
     echo "plant.sh: there is no bug $number" >&2
     exit 1
