@@ -60,7 +60,6 @@ static enum pl_code read_length(struct pl_str value, struct framing_facts *facts
 {
     uint64_t length = 0;
 
-    value = trim(value);
     if (value.len == 0)
         return refuse(err, "Content-Length is empty");
     for (size_t i = 0; i < value.len; i++) {
@@ -77,42 +76,47 @@ static enum pl_code read_length(struct pl_str value, struct framing_facts *facts
     return PL_OK;
 }
 
-/* Names of which one in a head is enough: a second is how two servers come to disagree. */
-struct seen {
-    unsigned lengths, encodings, hosts, types, expects, origins;
+/* Headers of which one in a head is enough: a second is how two servers come to disagree, and what
+ * a client means by two keys or two places to go on from nobody can tell. */
+static const char *const once[] = {
+    "Content-Length", "Transfer-Encoding", "Host",          "Content-Type", "Expect",
+    "Origin",         "Idempotency-Key",   "Last-Event-ID",
 };
 
-static enum pl_code read_header(const struct framing_header *header, struct seen *seen,
-                                struct framing_facts *facts, struct pl_err *err)
+/* Has it been there before? `seen`: a bit for each of `once`. */
+static enum pl_code check_once(struct pl_str name, unsigned *seen, struct pl_err *err)
 {
+    for (unsigned i = 0; i < PL_ARRAY_LEN(once); i++) {
+        if (!same_word(name, once[i]))
+            continue;
+        if (*seen & 1u << i)
+            return pl_err_set(err, PL_ERR_INVALID_ARGUMENT, "%s is given more than once", once[i]);
+        *seen |= 1u << i;
+    }
+    return PL_OK;
+}
+
+static enum pl_code read_header(const struct framing_header *header, struct framing_facts *facts,
+                                struct pl_err *err)
+{
+    struct pl_str value = trim(header->value);
+
     if (!is_token(header->name))
         return refuse(err, "a header name is not a token");
     if (has_controls(header->value))
         return refuse(err, "a header value has control characters");
-    if (same_word(header->name, "content-length")) {
-        if (seen->lengths++)
-            return refuse(err, "Content-Length is given more than once");
-        return read_length(header->value, facts, err);
-    }
+    if (same_word(header->name, "content-length"))
+        return read_length(value, facts, err);
     if (same_word(header->name, "transfer-encoding")) {
-        if (seen->encodings++)
-            return refuse(err, "Transfer-Encoding is given more than once");
-        if (!same_word(trim(header->value), "chunked"))
+        if (!same_word(value, "chunked"))
             return refuse(err, "the only Transfer-Encoding is chunked");
         facts->chunked = true;
     } else if (same_word(header->name, "host")) {
-        if (seen->hosts++)
-            return refuse(err, "Host is given more than once");
-        facts->host = trim(header->value);
-    } else if (same_word(header->name, "content-type")) {
-        if (seen->types++)
-            return refuse(err, "Content-Type is given more than once");
+        facts->host = value;
     } else if (same_word(header->name, "origin")) {
-        if (seen->origins++)
-            return refuse(err, "Origin is given more than once");
-        facts->origin = trim(header->value);
+        facts->origin = value;
     } else if (same_word(header->name, "expect")) {
-        if (seen->expects++ || !same_word(trim(header->value), "100-continue"))
+        if (!same_word(value, "100-continue"))
             return refuse(err, "the only Expect is 100-continue");
         facts->expect_continue = true;
     }
@@ -141,7 +145,7 @@ enum pl_code framing_check(const struct framing_head *head, struct framing_facts
                            struct pl_err *err)
 {
     struct framing_facts facts = {0};
-    struct seen seen = {0};
+    unsigned seen = 0;
     bool body;
 
     if (check_size(head, err) != PL_OK)
@@ -151,12 +155,14 @@ enum pl_code framing_check(const struct framing_head *head, struct framing_facts
     if (!pl_str_is(head->version, "HTTP/1.1") && !pl_str_is(head->version, "HTTP/1.0"))
         return refuse(err, "the version is neither HTTP/1.1 nor HTTP/1.0");
     for (size_t i = 0; i < head->count; i++) {
-        enum pl_code code = read_header(&head->headers[i], &seen, &facts, err);
+        enum pl_code code = check_once(head->headers[i].name, &seen, err);
 
+        if (code == PL_OK)
+            code = read_header(&head->headers[i], &facts, err);
         if (code != PL_OK)
             return code;
     }
-    if (seen.hosts == 0 || facts.host.len == 0)
+    if (facts.host.len == 0)
         return refuse(err, "Host is missing");
     if (facts.chunked && facts.has_length)
         return refuse(err, "Content-Length and Transfer-Encoding do not go together");

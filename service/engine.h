@@ -110,8 +110,8 @@ enum pl_code engine_start_run(struct engine *engine, const struct engine_run_req
                               struct pl_err *err) PL_MUST_CHECK;
 
 /* Goes on with an unfinished run of the store. Of the request only tenant, id and callbacks are
- * used. Errors: PROVIDER_UNKNOWN (a model it calls has no provider here: the run stays as it is),
- * NOT_FOUND, CONFLICT (it is over, or running here already), STORE_CORRUPT, IO, NO_MEMORY,
+ * used. Errors: PROVIDER_UNKNOWN (a model it may yet call has no provider here: the run stays as it
+ * is), NOT_FOUND, CONFLICT (it is over, or running here already), STORE_CORRUPT, IO, NO_MEMORY,
  * SHUTTING_DOWN. */
 enum pl_code engine_resume_run(struct engine *engine, const struct engine_run_request *request,
                                struct pl_err *err) PL_MUST_CHECK;

@@ -190,9 +190,19 @@ void engine_send_answer(struct engine *engine, const struct engine_answer *answe
 
 /* ---- what was there first ---- */
 
+/* The step's own error: what it failed with before what was to handle that failed as well. */
+static struct pl_str own_error(const struct store_step *row)
+{
+    struct pl_str error = pl_value_text(row->error), after;
+
+    while (json_get(error, PL_STR("after"), &after) && json_type(after) == JSON_OBJECT)
+        error = after;
+    return error;
+}
+
 static bool says_rejected(const struct store_step *row, struct pl_str why)
 {
-    struct pl_str error = pl_value_text(row->error), code, detail;
+    struct pl_str error = own_error(row), code, detail;
     struct pl_buf text;
     struct pl_err cut = {0};
     bool same;
@@ -204,16 +214,19 @@ static bool says_rejected(const struct store_step *row, struct pl_str why)
     pl_buf_init(&text, PL_ERR_MESSAGE_MAX);
     json_decode_string(detail, &text);
     same = !pl_buf_failed(&text) &&
-           (pl_str_is(pl_buf_view(&text), cut.message) || cut.message[0] == '\0');
+           pl_str_is(pl_buf_view(&text),
+                     cut.message[0] ? cut.message : pl_code_title(PL_ERR_REJECTED));
     pl_buf_finish(&text);
     return same;
 }
 
+/* The output of a step whose error was handled is what stands in for an answer. One that failed by
+ * what came after the answer (writes, accept) has the answer still. */
 static bool is_same(const struct store_step *row, const struct engine_answer *answer)
 {
     if (!answer->output.ptr)
         return says_rejected(row, answer->reject);
-    return row->output && !row->error && json_equal(pl_value_text(row->output), answer->output);
+    return row->output && !row->handled && json_equal(pl_value_text(row->output), answer->output);
 }
 
 /* "is pending", "has succeeded" */

@@ -28,6 +28,56 @@ static enum pl_code load_core(struct engine *engine, struct pl_arena *arena,
     return code;
 }
 
+/* ---- what it needs ---- */
+
+/* Are the secrets there that it names? */
+static bool has_secrets(const struct secrets *secrets, const struct step_def *step,
+                        struct pl_err *err)
+{
+    const struct agent_config *agent = step->kind == STEP_AGENT ? step->config.agent : NULL;
+
+    if (step->kind == STEP_HTTP && step->config.http->auth_secret.len)
+        return secrets_has(secrets, step->config.http->auth_secret, err);
+    for (size_t i = 0; agent && i < agent->n_mcp; i++)
+        if (agent->mcp[i].auth_secret.len && !secrets_has(secrets, agent->mcp[i].auth_secret, err))
+            return false;
+    return true;
+}
+
+struct need_check {
+    const struct engine *engine;
+    struct pl_err *err;
+    const struct step_def *lacking; /* the first that lacks something */
+};
+
+static bool check_need(void *arg, const struct step_def *step, struct pl_str model)
+{
+    struct need_check *check = arg;
+    const struct step_env *env = &check->engine->env.steps;
+
+    if ((model.len == 0 || providers_model_ok(env->providers, model, check->err)) &&
+        has_secrets(env->secrets, step, check->err))
+        return true;
+    check->lacking = step;
+    return false;
+}
+
+/* A run that went on without a provider it needs would fail for good: it is left as it is until the
+ * provider is back. Steps that are over need none. */
+static enum pl_code check_needs(struct engine *engine, const struct run_core *core,
+                                struct pl_str id, struct pl_err *err)
+{
+    struct need_check check = {.engine = engine, .err = err};
+
+    if (run_core_each_need(core, check_need, &check))
+        return PL_OK;
+    return pl_err_prefix(err, "run %.*s stays as it is: step %.*s", PL_STR_ARG(id),
+                         PL_STR_ARG(check.lacking->path));
+}
+
+/* ---- one run ---- */
+
+/* `cancel`: it is loaded for that, and needs nothing. */
 static enum pl_code load_launch(struct engine *engine, const struct engine_run_request *request,
                                 bool cancel, struct pl_arena *arena, struct workflow *workflow,
                                 const struct store_run *run, struct pl_err *err)
@@ -46,12 +96,14 @@ static enum pl_code load_launch(struct engine *engine, const struct engine_run_r
     struct run_exec *exec;
     enum pl_code code = load_core(engine, arena, workflow, run, &options.core, err);
 
-    if (code != PL_OK)
-        return code;
-    exec = run_exec_create(&options);
-    if (!exec) {
+    if (code == PL_OK && !cancel)
+        code = check_needs(engine, options.core, run->id, err);
+    exec = code == PL_OK ? run_exec_create(&options) : NULL;
+    if (code == PL_OK && !exec)
+        code = pl_err_set(err, PL_ERR_NO_MEMORY, "out of memory");
+    if (code != PL_OK) {
         run_core_destroy(&options.core);
-        return pl_err_set(err, PL_ERR_NO_MEMORY, "out of memory");
+        return code;
     }
     return engine_launch_run(engine, run, true, exec, err);
 }
@@ -68,46 +120,6 @@ static enum pl_code check_not_here(struct engine *engine, struct pl_str tenant, 
                 : PL_OK;
 }
 
-/* Are the secrets there that it names? */
-static bool has_secrets(const struct secrets *secrets, const struct step_def *step,
-                        struct pl_err *err)
-{
-    const struct agent_config *agent = step->kind == STEP_AGENT ? step->config.agent : NULL;
-
-    if (step->kind == STEP_HTTP && step->config.http->auth_secret.len)
-        return secrets_has(secrets, step->config.http->auth_secret, err);
-    for (size_t i = 0; agent && i < agent->n_mcp; i++)
-        if (agent->mcp[i].auth_secret.len && !secrets_has(secrets, agent->mcp[i].auth_secret, err))
-            return false;
-    return true;
-}
-
-/* A run that went on without a provider it needs would fail for good: it is left as it is until the
- * provider is back. */
-static enum pl_code check_models(struct engine *engine, const struct workflow *workflow,
-                                 struct pl_str id, struct pl_err *err)
-{
-    for (size_t i = 0; i < workflow->n_steps; i++) {
-        const struct step_def *step = workflow->steps[i];
-
-        if (step->kind == STEP_LLM &&
-            !providers_model_ok(engine->env.steps.providers, step->config.llm->model, err))
-            return pl_err_prefix(err, "run %.*s stays as it is: step %.*s", PL_STR_ARG(id),
-                                 PL_STR_ARG(step->path));
-        if (!has_secrets(engine->env.steps.secrets, step, err))
-            return pl_err_prefix(err, "run %.*s stays as it is: step %.*s", PL_STR_ARG(id),
-                                 PL_STR_ARG(step->path));
-    }
-    for (size_t i = 0; i < workflow->n_children; i++) {
-        enum pl_code code = check_models(engine, workflow->children[i], id, err);
-
-        if (code != PL_OK)
-            return code;
-    }
-    return PL_OK;
-}
-
-/* `cancel`: it is loaded for that, and needs nothing. */
 static enum pl_code load_locked(struct engine *engine, const struct engine_run_request *request,
                                 bool cancel, struct pl_err *err)
 {
@@ -127,8 +139,6 @@ static enum pl_code load_locked(struct engine *engine, const struct engine_run_r
                           PL_STR_ARG(run.status));
     if (code == PL_OK)
         code = engine_run_workflow(engine, request->tenant, id, &workflow, err);
-    if (code == PL_OK && !cancel)
-        code = check_models(engine, workflow, id, err);
     if (code == PL_OK)
         code = load_launch(engine, request, cancel, arena, workflow, &run, err);
     workflow_unref(&workflow);

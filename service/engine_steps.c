@@ -103,7 +103,7 @@ struct step_list {
     bool all_rows; /* the last page of them has been read */
 
     const struct step_def *inside; /* the step whose inside was last asked for, and what it is */
-    struct pl_str inside_status;   /* empty: not part of what is to be done */
+    struct store_step inside_row;  /* status (empty: not part of what is to be done), reason, end */
 };
 
 static int by_path(const void *a, const void *b)
@@ -181,39 +181,56 @@ static enum pl_code get_bare(struct step_list *list, struct pl_str path, struct 
                           ret_row, list->err);
 }
 
-/* What a step without a row inside `def` is: by rule 9 of run_core.h it ended with it, or is still
- * to come. Empty: it is in a handler that nobody needs. */
-static enum pl_code look_outside(struct step_list *list, const struct step_def *def,
-                                 struct pl_str *ret_status)
+/* What ends with this row, or is still to come. */
+static void end_with(const struct store_step *around, struct store_step *ret_row)
 {
-    struct store_step row;
+    if (!around->ended_at) {
+        ret_row->status = PL_STR("pending");
+        return;
+    }
+    ret_row->status =
+        pl_str_is(around->status, "cancelled") ? PL_STR("cancelled") : PL_STR("skipped");
+    ret_row->reason = around->reason;
+    ret_row->created_at = ret_row->ended_at = around->ended_at;
+}
+
+/* What a step without a row inside `def` is, NULL: at the top: by rule 9 of run_core.h it ended
+ * with it, for its reason, or is still to come. No status: it is in a handler that nobody needs. */
+static enum pl_code look_outside(struct step_list *list, const struct step_def *def,
+                                 struct store_step *ret_row)
+{
+    const struct store_run *run = list->run;
+    /* of a run that never began; those cancelled of late have rows of their steps */
+    struct store_step row = {
+        .status = PL_STR("cancelled"),
+        .reason = pl_str(cancel_reason_text(CANCEL_USER)),
+        .ended_at = run->started_at ? 0 : run->ended_at,
+    };
     enum pl_code code = PL_ERR_NOT_FOUND;
 
     if (def == list->inside && def) {
-        *ret_status = list->inside_status;
+        *ret_row = list->inside_row;
         return PL_OK;
     }
-    list->inside_status =
-        list->run->ended_at && !list->run->started_at ? PL_STR("cancelled") : PL_STR("pending");
+    *ret_row = (struct store_step){0};
+    end_with(&row, ret_row);
     for (const struct step_def *at = def; at; at = at->parent) {
         code = get_bare(list, at->path, &row);
         if (code == PL_OK) {
-            if (row.ended_at && pl_str_is(row.status, "cancelled"))
-                list->inside_status = PL_STR("cancelled");
-            else
-                list->inside_status = row.ended_at ? PL_STR("skipped") : PL_STR("pending");
+            *ret_row = (struct store_step){0};
+            end_with(&row, ret_row);
             store_step_finish(&row);
             break;
         }
         if (code != PL_ERR_NOT_FOUND)
             return code;
         if (at->is_handler) {
-            list->inside_status = (struct pl_str){0};
+            *ret_row = (struct store_step){0};
             break;
         }
     }
     list->inside = def;
-    *ret_status = list->inside_status;
+    list->inside_row = *ret_row;
     return PL_OK;
 }
 
@@ -235,8 +252,7 @@ static enum pl_code write_step(struct step_list *list, const struct store_step *
  * of another status. */
 static enum pl_code write_def(struct step_list *list, const struct step_def *def)
 {
-    struct store_step row = {.path = def->path, .kind = pl_str(step_kind_name(def->kind))};
-    struct store_step there;
+    struct store_step row, there;
     enum pl_code code;
 
     if (def->is_handler)
@@ -248,9 +264,11 @@ static enum pl_code write_def(struct step_list *list, const struct step_def *def
         if (code != PL_ERR_NOT_FOUND)
             return code;
     }
+    code = look_outside(list, def->parent, &row);
+    row.path = def->path;
+    row.kind = pl_str(step_kind_name(def->kind));
     if (def->kind == STEP_LLM)
         row.model = def->config.llm->model;
-    code = look_outside(list, def->parent, &row.status);
     return code == PL_OK && row.status.len ? write_step(list, &row) : code;
 }
 

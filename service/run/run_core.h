@@ -59,9 +59,10 @@
  *     failed for its join or the run. A run's timeout: ENDING with run_timeout, steps cancelled
  *     with reason deadline. A user's cancel: ENDING, then CANCELLED; an outcome once fixed
  *     stays.
- *  9. Steps that never began when they are cancelled go straight to CANCELLED. Those inside a
- *     step that never started, and handlers nobody needed, end with it (CANCELLED or SKIPPED)
- *     without a row and without an event.
+ *  9. Steps that never began when they are cancelled go straight to CANCELLED, those of the top
+ *     level also when the run itself never began. Those inside a step that never started, and
+ *     handlers nobody needed, end with it (CANCELLED or SKIPPED, for its reason) without a row and
+ *     without an event.
  * 10. Loading rows that were written after any step gives the same state; RECOVER then does first
  *     what came due in between, as at a TICK; treats what is CALLING still as ambiguous:
  *     on_ambiguous retry: a new attempt (attempts + 1, tries unchanged; error ambiguous_attempt
@@ -154,6 +155,13 @@ struct run_progress {
     unsigned total, pending, running, waiting, succeeded, failed, skipped, cancelled;
 };
 struct run_progress run_core_progress(const struct run_core *core);
+
+/* Told of a step that can still make a call, and of the model it would call (llm; else empty). A
+ * step may come more than once. False: no more is wanted. */
+typedef bool (*run_need_fn)(void *arg, const struct step_def *def, struct pl_str model);
+/* Tells of all of them: those under way, those that have not begun, whatever may begin inside them.
+ * Not of steps that are over. For a core just loaded; O(steps). False: `each` said so. */
+bool run_core_each_need(const struct run_core *core, run_need_fn each, void *arg);
 
 /* Do others wait until a model begins to answer this step? Then ANSWERING is of use. */
 bool run_core_is_warming(const struct run_core *core, const struct run_node *node);

@@ -127,6 +127,8 @@ void run_end_all_over(struct run_core *core)
 
 void run_end_cancel(struct run_core *core)
 {
+    const struct step_body *root = core->root->body;
+
     if (run_state_is_final(core->state) || core->state == RUN_ENDING)
         return;
     snprintf(core->reason, sizeof(core->reason), "cancelled by a user");
@@ -134,15 +136,8 @@ void run_end_cancel(struct run_core *core)
         end_run(core, CANCEL_USER);
         return;
     }
-    for (size_t i = 0; core->state == RUN_QUEUED && i < core->root->n_nodes; i++) {
-        struct run_node *node = &core->root->nodes[i];
-
-        if (run_node_is_final(node))
-            continue;
-        node->state = NODE_CANCELLED;
-        node->reason = CANCEL_USER;
-        node->silent = true;
-    }
+    for (size_t i = 0; core->state == RUN_QUEUED && i < root->n_top; i++)
+        run_node_cancel_by_user(core, run_node_at(core->root, root->top[i]));
     run_end_move(core, RUN_CANCELLED);
 }
 

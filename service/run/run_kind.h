@@ -11,8 +11,9 @@
  * 13. collapse: a group begins when all its inputs are final, with those that count, in order; one
  *     without any gives nothing. A group that fails fails the map.
  * 14. vote: branches begin at once; the join says when the votes are in. Only counted branches
- * vote. `stop: early` ends it when nothing still to come could change the winner (outcome_fixed).
- *     Judge and scores begin when no branch is open; that one fails, fails the vote.
+ *     vote. `stop: early` ends it when nothing still to come could change the winner, or that there
+ *     is none (outcome_fixed). Judge and scores begin when no branch is open; that one fails, fails
+ *     the vote.
  * 15. workflow, repeat: a body joins as the run's top level does: an unhandled failure stops the
  * rest (sibling_failed) and fails the step. Its output is made when everything in it is over.
  * repeat: then `until` is asked; turn n + 1 sees turn n as `previous` and begins with its state.

@@ -53,30 +53,41 @@ struct pl_value *run_problem_make(const struct run_problem *problem)
     return value;
 }
 
-/* `error` with one more member, `json` being its value. */
-static struct pl_value *with_member(const struct pl_value *error, const char *key,
-                                    struct pl_str json)
+/* `error` with one more member, `json` being its value, in `object`: itself, or one inside it. */
+static struct pl_value *with_member(const struct pl_value *error, struct pl_str object,
+                                    const char *key, struct pl_str json)
 {
     struct pl_str text = pl_value_text(error);
+    size_t end = (size_t)(object.ptr - text.ptr) + object.len;
     struct pl_value *value;
     struct pl_buf out;
 
-    while (text.len && text.ptr[text.len - 1] != '}')
-        text.len--;
+    while (end && text.ptr[end - 1] != '}')
+        end--;
     pl_buf_init(&out, text.len + json.len + 64);
-    pl_buf_append(&out, text.ptr, text.len ? text.len - 1 : 0);
+    pl_buf_append(&out, text.ptr, end ? end - 1 : 0);
     json_add_raw(&out, key, json);
-    json_object_end(&out);
+    pl_buf_append(&out, text.ptr + (end ? end - 1 : 0), text.len - (end ? end - 1 : 0));
     value = pl_value_take(&out);
     pl_buf_finish(&out);
     return value;
+}
+
+/* The first of the errors it tells of: each is `after` the one before it. */
+static struct pl_str first_of(struct pl_str error)
+{
+    struct pl_str after;
+
+    while (json_get(error, PL_STR("after"), &after) && json_type(after) == JSON_OBJECT)
+        error = after;
+    return error;
 }
 
 struct pl_value *run_problem_of_run(const struct pl_value *error, struct pl_str path)
 {
     struct pl_value *quoted = pl_value_string(path), *value;
 
-    value = quoted ? with_member(error, "step", pl_value_text(quoted)) : NULL;
+    value = quoted ? with_member(error, pl_value_text(error), "step", pl_value_text(quoted)) : NULL;
     pl_value_unref(&quoted);
     return value;
 }
@@ -85,7 +96,8 @@ struct pl_value *run_problem_after(const struct pl_value *error, const struct pl
 {
     struct pl_str text = pl_value_text(first);
 
-    return with_member(error, "after", text.len <= CAUSE_BYTES_MAX ? text : PL_STR("null"));
+    return with_member(error, first_of(pl_value_text(error)), "after",
+                       text.len <= CAUSE_BYTES_MAX ? text : PL_STR("null"));
 }
 
 void run_problem_detail(const struct pl_value *error, char *out, size_t size)

@@ -227,36 +227,55 @@ static double open_votes(const struct run_node *node, size_t *ret_count)
     return votes;
 }
 
-/* The leader stays ahead of everybody, all open votes against it, and has enough whatever comes.
- * Failures only take votes out of the total, which never hurts it. */
-static bool leader_is_fixed(const struct run_node *node, const struct tally *tally, double open)
+/* The most votes that one key has, and the next to most; 0 where there is none. */
+static void lead(const struct tally *tally, double *ret_best, double *ret_second)
 {
-    const struct vote_config *vote = config_of(node);
-    const struct tally_entry *best = NULL;
-    double second = 0;
+    double best = 0, second = 0;
 
     for (size_t i = 0; i < tally->n; i++) {
-        const struct tally_entry *entry = &tally->entries[i];
+        double votes = tally->entries[i].votes;
 
-        if (!best || entry->votes > best->votes) {
-            second = best ? best->votes : second;
-            best = entry;
-        } else if (entry->votes > second) {
-            second = entry->votes;
+        if (votes > best) {
+            second = best;
+            best = votes;
+        } else if (votes > second) {
+            second = votes;
         }
     }
-    return best && best->votes > second + open + 1e-9 &&
-           suffices(vote, best->votes, tally->total + open);
+    *ret_best = best;
+    *ret_second = second;
+}
+
+/* Whatever the open ones say, a key that leads has won, and it is always the same; or none has
+ * enough, with all of them for it, and no tie can come up that a judge would decide. Failures only
+ * take votes out of the total, which never hurts who leads. */
+static bool lead_is_fixed(const struct run_node *node, const struct tally *tally, double open,
+                          size_t count)
+{
+    const struct vote_config *vote = config_of(node);
+    double best, second;
+    bool alone;
+
+    lead(tally, &best, &second);
+    alone = best > second + open + 1e-9;
+    if (alone && suffices(vote, best, tally->total + open))
+        return true;
+    if (suffices(vote, best + open, tally->total + open))
+        return false;
+    return vote->on_tie != VOTE_TIE_JUDGE || alone || (tally->n == 0 && count < 2);
 }
 
 /* The middle stays on one number, wherever the open ones fall or whether they fail: the lowest and
- * the highest place it can take both hold that number. */
+ * the highest place it can take both hold that number. Or there is none: what was counted is no
+ * number. */
 static bool median_is_fixed(const struct run_node *node, struct pl_arena *arena, size_t open)
 {
     struct ranked *ranked;
     size_t count, low, high;
 
-    if (!rank(node, arena, &ranked, &count) || count == 0 || count < open + 1)
+    if (!rank(node, arena, &ranked, &count))
+        return !pl_arena_failed(arena);
+    if (count < open + 1)
         return false;
     high = (count + open - 1) / 2;     /* all open ones above it */
     if ((count + open - 1) / 2 < open) /* all below it */
@@ -276,7 +295,7 @@ bool run_tally_is_fixed(const struct run_node *node, struct pl_arena *arena)
         return median_is_fixed(node, arena, count);
     if (method != VOTE_MAJORITY && method != VOTE_WEIGHTED)
         return false;
-    return run_tally_count(node, arena, &tally) && leader_is_fixed(node, &tally, open);
+    return run_tally_count(node, arena, &tally) && lead_is_fixed(node, &tally, open, count);
 }
 
 /* ---- union ---- */

@@ -37,7 +37,8 @@ int run_tally_median(const struct run_node *node, struct pl_arena *arena, enum p
 /* best_of: the branch with the highest score. */
 int run_tally_best(const struct run_node *node, enum pl_code *ret_code);
 
-/* Can nothing still to come, failures included, change the winner? False when memory is out. */
+/* Can nothing still to come, failures included, change the winner, or that there is none? False
+ * when memory is out. */
 bool run_tally_is_fixed(const struct run_node *node, struct pl_arena *arena);
 
 /* Appends the member "tally": [{"key","votes","branches"}]. */

@@ -145,25 +145,20 @@ static enum pl_code compile(struct workflow *workflow, struct pl_str text, enum 
 {
     const struct workflow_env *env = session->env;
     struct doc_node *root = NULL;
-    struct wf_caller self = *caller;
     enum pl_code code = doc_parse(workflow->arena, text, format, &root, problems);
 
     if (code != PL_OK)
         return code;
     if (caller->depth == 0) {
-        const struct doc_node *name;
-
+        session->text = text;
         root = pinned_root(session, root);
-        name = doc_get(root, "name");
-        if (name && name->type == DOC_STRING)
-            self.name = name->text;
     }
     workflow->document = root;
     if (env && env->model.len && !wf_override_model(workflow->arena, root, env->model))
         return PL_ERR_NO_MEMORY;
     code = write_source(workflow, root, problems);
     if (code == PL_OK)
-        code = build(workflow, root, session, &self, problems);
+        code = build(workflow, root, session, caller, problems);
     if (code == PL_OK)
         code = pin_text(workflow, root, session, caller, problems);
     return code;

@@ -26,22 +26,45 @@ void wf_session_finish(struct wf_session *session)
 
 /* ---- who calls whom ---- */
 
+/* The way from `top` down to `caller`, and to `key` once more. The workflow that is compiled for
+ * itself goes by `key` there: what it calls itself says nothing about where it is found. */
+static const char *circle(struct wf_session *session, const struct wf_caller *caller,
+                          const struct wf_caller *top, struct pl_str key)
+{
+    const char *way = key.ptr;
+    const struct wf_caller *at = caller;
+
+    for (bool more = true; more && way; more = at != top, at = at->caller)
+        way = pl_arena_printf(session->arena, "%s -> %s", at->caller ? at->name.ptr : key.ptr, way);
+    return way ? pl_arena_printf(session->arena, "workflows call each other in a circle: %s", way)
+               : "workflows call each other in a circle";
+}
+
 /* Why `caller` may not call `key`: it is under way already, or too deep. NULL: it may. */
 static const char *refused(struct wf_session *session, const struct wf_caller *caller,
                            struct pl_str key)
 {
-    const char *way = key.ptr;
-
     if (caller->depth + 1 > PL_LIMIT_CHILD_DEPTH)
         return pl_arena_printf(session->arena, "workflows call each other at most %d deep",
                                PL_LIMIT_CHILD_DEPTH);
-    for (const struct wf_caller *at = caller; way && at; at = at->caller) {
-        way = pl_arena_printf(session->arena, "%s -> %s", at->name.len ? at->name.ptr : "it", way);
-        if (way && pl_str_eq(at->name, key))
-            return pl_arena_printf(session->arena, "workflows call each other in a circle: %s",
-                                   way);
-    }
+    for (const struct wf_caller *at = caller; at->caller; at = at->caller)
+        if (pl_str_eq(at->name, key))
+            return circle(session, caller, at, key);
     return NULL;
+}
+
+/* What is found under `key` is the very text that is compiled for itself: stored under that name,
+ * or about to be. */
+static const char *refused_text(struct wf_session *session, const struct wf_caller *caller,
+                                struct pl_str key, struct pl_str text)
+{
+    const struct wf_caller *top = caller;
+
+    if (!pl_str_eq(text, session->text))
+        return NULL;
+    while (top->caller)
+        top = top->caller;
+    return circle(session, caller, top, key);
 }
 
 /* ---- finding ---- */
@@ -123,6 +146,8 @@ static void get_child(struct wf_session *session, struct pl_str name,
     child->why = refused(session, caller, name);
     if (!child->why)
         child->why = find(session, name, &found);
+    if (!child->why)
+        child->why = refused_text(session, caller, found.key, found.text);
     if (child->why)
         return;
     child->key = found.key;

@@ -13,7 +13,7 @@
 
 /* Who asks for a child: the names from the top down to it, innermost first. */
 struct wf_caller {
-    struct pl_str name;             /* "name@version", "name"; empty: it has none */
+    struct pl_str name;             /* what it was found under; of the first one: empty */
     const struct wf_caller *caller; /* NULL: the workflow that is compiled for itself */
     unsigned depth;                 /* 0 for that */
 };
@@ -27,6 +27,7 @@ struct wf_child {
 struct wf_session {
     struct pl_arena *arena;         /* until the end of the session */
     const struct workflow_env *env; /* may be NULL */
+    struct pl_str text;             /* of the workflow that is compiled for itself */
     const struct doc_node *pinned;  /* `children` of a pinned definition; NULL: none */
     struct pl_map *asked;           /* name as written or key -> struct wf_child */
     struct wf_child **children;     /* those that were compiled, in that order */

@@ -67,6 +67,47 @@ test('cancel of a step closes its call, the rest goes on', limit, async (t) => {
     checkProblem(await service.post(`/v1/runs/${nobody}/cancel`), 404, 'not_found');
 });
 
+test('steps that never began in a cancelled run say why, in the list, in the events and in the counts', limit, async (t) => {
+    const model = await startModel(t);
+    const service = await startService(t, { model });
+    const say = (prompt, options = '') => ({ llm: { model: `sim/echo${options}`, prompt } });
+    const workflow = (first) => ({
+        name: 'w',
+        steps: {
+            first,
+            after: { needs: ['first'], on_error: { step: say('for want of it') }, ...say('then') },
+            fan: { needs: ['first'], parallel: { branches: { x: say('x'), y: { parallel: { branches: { z: say('z') } } } } } },
+            each: { needs: ['first'], map: { over: '${ [range(5000)] }', do: say('item') } },
+        },
+    });
+    const look = async (id, paths, reason) => {
+        const run = checkHttpRun(await service.over(id));
+        const told = (await readAll(await openEvents(service.port, `/v1/runs/${id}/events`))).filter(({ type }) => type === 'step.cancelled');
+        assert.deepEqual(told.map(({ data }) => [data.path, data.reason]).sort(), paths.map((path) => [path, reason]));
+        const steps = (await service.steps(id)).filter(({ path }) => path !== 'first');
+        assert.deepEqual(steps.map(({ path }) => path), ['after', 'each', 'fan', 'fan.x', 'fan.y', 'fan.y.z']);
+        for (const step of steps) {
+            checkStep(step);
+            assert.deepEqual([step.status, step.reason, step.attempts, step.started_at], ['cancelled', reason, 0, null], step.path);
+            assert.ok(step.ended_at >= run.created_at && step.ended_at <= run.ended_at, `${step.path}: ${step.ended_at}`);
+        }
+        assert.deepEqual((await service.steps(id, '&prefix=fan.y&status=cancelled')).map(({ path }) => path), ['fan.y', 'fan.y.z']);
+        return run;
+    };
+    const failed = await service.background({ workflow: workflow(say('no', '?fail=400')) });
+    assert.equal((await look(failed, ['after', 'each', 'fan'], 'run_failed')).progress.cancelled, 6);
+
+    const turn = await service.background({ thread: 't', workflow: { name: 'h', steps: { a: ask('mock-hang', 'a') } } });
+    const queued = await service.background({ thread: 't', workflow: workflow(say('yes')) });
+    await model.inFlight(1);
+    assert.equal((await service.get(`/v1/runs/${queued}`)).json.status, 'queued');
+    assert.equal((await service.post(`/v1/runs/${queued}/cancel`)).status, 200);
+    const run = await look(queued, ['after', 'each', 'fan', 'first'], 'user');
+    assert.deepEqual([run.status, run.progress.total, run.progress.cancelled], ['cancelled', 7, 7]);
+    await service.post(`/v1/runs/${turn}/cancel`);
+    await service.over(turn);
+});
+
 test('a waiting client is answered when its run is cancelled', limit, async (t) => {
     const model = await startModel(t);
     const service = await startService(t, { model });

@@ -185,6 +185,52 @@ test('started without the provider it needs, the service leaves a run as it is a
     assert.equal((await first.post(`/v1/runs/${id}/cancel`)).status, 200, 'of one that is over nothing is left to cancel');
 });
 
+test('started without a provider that only finished steps needed, the service goes on with a run', { timeout: 120_000 }, async (t) => {
+    const model = await startModel(t);
+    const first = await startService(t, { model });
+    const done = ask('mock-0ms', 'done');
+    const human = { human: { ask: 'well?' } };
+    const over = {
+        a: done,
+        p: { parallel: { branches: { x: done, y: human } } },
+        v: { vote: { among: { x: done, y: human }, method: 'union' } },
+        m: { map: { over: [1, 2], do: done } },
+        w: { workflow: { steps: { x: done, y: human } } },
+        h: { ...human, on_error: { step: { reduce: 1 } } },
+        s: { needs: ['h'], llm: { model: 'sim/echo', prompt: 'after' } },
+    };
+    const asks = ['h', 'p.y', 'v.y', 'w.y'];
+    const needs = {
+        handler: { h: { ...human, on_error: { step: done } } },
+        after: { h: human, b: { needs: ['h'], ...done } },
+        judge: { v: { vote: { among: { x: human, y: human }, method: 'judge', judge: done } } },
+        item: { h: human, m: { needs: ['h'], map: { over: [1], do: done } } },
+        turn: { r: { repeat: { steps: { x: human, y: { needs: ['x'], ...done } }, max: 1 } } },
+        inside: { w: { workflow: { steps: { x: human, y: { needs: ['x'], ...done } } } } },
+    };
+    const start = async (steps, questions) => {
+        const id = await first.background({ workflow: { steps } });
+        await until(async () => (await first.steps(id, '&status=waiting')).length === questions && (await first.get(`/v1/runs/${id}`)).json.status === 'waiting', `${id} to wait`);
+        return id;
+    };
+    const id = await start(over, asks.length);
+    const left = {};
+    for (const [name, steps] of Object.entries(needs)) left[name] = await start(steps, name === 'judge' ? 2 : 1);
+    const { calls } = await model.stats();
+    await first.kill();
+
+    const bare = await startService(t, { database: first.database });
+    for (const path of asks) {
+        const answer = await bare.post(`/v1/runs/${id}/steps/${path}/answer`, { output: 'yes' });
+        assert.equal(answer.status, 200, answer.text);
+    }
+    const run = await bare.over(id);
+    assert.equal(run.status, 'succeeded', JSON.stringify(run.error));
+    assert.equal((await model.stats()).calls, calls, 'what succeeded is not called again');
+    for (const [name, one] of Object.entries(left))
+        assert.match(bare.process.err(), new RegExp(`RUN-NOT-ADOPTED.*${one}.*no provider 'openai'`), name);
+});
+
 test('what cannot go on can be cancelled, without a call, and deleted', { timeout: 120_000 }, async (t) => {
     const model = await startModel(t);
     const first = await startService(t, { model });

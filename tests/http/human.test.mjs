@@ -10,11 +10,11 @@ import { checkProblem, startService } from './support/service.mjs';
 import { ask, checkHttpRun, checkStep } from './support/workflows.mjs';
 
 const yes = { type: 'object', required: ['yes'], properties: { yes: { type: 'boolean' }, note: { type: 'string', default: 'none' } } };
-const approval = (more = {}) => ({
+const approval = (more = {}, beside = {}) => ({
     name: 'approval',
     steps: {
         draft: { llm: { model: 'sim/echo', prompt: 'a letter' } },
-        ok: { human: { ask: 'Send ${ .steps.draft.output }?', schema: yes, data: { to: 'Ann' }, ...more } },
+        ok: { human: { ask: 'Send ${ .steps.draft.output }?', schema: yes, data: { to: 'Ann' }, ...more }, ...beside },
         sent: { reduce: '${ .steps.ok.output.note }' },
     },
     output: '${ .steps.sent.output }',
@@ -84,6 +84,41 @@ test('a person may reject, and the run says why', limit, async (t) => {
     assert.equal(run.error.detail, 'not like this');
     assert.equal((await answer(service, id, 'ok', { reject: 'not like this' })).status, 200, 'the same again');
     checkProblem(await answer(service, id, 'ok', { reject: 'other' }), 409, 'conflict');
+});
+
+test('what a person said is known again, whatever came of it in the step', limit, async (t) => {
+    const service = await startService(t);
+    const rejected = async (beside, why = 'not like this') => {
+        const id = await service.background({ workflow: approval({}, beside) });
+        await waits(service, id);
+        assert.equal((await answer(service, id, 'ok', { reject: why })).status, 200);
+        const run = await service.over(id);
+        assert.equal((await answer(service, id, 'ok', { reject: why })).status, 200, 'the same again');
+        checkProblem(await answer(service, id, 'ok', { reject: 'other' }), 409, 'conflict');
+        checkProblem(await answer(service, id, 'ok', { output: { yes: true, note: 'stands in' } }), 409, 'conflict');
+        return run.error;
+    };
+    const standIn = { on_error: { default: { yes: true, note: 'stands in' } } };
+    const noDefault = { on_error: { default: '${ error("no default") }' } };
+    assert.equal(await rejected(standIn), null);
+    assert.equal(await rejected(standIn, ''), null);
+    const once = await rejected(noDefault);
+    assert.equal(once.code, 'expression_error');
+    assert.equal(once.after.code, 'rejected');
+    const twice = await rejected({ on_error: { step: { reduce: '${ error("no handler") }', ...noDefault } } });
+    assert.match(twice.detail, /no default/);
+    assert.match(twice.after.detail, /no handler/);
+    assert.equal(twice.after.after.code, 'rejected', 'each error is told with the one before it');
+
+    // an answer that was taken, and what is made of it fails
+    const workflow = { ...approval({}, { writes: { said: '${ error("no write") }' } }), state: { said: {} } };
+    const id = await service.background({ workflow });
+    await waits(service, id);
+    const output = { yes: true, note: 'fine' };
+    assert.equal((await answer(service, id, 'ok', { output })).status, 200);
+    assert.equal((await service.over(id)).error.code, 'expression_error');
+    assert.equal((await answer(service, id, 'ok', { output })).status, 200, 'the same again');
+    checkProblem(await answer(service, id, 'ok', { output: { yes: false } }), 409, 'conflict');
 });
 
 test('what comes first of answer, timeout and cancel wins', limit, async (t) => {

@@ -113,4 +113,10 @@ test('keys belong to their route, and must be sane', limit, async (t) => {
     assert.equal(again.json.id, two.json.id);
     for (const key of ['', 'x'.repeat(300)])
         checkProblem(await service.post('/v1/runs', { workflow: 'stored' }, { headers: { 'idempotency-key': key } }), 400);
+    for (const two of [['a', 'b'], ['a', 'a']]) {
+        const answer = await service.post('/v1/runs', { workflow: 'stored' }, { headers: { 'idempotency-key': two } });
+        checkProblem(answer, 400, 'invalid_argument');
+        assert.match(answer.json.detail, /Idempotency-Key is given more than once/);
+    }
+    assert.equal((await service.get('/v1/runs')).json.data.length, 2, 'what was refused started nothing');
 });

@@ -116,7 +116,12 @@ test('stored workflows call others by name: the newest at the start, pinned for 
     assert.deepEqual(shown.definition, parent('child'), 'what was sent is what is shown');
     assert.equal((await put('parent', parent('child'))).json.created, false, 'the same again makes no version');
     const circle = checkProblem(await put('child', { steps: { again: { workflow: { name: 'parent' } } } }), 422, 'invalid_workflow');
-    assert.match(circle.errors[0].detail, /circle/);
+    assert.match(circle.errors[0].detail, /in a circle: child -> parent@1 -> child/);
+    const namesake = { name: 'child', steps: { sub: { workflow: { name: 'child', input: { x: '${ .input.x }' } } } } };
+    assert.equal((await service.run({ workflow: namesake, input: { x: 'e' } })).output, 'two e', 'another one of that name');
+    assert.equal((await service.post('/v1/validate', { workflow: namesake })).json.valid, true);
+    const self = checkProblem(await put('child', namesake), 422, 'invalid_workflow');
+    assert.match(self.errors[0].detail, /in a circle: child -> child/);
     checkProblem(await service.ask('DELETE', '/v1/workflows/child'), 409, 'conflict');
     for (const name of ['parent', 'pinned', 'child']) assert.equal((await service.ask('DELETE', `/v1/workflows/${name}`)).status, 204, name);
     await service.restart();

@@ -158,8 +158,7 @@ void show_update(struct play *play, const struct run_update *update)
 
 static void show_error(const struct pl_value *error, struct pl_buf *out)
 {
-    static const char *const keys[] = {"upstream_status", "upstream", "branch", "step",
-                                       "cause",           "after"};
+    static const char *const keys[] = {"upstream_status", "upstream", "branch", "step", "cause"};
     struct pl_str text = pl_value_text(error), token;
 
     if (!error)
@@ -178,6 +177,11 @@ static void show_error(const struct pl_value *error, struct pl_buf *out)
         if (json_type(token) == JSON_OBJECT)
             json_get(token, PL_STR("code"), &token);
         pl_buf_str(out, token);
+    }
+    while (json_get(text, PL_STR("after"), &text)) { /* the errors it was to handle */
+        pl_buf_text(out, " after ");
+        if (json_get(text, PL_STR("code"), &token))
+            pl_buf_str(out, token);
     }
 }
 

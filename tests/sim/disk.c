@@ -602,6 +602,7 @@ void sim_crash(struct sim_run *run)
     sim_mix(run, run->crashes);
     if (run->broken || run_state_is_final(run_core_state(run->core)))
         return;
+    sim_needs_load(run);
     for (size_t i = 0; i < run->n; i++)
         if (run->steps[i]->mirror.state == NODE_ASKING)
             sim_tell_person(run, run->steps[i]);

@@ -22,8 +22,8 @@ case $number in
     bug='return branch.output;'
     ;;
 5) # vote: over early one vote too soon
-    line='return best && best->votes > second + open + 1e-9 &&'
-    bug='return best \&\& best->votes > second + open - 1 + 1e-9 \&\&'
+    line='alone = best > second + open + 1e-9;'
+    bug='alone = best > second + open - 1 + 1e-9;'
     ;;
 6) # repeat: the state of the turn before is lost
     line='struct pl_value *state = pl_value_ref(frame->state_after);'
@@ -40,6 +40,14 @@ case $number in
 9) # warm_up: the others go when the first branch has begun, not when a model answers it
     line='parent->def->children[0] != node->def;'
     bug='parent->def->children[0]->index > node->def->index;'
+    ;;
+10) # vote: goes on when nobody can win any more
+    line='if (suffices(vote, best + open, tally->total + open))'
+    bug='if (open >= 0)'
+    ;;
+11) # after a crash: what items that have not begun need is forgotten
+    line='return node->join->decided || run_slots_of(node)->begun == run_slots_of(node)->n;'
+    bug='return node->join != NULL;'
     ;;
 *)
     echo "plant.sh: there is no bug $number" >&2

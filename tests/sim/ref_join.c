@@ -321,7 +321,7 @@ static bool is_for_budget(struct pl_str error)
 {
     struct pl_str cause;
 
-    if (json_get(error, PL_STR("after"), &cause)) /* its handler failed; this is its own */
+    while (json_get(error, PL_STR("after"), &cause)) /* its handler failed; this is its own */
         error = cause;
     while (json_get(error, PL_STR("cause"), &cause))
         error = cause;

@@ -289,7 +289,8 @@ struct futures {
     struct ballots ballots;
     size_t open[8], n_open;
     struct pl_str winner; /* of all futures so far */
-    bool any, differ, may_be_decided_late;
+    bool any, none;       /* somebody won one of them, nobody did */
+    bool differ, may_be_decided_late;
 };
 
 static void look_at_future(struct futures *f)
@@ -298,23 +299,25 @@ static void look_at_future(struct futures *f)
     int winner = f->config->method == VOTE_MEDIAN ? median(&f->ballots)
                                                   : leader(f->config, &f->ballots, &tie);
 
-    if (tie) /* what a tie comes to may wait until it is one */
+    if (winner >= 0 && tie) /* what a tie comes to may wait until it is one */
         f->may_be_decided_late = true;
-    if (winner < 0 || (tie && f->config->on_tie != VOTE_TIE_FIRST)) {
+    if (tie && f->config->on_tie == VOTE_TIE_JUDGE) { /* he may name anybody */
         f->differ = true;
-        return;
+    } else if (winner < 0 || (tie && f->config->on_tie == VOTE_TIE_FAIL)) {
+        f->none = true;
+    } else {
+        f->differ |= f->any && !json_equal(f->winner, f->ballots.items[winner].key);
+        f->winner = f->ballots.items[winner].key;
+        f->any = true;
     }
-    if (f->any && !json_equal(f->winner, f->ballots.items[winner].key))
-        f->differ = true;
-    f->winner = f->ballots.items[winner].key;
-    f->any = true;
+    f->differ |= f->any && f->none;
 }
 
-/* Every way the open ones can still come out: failed, any key there is, a new one, a low and a high
- * number. */
+/* Every way the open ones can still come out: failed, any key there is, a new one (two that differ
+ * may tie), a low and a high number. */
 static void go_through(struct futures *f, size_t at)
 {
-    static const char *const fresh[] = {"\"new\"", "-1000000", "1000000", "1.5"};
+    static const char *const fresh[] = {"\"new\"", "\"newer\"", "-1000000", "1000000", "1.5"};
     struct ballot *ballot;
 
     if (f->differ)
@@ -328,7 +331,7 @@ static void go_through(struct futures *f, size_t at)
     go_through(f, at + 1);
     ballot->counted = true;
     for (size_t i = 0; i < PL_ARRAY_LEN(fresh); i++) {
-        if (f->config->method == VOTE_MEDIAN ? i == 0 : i > 0)
+        if (f->config->method == VOTE_MEDIAN ? i < 2 : i > (f->config->on_tie == VOTE_TIE_JUDGE))
             continue; /* a median of what is no number is none: that is not looked at */
         ballot->key = pl_str(fresh[i]);
         go_through(f, at + 1);
@@ -346,14 +349,16 @@ void sim_judge_early(struct sim_run *run, const struct sim_step *vote, enum node
 {
     struct futures f = {.config = vote->def->config.vote, .ballots = collect(run, vote)};
 
+    /* with weights, whether a tie can come up that a judge decides is not looked at so closely */
+    f.may_be_decided_late = f.config->method == VOTE_WEIGHTED && f.config->on_tie == VOTE_TIE_JUDGE;
     for (size_t i = 0; i < f.ballots.n; i++)
         if (f.ballots.items[i].open && f.n_open < PL_ARRAY_LEN(f.open))
             f.open[f.n_open++] = i;
     go_through(&f, 0);
-    if (fixed && (f.differ || !f.any))
+    if (fixed && f.differ)
         sim_breach(run, "%s: was over early, and its winner could still change", vote->path.ptr);
-    else if (state == NODE_JOINING && f.n_open > 0 && f.any && !f.differ &&
-             !f.may_be_decided_late && f.config->method != VOTE_MEDIAN)
+    else if (state == NODE_JOINING && f.n_open > 0 && !f.differ && !f.may_be_decided_late &&
+             f.config->method != VOTE_MEDIAN)
         sim_breach(run, "%s: goes on, and nothing can change its winner", vote->path.ptr);
     free(f.ballots.items);
 }

@@ -79,6 +79,8 @@ struct sim_run {
     unsigned crashes;
     bool final_seen;
     enum run_state final_state;
+    const struct step_def **needs; /* since it was loaded: what it can call, each once */
+    size_t n_needs, needs_capacity;
 
     bool broken;
     char breach[1024];
@@ -270,6 +272,9 @@ bool sim_user_cancelled(const struct sim_run *run, const struct sim_step *step, 
 size_t sim_find(const struct sim_run *run, enum sim_happening what, uint32_t id);
 /* The code in an error of the core's, INTERNAL when there is none. */
 enum pl_code sim_error_code(struct pl_str error);
+/* needs.c: what a run that was loaded can still call; and that it calls nothing else. */
+void sim_needs_load(struct sim_run *run);
+void sim_needs_check(struct sim_run *run, const struct run_node *node);
 
 /* ---- all ---- */
 /* Says what is wrong; the first one counts. */

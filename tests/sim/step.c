@@ -320,6 +320,7 @@ static void check_may_call(struct sim_run *run, struct sim_step *step, const str
         sim_breach(run, "%s: is called after %u failures of %u allowed", path_of(node),
                    step->mirror.failures, node->def->retry.attempts);
     check_dependencies(run, node);
+    sim_needs_check(run, node);
     if (step->mirror.attempts == 0) {
         sim_judge_frame(run, node);
         sim_judge_state(run, node);

@@ -660,4 +660,5 @@ void sim_run_finish(struct sim_run *run)
     free(run->heap);
     free(run->queue);
     free(run->history);
+    free(run->needs);
 }

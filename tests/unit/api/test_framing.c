@@ -102,6 +102,29 @@ START_TEST(there_is_one_host)
 }
 END_TEST
 
+START_TEST(what_says_one_thing_is_said_once)
+{
+    static const char *const names[] = {"content-type", "Origin", "idempotency-key",
+                                        "LAST-EVENT-ID"};
+
+    for (size_t i = 0; i < PL_ARRAY_LEN(names); i++) {
+        struct framing_header headers[] = {
+            HOST,
+            {pl_str(names[i]), PL_STR("1")},
+            HEADER("Accept", "a"),
+            HEADER("Accept", "b"),
+            {pl_str(names[i]), PL_STR("1")},
+        };
+
+        ck_assert_int_eq(check("POST", "HTTP/1.1", headers, 4), PL_OK);
+        ck_assert_int_eq(check("POST", "HTTP/1.1", headers, 5), PL_ERR_INVALID_ARGUMENT);
+    }
+    ck_assert_int_eq(CHECK("POST", "HTTP/1.1", HOST, HEADER("Expect", "100-continue"),
+                           HEADER("Expect", "100-continue")),
+                     PL_ERR_INVALID_ARGUMENT);
+}
+END_TEST
+
 START_TEST(names_are_tokens_and_values_have_no_controls)
 {
     ck_assert_int_eq(CHECK("GET", "HTTP/1.1", HOST, HEADER("X Y", "1")), PL_ERR_INVALID_ARGUMENT);
@@ -232,6 +255,7 @@ int main(void)
     tcase_add_test(tests, two_ways_to_find_the_end_of_a_body_are_refused);
     tcase_add_test(tests, a_length_is_digits_and_fits);
     tcase_add_test(tests, there_is_one_host);
+    tcase_add_test(tests, what_says_one_thing_is_said_once);
     tcase_add_test(tests, names_are_tokens_and_values_have_no_controls);
     tcase_add_test(tests, too_much_of_a_head_has_statuses_of_its_own);
     tcase_add_test(tests, a_target_is_split_and_its_path_decoded);

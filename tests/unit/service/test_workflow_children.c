@@ -235,9 +235,35 @@ START_TEST(workflows_that_call_each_other_in_a_circle_are_refused)
             "/steps/x/workflow/name: the workflow 'c' cannot be called: it is not valid: "
             "/steps/x/workflow/name: the workflow 'a' cannot be called: workflows call each other "
             "in a circle: a@1 -> b@2 -> c@1 -> a@1\n");
+    /* this very text is what is stored */
+    refused(shelf[6].text,
+            "/steps/x/workflow/name: the workflow 'self' cannot be called: workflows call each "
+            "other in a circle: self@1 -> self@1\n");
+    refused(shelf[4].text,
+            "/steps/x/workflow/name: the workflow 'c' cannot be called: it is not valid: "
+            "/steps/x/workflow/name: the workflow 'a' cannot be called: it is not valid: "
+            "/steps/x/workflow/name: the workflow 'b' cannot be called: workflows call each other "
+            "in a circle: b@2 -> c@1 -> a@1 -> b@2\n");
+}
+END_TEST
+
+START_TEST(a_workflow_may_call_another_one_that_has_its_name)
+{
+    struct world world = {.stored = shelf};
+    struct workflow *direct = must_compile(
+        "{name: shout, steps: {s: {workflow: {name: shout, input: {text: x}}}}}", &world);
+    struct workflow *deeper = must_compile(
+        "{name: shout, steps: {s: {workflow: {name: greet, input: {who: x}}}}}", &world);
+    struct workflow *copy = again(direct);
+
+    ck_assert_ptr_nonnull(workflow_find(direct, PL_STR("s.up.0")));
+    ck_assert_ptr_nonnull(workflow_find(deeper, PL_STR("s.more.up.0")));
+    workflow_unref(&copy);
+    workflow_unref(&deeper);
+    workflow_unref(&direct);
     refused("{name: me, steps: {s: {workflow: {name: me}}}}",
-            "/steps/s/workflow/name: the workflow 'me' cannot be called: workflows call each other "
-            "in a circle: me -> me\n");
+            "/steps/s/workflow/name: the workflow 'me' cannot be called: there is no workflow "
+            "'me'; store it first\n");
 }
 END_TEST
 
@@ -409,6 +435,7 @@ int main(void)
     tcase_add_test(tcase, without_children_text_and_source_are_one);
     tcase_add_test(tcase, a_child_lives_as_long_as_somebody_holds_it);
     tcase_add_test(tcase, workflows_that_call_each_other_in_a_circle_are_refused);
+    tcase_add_test(tcase, a_workflow_may_call_another_one_that_has_its_name);
     tcase_add_test(tcase, a_child_that_is_missing_or_wrong_is_told_where_it_is_named);
     tcase_add_test(tcase, a_constant_input_is_held_against_the_childs_schema);
     tcase_add_test(tcase, a_step_of_a_child_cannot_take_the_path_of_a_handler);
