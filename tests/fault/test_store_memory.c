@@ -133,13 +133,13 @@ static void loop(bool lasting, long offset, long stride)
 
 START_TEST(one_failed_allocation_is_an_error_and_nothing_worse)
 {
-    loop(false, 1, 17);
+    loop(false, 1, 23);
 }
 END_TEST
 
 START_TEST(memory_that_is_gone_for_good_is_an_error_and_nothing_worse)
 {
-    loop(true, 3, 23);
+    loop(true, 3, 31);
 }
 END_TEST
 
@@ -150,7 +150,7 @@ int main(void)
     SRunner *runner;
     int failed;
 
-    tcase_set_timeout(tcase, 100);
+    tcase_set_timeout(tcase, 200);
     tcase_add_test(tcase, one_failed_allocation_is_an_error_and_nothing_worse);
     tcase_add_test(tcase, memory_that_is_gone_for_good_is_an_error_and_nothing_worse);
     suite_add_tcase(suite, tcase);
