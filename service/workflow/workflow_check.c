@@ -244,7 +244,9 @@ void wf_check(struct wf_parser *p)
     wf_resolve_state(p);
     check_time(p);
     wf_find_dependents(p);
-    if (p->env && p->env->advise && p->caller->depth == 0)
+    if (p->env && p->env->advise && p->caller->depth == 0) {
         wf_check_paths(p);
+        wf_check_braces(p);
+    }
     wf_collect_jq(p);
 }

@@ -23,7 +23,7 @@ static const char *const every_kind =
     "      collapse: {do: {reduce: \"${ .items }\"}}\n"
     "  v: {vote: {among: {a: {llm: {prompt: hi}}}, method: judge, judge: {reduce: a}}}\n"
     "  r: {repeat: {steps: {t: {reduce: 1}}, until: \"${ .turn > 2 }\"}}\n"
-    "  w: {llm: {prompt: \"${ .input.ctiy } ${ .steps.r.output.x.y }\"}}\n"
+    "  w: {llm: {prompt: \"{{ x }} ${ .input.ctiy } ${ .steps.r.output.x.y }\"}}\n"
     "  g: {agent: {prompt: hi, schema: part, tools: {f: {do: {sleep: 1s}}}}}\n"
     "  h: {human: {ask: ok}, needs: [g], writes: {best: 1}}\n"
     "  c: {workflow: {name: child, input: {q: 1}}}\n"

@@ -181,19 +181,20 @@ test('validate says all that is wrong, and starts nothing', limit, async (t) => 
 
 test('validate warns of what is most likely not meant, each time it is asked', limit, async (t) => {
     const service = await startService(t);
-    const document = { input: { properties: { city: {} } }, steps: { a: { llm: { model: 'sim/echo', prompt: '${ .input.ctiy }' } } } };
+    const document = { input: { properties: { city: {} } }, steps: { a: { llm: { model: 'sim/echo', prompt: '{{ x }} ${ .input.ctiy }' } } } };
     const places = (answer) => answer.json.warnings.map(({ pointer }) => pointer);
     const first = await service.post('/v1/validate', { workflow: document });
     assert.equal(first.json.valid, true, first.text);
     assert.deepEqual(first.json.errors, []);
-    assert.deepEqual(places(first), ['/workflow/steps/a/llm/prompt']);
+    assert.deepEqual(places(first), Array(2).fill('/workflow/steps/a/llm/prompt'));
     assert.match(first.text, /did you mean 'city'/);
+    assert.match(first.text, /'\{\{ x \}\}' is sent as it stands/);
     const again = await service.post('/v1/validate', { workflow: document });
     assert.deepEqual(again.json, first.json);
     const wrong = await service.post('/v1/validate', { ...document, outptu: 1 });
     assert.equal(wrong.json.valid, false);
     assert.equal(wrong.json.errors.length, 1);
-    assert.equal(wrong.json.warnings.length, 1);
+    assert.equal(wrong.json.warnings.length, 2);
     const good = await service.post('/v1/validate', { steps: { a: { reduce: 1 } } });
     assert.deepEqual(good.json.warnings, []);
 });

@@ -1,5 +1,5 @@
-/* test_workflow_paths.c - what a check says of paths that lead to nothing, and that it says
- * nothing of others. Run by ctest. */
+/* test_workflow_paths.c - what a check says of paths that lead to nothing and of `{{ }}`, and that
+ * it says nothing of others. Run by ctest. */
 #include "base/limits.h"
 #include "tests/support/text.h"
 #include "tests/support/workflow.h"
@@ -274,11 +274,13 @@ END_TEST
 START_TEST(what_was_accepted_before_is_not_looked_at_again)
 {
     const char *text = "input: {additionalProperties: false}\n"
-                       "steps: {a: {llm: {model: sim/echo, prompt: \"${ .input.b }\"}}}\n";
+                       "steps: {a: {llm: {model: sim/echo, prompt: \"{{ a }} ${ .input.b }\"}}}\n";
 
     ck_assert_str_eq(said_of(text, false), "");
     ck_assert_str_eq(said_of(text, true),
-                     "/steps/a/llm/prompt: in expression '.input.b', .input has no member 'b'\n");
+                     "/steps/a/llm/prompt: in expression '.input.b', .input has no member 'b'\n"
+                     "warning /steps/a/llm/prompt: '{{ a }}' is sent as it stands: expressions are "
+                     "written ${ ... }, such as ${ .input.a }\n");
 }
 END_TEST
 
@@ -304,6 +306,90 @@ START_TEST(a_workflow_full_of_them_is_told_of_the_first_ones)
 }
 END_TEST
 
+/* ---- braces ---- */
+
+static const char *said_of_prompt(const char *prompt)
+{
+    static char text[1024];
+
+    (void)snprintf(text, sizeof(text),
+                   "steps:\n  a:\n    llm:\n      model: sim/echo\n      prompt: |\n        %s\n",
+                   prompt);
+    return said_of(text, true);
+}
+
+START_TEST(double_braces_around_a_name_are_warned_of)
+{
+    static const struct {
+        const char *prompt, *shown, *meant;
+    } cases[] = {
+        {"Hello {{ name }}!", "{{ name }}", ".input.name"},
+        {"Hello {{name}}!", "{{name}}", ".input.name"},
+        {"{{ input.city }}", "{{ input.city }}", ".input.city"},
+        {"{{ $json.city }}", "{{ $json.city }}", ".input.city"},
+        {"{{ $json['city'] }}", "{{ $json['city'] }}", ".input.name"},
+        {"{{ .input.city }}", "{{ .input.city }}", ".input.city"},
+        {"{{- steps.a.output | upper -}}", "{{- steps.a.output | upper -}}", ".steps.a.output"},
+        {"${ .input.x } {{ y }} ${ .input.z }", "{{ y }}", ".input.y"},
+        {"{{ not this }} but {{ this }}", "{{ this }}", ".input.this"},
+    };
+    char expected[512];
+
+    for (size_t i = 0; i < PL_ARRAY_LEN(cases); i++) {
+        (void)snprintf(expected, sizeof(expected),
+                       "warning /steps/a/llm/prompt: '%s' is sent as it stands: expressions are "
+                       "written ${ ... }, such as ${ %s }\n",
+                       cases[i].shown, cases[i].meant);
+        ck_assert_str_eq(said_of_prompt(cases[i].prompt), expected);
+    }
+}
+END_TEST
+
+START_TEST(other_braces_are_nobodys_mistake)
+{
+    static const char *const prompts[] = {
+        "{{ like this }}",
+        "{{\"a\": 1}}",
+        "{ name }",
+        "{{ name }",
+        "{{}}",
+        "{{ }}",
+        "{{ 1 + 2 }}",
+        "$${{ name }",
+        "${ {a: {b: 1}} }",
+        "\\frac{{a + b}}{c}",
+        "${ \"{{ name }}\" }",
+    };
+
+    for (size_t i = 0; i < PL_ARRAY_LEN(prompts); i++)
+        ck_assert_msg(said_of_prompt(prompts[i])[0] == '\0', "%s: %s", prompts[i],
+                      said_of_prompt(prompts[i]));
+}
+END_TEST
+
+START_TEST(braces_are_looked_for_wherever_text_is_sent)
+{
+    const char *text = "defaults: {model: sim/echo}\n"
+                       "steps:\n"
+                       "  a: {llm: {system: \"{{ a }}\", messages: [{role: user, content: [{type: "
+                       "text, text: \"{{ b }}\"}]}]}}\n"
+                       "  b: {agent: {prompt: \"{{ c }}\"}}\n"
+                       "  c: {human: {ask: \"{{ d }}\"}}\n"
+                       "  d: {http: {url: \"https://a.example/{{ e }}\", body: \"{{ f }}\"}}\n"
+                       "  e: {reduce: \"{{ g }}\"}\n";
+    const char *said = said_of(text, true);
+
+    for (const char *name = "abcde"; *name; name++) {
+        char shown[16];
+
+        (void)snprintf(shown, sizeof(shown), "'{{ %c }}'", *name);
+        ck_assert_msg(strstr(said, shown), "%s: %s", shown, said);
+    }
+    ck_assert_ptr_null(strstr(said, "{{ f }}"));
+    ck_assert_ptr_null(strstr(said, "{{ g }}"));
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("service/workflow_paths");
@@ -319,6 +405,9 @@ int main(void)
     tcase_add_test(tcase, inside_bodies_the_input_and_the_arguments_are_those_around);
     tcase_add_test(tcase, what_was_accepted_before_is_not_looked_at_again);
     tcase_add_test(tcase, a_workflow_full_of_them_is_told_of_the_first_ones);
+    tcase_add_test(tcase, double_braces_around_a_name_are_warned_of);
+    tcase_add_test(tcase, other_braces_are_nobodys_mistake);
+    tcase_add_test(tcase, braces_are_looked_for_wherever_text_is_sent);
     suite_add_tcase(suite, tcase);
     srunner_run_all(runner, CK_NORMAL);
     failed = srunner_ntests_failed(runner);
