@@ -45,7 +45,7 @@ static const char *path_so_far(const struct walk *walk)
     struct pl_buf out;
 
     pl_buf_init(&out, SHOWN_PATH);
-    put(&out, ".", pl_str(expr_root_name(ref->root)), "");
+    put(&out, ".", ref->root == EXPR_ROOT_AS ? ref->name : pl_str(expr_root_name(ref->root)), "");
     if (ref->root == EXPR_ROOT_STEP) {
         put(&out, ".", ref->name, ".");
         pl_buf_text(&out, expr_field_name(ref->field));
@@ -181,23 +181,25 @@ static void of_no_object(const struct walk *walk, bool text)
 /* ---- walking ---- */
 
 /* The rest of the path, up to an index that only a run knows. */
-static void through_schema(struct walk *walk, const struct schema *schema)
+static void through_schema(struct walk *walk, const struct wf_shape *shape)
 {
     struct pl_arena *scratch = walk->c->p->scratch;
     const struct expr_segment *segments = walk->expr->segments + walk->at;
     size_t left = walk->expr->n_segments - walk->at, n = 0, at = 0;
-    struct pl_str *path = pl_arena_alloc_array(scratch, left + 1, sizeof(*path));
+    struct pl_str *path = pl_arena_alloc_array(scratch, shape->n_path + left + 1, sizeof(*path));
     const char *const *names = NULL, *nearest;
     enum schema_finds finds;
 
-    for (; path && n < left && !segments[n].dynamic; n++)
-        path[n] = segments[n].name;
-    if (!path || n == 0)
+    if (!path)
         return;
-    finds = schema_look(schema, scratch, path, n, &at, &names);
-    if (finds == SCHEMA_FINDS)
-        return;
-    walk->at += at;
+    if (shape->n_path)
+        memcpy(path, shape->path, shape->n_path * sizeof(*path));
+    for (; n < left && !segments[n].dynamic; n++)
+        path[shape->n_path + n] = segments[n].name;
+    finds = schema_look(shape->of.schema, scratch, path, shape->n_path + n, &at, &names);
+    if (finds == SCHEMA_FINDS || at < shape->n_path)
+        return; /* or the path to the list has it, and is told of it */
+    walk->at += at - shape->n_path;
     if (finds == SCHEMA_FINDS_NOTHING)
         no_member(walk, true, doc_nearest(path[at], names), names);
     else if ((nearest = doc_slip_of(path[at], names)))
@@ -233,7 +235,7 @@ static void follow(struct walk *walk, struct wf_shape shape)
         const struct expr_segment *segment = &walk->expr->segments[walk->at];
 
         if (shape.kind == SHAPE_SCHEMA) {
-            through_schema(walk, shape.of.schema);
+            through_schema(walk, &shape);
             return;
         }
         if (segment->dynamic)
@@ -247,13 +249,9 @@ static void follow(struct walk *walk, struct wf_shape shape)
 
 static void check_path(struct paths *c, const struct expr *whole, const struct expr *expr)
 {
-    const struct expr_ref *ref = &expr->refs[0];
     struct walk walk = {.c = c, .whole = whole, .expr = expr};
 
-    if (ref->root != EXPR_ROOT_STEP)
-        follow(&walk, wf_shape_of_root(c->p->workflow, ref->root, c->body));
-    else if (ref->step)
-        follow(&walk, wf_shape_of_field(ref->step, ref->field));
+    follow(&walk, wf_shape_of_ref(c->p, &expr->refs[0], c->body));
 }
 
 static void check_exprs(struct paths *c, const struct expr *first)

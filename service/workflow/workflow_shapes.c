@@ -163,7 +163,7 @@ static struct wf_shape of_output(const struct step_def *step)
     return plain(SHAPE_ANY);
 }
 
-struct wf_shape wf_shape_of_field(const struct step_def *step, enum expr_step_field field)
+static struct wf_shape of_field(const struct step_def *step, enum expr_step_field field)
 {
     switch (field) {
     case EXPR_STEP_OUTPUT:
@@ -210,38 +210,6 @@ static struct wf_shape of_args(const struct step_body *body)
         for (size_t i = 0; agent && i < agent->n_tools; i++)
             if (agent->tools[i].body == body->number)
                 return by_schema(agent->tools[i].parameters.schema);
-        break;
-    }
-    return plain(SHAPE_ANY);
-}
-
-struct wf_shape wf_shape_of_root(const struct workflow *workflow, enum expr_root root,
-                                 const struct step_body *body)
-{
-    switch (root) {
-    case EXPR_ROOT_INPUT:
-        return of_input(workflow, body);
-    case EXPR_ROOT_ERROR:
-        return fixed(error_names);
-    case EXPR_ROOT_ARGS:
-        return of_args(body);
-    case EXPR_ROOT_CANDIDATE:
-        return fixed(candidate_names);
-    case EXPR_ROOT_CANDIDATES:
-    case EXPR_ROOT_ITEMS:
-        return plain(SHAPE_LIST);
-    case EXPR_ROOT_STEP:
-    case EXPR_ROOT_RUN:
-    case EXPR_ROOT_THREAD:
-    case EXPR_ROOT_OUTPUT:
-    case EXPR_ROOT_STATE:
-    case EXPR_ROOT_ITEM:
-    case EXPR_ROOT_INDEX:
-    case EXPR_ROOT_AS:
-    case EXPR_ROOT_AS_INDEX:
-    case EXPR_ROOT_TURN:
-    case EXPR_ROOT_PREVIOUS:
-    case EXPR_ROOT__COUNT:
         break;
     }
     return plain(SHAPE_ANY);
@@ -345,4 +313,113 @@ const char *const *wf_shape_names(const struct wf_shape *shape, struct pl_arena 
             break;
     }
     return pl_arena_failed(arena) ? NULL : names;
+}
+
+/* ---- what a path begins with ---- */
+
+/* What segments take of what fits a schema. */
+static struct wf_shape deeper(struct pl_arena *arena, const struct wf_shape *shape,
+                              const struct expr_segment *segments, size_t n_segments)
+{
+    size_t n = shape->n_path;
+    struct pl_str *path = pl_arena_alloc_array(arena, n + n_segments + 1, sizeof(*path));
+    struct wf_shape result = *shape;
+
+    if (!path)
+        return plain(SHAPE_ANY);
+    if (n)
+        memcpy(path, shape->path, n * sizeof(*path));
+    for (size_t i = 0; i < n_segments; i++) {
+        if (segments[i].dynamic)
+            return plain(SHAPE_ANY);
+        path[n++] = segments[i].name;
+    }
+    result.path = path;
+    result.n_path = n;
+    return result;
+}
+
+/* What a whole path gives. */
+static struct wf_shape of_path(struct wf_parser *p, const struct expr *expr,
+                               const struct step_body *body)
+{
+    struct wf_shape shape = wf_shape_of_ref(p, &expr->refs[0], body), next;
+
+    for (size_t i = 0; i < expr->n_segments; i++) {
+        if (shape.kind == SHAPE_SCHEMA)
+            return deeper(p->scratch, &shape, expr->segments + i, expr->n_segments - i);
+        if (!wf_shape_is_closed(&shape) || !expr->segments[i].name.ptr ||
+            !wf_shape_member(&shape, expr->segments[i].name, &next))
+            return plain(SHAPE_ANY);
+        shape = next;
+    }
+    return shape;
+}
+
+/* The items that stand at the branch of a map whose body, or a body within it, is `body`; one of
+ * them unless `several`. `map` NULL: of the innermost. */
+static struct wf_shape of_items(struct wf_parser *p, const struct step_def *map,
+                                const struct step_body *body, bool several)
+{
+    static const struct expr_segment element = {.index = 0};
+    const struct template *over;
+    struct wf_shape list;
+
+    while (body && body->owner && (body->owner->kind != STEP_MAP || (map && body->owner != map)))
+        body = body->owner->body;
+    if (!body || !body->owner || !body->owner->config.map || body->role != BODY_BRANCH)
+        return plain(several ? SHAPE_LIST : SHAPE_ANY);
+    over = body->owner->config.map->over;
+    if (!over || over->kind != TEMPLATE_EXPR || over->expr->kind != EXPR_PATH)
+        return plain(several ? SHAPE_LIST : SHAPE_ANY);
+    list = of_path(p, over->expr, body->owner->body);
+    if (list.kind != SHAPE_SCHEMA)
+        return plain(several ? SHAPE_LIST : SHAPE_ANY);
+    if (several)
+        return list;
+    return deeper(p->scratch, &list, &element, 1);
+}
+
+static struct wf_shape of_as(struct wf_parser *p, const struct step_def *map,
+                             const struct step_body *body)
+{
+    bool several = map && map->config.map && map->config.map->batch > 0;
+
+    return several ? plain(SHAPE_ANY) : of_items(p, map, body, false);
+}
+
+struct wf_shape wf_shape_of_ref(struct wf_parser *p, const struct expr_ref *ref,
+                                const struct step_body *body)
+{
+    switch (ref->root) {
+    case EXPR_ROOT_STEP:
+        return ref->step ? of_field(ref->step, ref->field) : plain(SHAPE_ANY);
+    case EXPR_ROOT_INPUT:
+        return of_input(p->workflow, body);
+    case EXPR_ROOT_ITEM:
+        return of_items(p, NULL, body, false);
+    case EXPR_ROOT_ITEMS:
+        return of_items(p, NULL, body, true);
+    case EXPR_ROOT_AS:
+        return of_as(p, ref->step, body);
+    case EXPR_ROOT_ERROR:
+        return fixed(error_names);
+    case EXPR_ROOT_ARGS:
+        return of_args(body);
+    case EXPR_ROOT_CANDIDATE:
+        return fixed(candidate_names);
+    case EXPR_ROOT_CANDIDATES:
+        return plain(SHAPE_LIST);
+    case EXPR_ROOT_RUN:
+    case EXPR_ROOT_THREAD:
+    case EXPR_ROOT_OUTPUT:
+    case EXPR_ROOT_STATE:
+    case EXPR_ROOT_INDEX:
+    case EXPR_ROOT_AS_INDEX:
+    case EXPR_ROOT_TURN:
+    case EXPR_ROOT_PREVIOUS:
+    case EXPR_ROOT__COUNT:
+        break;
+    }
+    return plain(SHAPE_ANY);
 }

@@ -9,7 +9,7 @@ enum wf_shape_kind {
     SHAPE_ANY,      /* nothing is known */
     SHAPE_TEXT,     /* a string */
     SHAPE_LIST,     /* a list of anything */
-    SHAPE_SCHEMA,   /* what fits a schema */
+    SHAPE_SCHEMA,   /* what fits a schema, or what a path takes of that */
     SHAPE_NAMES,    /* an object of Plait's own with these members, or some of them */
     SHAPE_TEMPLATE, /* what a template writes */
     SHAPE_CONSTANT, /* a value of the document */
@@ -28,13 +28,14 @@ struct wf_shape {
         const struct step_def *step;
         const struct step_body *body;
     } of;
+    const struct pl_str *path; /* SCHEMA: as schema_look takes it */
+    size_t n_path;
 };
 
-/* What `.steps.ID.FIELD` gives. */
-struct wf_shape wf_shape_of_field(const struct step_def *step, enum expr_step_field field);
-/* What a root other than .steps gives to an expression in `body`. */
-struct wf_shape wf_shape_of_root(const struct workflow *workflow, enum expr_root root,
-                                 const struct step_body *body);
+/* What an expression in `body` begins with: `.steps.ID.FIELD`, once its step is found, or another
+ * root. Paths are in scratch. */
+struct wf_shape wf_shape_of_ref(struct wf_parser *p, const struct expr_ref *ref,
+                                const struct step_body *body);
 
 /* True for the kinds that are an object of which every member is known. */
 bool wf_shape_is_closed(const struct wf_shape *shape);

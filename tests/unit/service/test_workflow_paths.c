@@ -271,6 +271,50 @@ START_TEST(inside_bodies_the_input_and_the_arguments_are_those_around)
 }
 END_TEST
 
+START_TEST(an_item_is_an_element_of_the_list_that_a_path_finds)
+{
+    const char *text =
+        "input:\n"
+        "  properties:\n"
+        "    days: {items: {additionalProperties: false, properties: {title: {}, stops: {items: "
+        "{additionalProperties: false, properties: {name: {}}}}}}}\n"
+        "steps:\n"
+        "  plan: {llm: {model: sim/echo, prompt: x, schema: {properties: {list: {items: "
+        "{properties: {topic: {}}}}}}}}\n"
+        "  a: {map: {over: \"${ .input.days }\", as: day, do: {map: {over: \"${ .item.stops }\", "
+        "do: "
+        "{reduce: [\"${ .item.name }\", \"${ .item.nmae }\", \"${ .day.title }\", \"${ .day.ttle "
+        "}\"]}}}}}\n"
+        "  b: {map: {over: \"${ .input.days }\", batch: 2, do: {reduce: [\"${ .items[0].ttle "
+        "}\"]}, "
+        "collapse: {do: {reduce: \"${ .items[0].ttle }\"}}}}\n"
+        "  c: {map: {over: \"${ .steps.plan.output.list }\", do: {workflow: {steps: {x: {reduce: "
+        "\"${ "
+        ".item.topci }\"}}}}}}\n"
+        "  d: {map: {over: \"${ .input.days | map(.title) }\", do: {reduce: \"${ .item.ttle "
+        "}\"}}}\n"
+        "  e: {map: {over: [{x: 1}], do: {reduce: \"${ .item.ttle }\"}}}\n"
+        "  f: {map: {over: \"${ .input.days[.input.at].stops }\", do: {reduce: \"${ .item.nmae "
+        "}\"}}}\n"
+        "  g: {map: {over: \"${ .steps.plan.output.lsit }\", do: {reduce: \"${ .item.topci "
+        "}\"}}}\n";
+
+    ck_assert_str_eq(
+        said_of(text, true),
+        "/steps/a/map/do/map/do/reduce/1: in expression '.item.nmae', .item has no member 'nmae'; "
+        "did you mean 'name'?\n"
+        "/steps/a/map/do/map/do/reduce/3: in expression '.day.ttle', .day has no member 'ttle'; "
+        "did "
+        "you mean 'title'?\n"
+        "/steps/b/map/do/reduce/0: in expression '.items[0].ttle', .items[0] has no member 'ttle'; "
+        "did you mean 'title'?\n"
+        "warning /steps/c/map/do/workflow/steps/x/reduce: in expression '.item.topci', the schema "
+        "of .item has no property 'topci'; did you mean 'topic'?\n"
+        "warning /steps/g/map/over: in expression '.steps.plan.output.lsit', the schema of "
+        ".steps.plan.output has no property 'lsit'; did you mean 'list'?\n");
+}
+END_TEST
+
 START_TEST(what_was_accepted_before_is_not_looked_at_again)
 {
     const char *text = "input: {additionalProperties: false}\n"
@@ -403,6 +447,7 @@ int main(void)
     tcase_add_test(tcase, an_output_with_a_schema_has_what_it_says);
     tcase_add_test(tcase, an_output_that_the_document_writes_out_is_known_too);
     tcase_add_test(tcase, inside_bodies_the_input_and_the_arguments_are_those_around);
+    tcase_add_test(tcase, an_item_is_an_element_of_the_list_that_a_path_finds);
     tcase_add_test(tcase, what_was_accepted_before_is_not_looked_at_again);
     tcase_add_test(tcase, a_workflow_full_of_them_is_told_of_the_first_ones);
     tcase_add_test(tcase, double_braces_around_a_name_are_warned_of);
