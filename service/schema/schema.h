@@ -62,10 +62,10 @@ enum schema_finds {
 
 /* Where a path into the values of a schema leads: names of members, and absent strings for elements
  * of lists. Unless SCHEMA_FINDS, *ret_at is the member at fault and *ret_names the names that are
- * declared beside it, NULL behind, in the arena. What takes too much work to say is SCHEMA_FINDS.
- */
+ * declared beside it, NULL behind, in the arena. Takes from *work what it costs (a schema opened is
+ * one); where nothing is left, or a single path takes too much, it is SCHEMA_FINDS. */
 enum schema_finds schema_look(const struct schema *schema, struct pl_arena *arena,
-                              const struct pl_str *path, size_t n, size_t *ret_at,
+                              const struct pl_str *path, size_t n, uint64_t *work, size_t *ret_at,
                               const char *const **ret_names);
 
 /* The declared `type` of a top-level property, as a word, or NULL: how `-i K=V` reads V. */

@@ -9,11 +9,12 @@
 #include "service/schema/schema_node.h"
 
 enum {
-    LOOK_WORK = 4000, /* schemas opened for one path; more: nothing is said */
-    LOOK_DEPTH = 300, /* one inside the other, or in place of the other */
-    LOOK_SET = 64,    /* schemas that apply to one value */
-    LOOK_NAMES = 200, /* declared names, for suggestions */
-    LOOK_MATCH = 20000,
+    LOOK_WORK = 4000,   /* schemas opened for one path; more: nothing is said */
+    LOOK_DEPTH = 300,   /* one inside the other, or in place of the other */
+    LOOK_SET = 64,      /* schemas that apply to one value */
+    LOOK_NAMES = 200,   /* declared names, for suggestions */
+    LOOK_MATCH = 20000, /* units of work for one name against one pattern */
+    LOOK_STATES = 16,   /* of those are one of *work */
 };
 
 struct look {
@@ -21,15 +22,27 @@ struct look {
     const struct pl_str *path; /* absent ptr: an element of a list */
     size_t n;
     size_t forbidden; /* the member that is forbidden, where one is */
-    unsigned work, depth;
-    bool unsure; /* something was too much: no answer */
+    unsigned opened, depth;
+    uint64_t *work; /* units left for all paths */
+    bool unsure;    /* something was too much: no answer */
 };
+
+static bool take_work(struct look *look, uint64_t units)
+{
+    if (*look->work <= units) {
+        *look->work = 0;
+        look->unsure = true;
+    } else {
+        *look->work -= units;
+    }
+    return !look->unsure;
+}
 
 static bool open_schema(struct look *look)
 {
-    if (++look->work > LOOK_WORK || look->depth > LOOK_DEPTH)
+    if (++look->opened > LOOK_WORK || look->depth > LOOK_DEPTH)
         look->unsure = true;
-    return !look->unsure;
+    return take_work(look, 1);
 }
 
 static bool matches(struct look *look, const struct schema_pattern *pattern, struct pl_str name)
@@ -39,6 +52,7 @@ static bool matches(struct look *look, const struct schema_pattern *pattern, str
     enum schema_match match = schema_pattern_match(pattern, &matcher, name, &work);
 
     schema_matcher_finish(&matcher);
+    (void)take_work(look, 1 + (LOOK_MATCH - work) / LOOK_STATES);
     look->unsure |= match != SCHEMA_MATCH && match != SCHEMA_NO_MATCH;
     return match == SCHEMA_MATCH;
 }
@@ -240,16 +254,16 @@ static const char *const *names_of(struct look *look, const struct set *here)
 /* ---- the whole ---- */
 
 enum schema_finds schema_look(const struct schema *schema, struct pl_arena *arena,
-                              const struct pl_str *path, size_t n, size_t *ret_at,
+                              const struct pl_str *path, size_t n, uint64_t *work, size_t *ret_at,
                               const char *const **ret_names)
 {
-    struct look look = {.arena = arena, .path = path, .n = n};
+    struct look look = {.arena = arena, .path = path, .n = n, .work = work};
     struct set here = {.n = 0}, next = {.n = 0};
     bool forbidden = forbids(&look, schema, 0);
     size_t end = forbidden ? look.forbidden : n;
     size_t at = 0;
 
-    look.work = 0;
+    look.opened = 0;
     add(&look, &here, schema);
     for (spread(&look, &here); at < end && !look.unsure; at++) {
         next.n = 0;

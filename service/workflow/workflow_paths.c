@@ -12,12 +12,21 @@
 
 #include <stdio.h>
 
-enum { LISTED_NAMES = 8, LISTED_BYTES = 320, SHOWN_PATH = 160 };
+enum {
+    LISTED_NAMES = 8,
+    LISTED_BYTES = 320,
+    SHOWN_PATH = 160,
+    PATHS_MAX = 50000,     /* that are followed; those behind count as good */
+    SCHEMA_WORK = 1000000, /* for all of them */
+    NAME_WORK = 20,        /* of it for a word held against a name */
+};
 
 struct paths {
     struct wf_parser *p;
     struct wf_ctx ctx; /* for messages */
     const struct step_body *body;
+    size_t followed;
+    uint64_t work; /* left */
 };
 
 /* One path on its way: the members before `at` are taken. */
@@ -196,9 +205,12 @@ static void through_schema(struct walk *walk, const struct wf_shape *shape)
         memcpy(path, shape->path, shape->n_path * sizeof(*path));
     for (; n < left && !segments[n].dynamic; n++)
         path[shape->n_path + n] = segments[n].name;
-    finds = schema_look(shape->of.schema, scratch, path, shape->n_path + n, &at, &names);
+    finds = schema_look(shape->of.schema, scratch, path, shape->n_path + n, &walk->c->work, &at,
+                        &names);
     if (finds == SCHEMA_FINDS || at < shape->n_path)
         return; /* or the path to the list has it, and is told of it */
+    for (size_t i = 0; names[i] && walk->c->work > NAME_WORK; i++)
+        walk->c->work -= NAME_WORK;
     walk->at += at - shape->n_path;
     if (finds == SCHEMA_FINDS_NOTHING)
         no_member(walk, true, doc_nearest(path[at], names), names);
@@ -251,6 +263,8 @@ static void check_path(struct paths *c, const struct expr *whole, const struct e
 {
     struct walk walk = {.c = c, .whole = whole, .expr = expr};
 
+    if (expr->n_segments == 0 || c->followed++ >= PATHS_MAX)
+        return;
     follow(&walk, wf_shape_of_ref(c->p, &expr->refs[0], c->body));
 }
 
@@ -268,7 +282,7 @@ static void check_exprs(struct paths *c, const struct expr *first)
 
 void wf_check_paths(struct wf_parser *p)
 {
-    struct paths c = {.p = p, .ctx = {.p = p}};
+    struct paths c = {.p = p, .ctx = {.p = p}, .work = SCHEMA_WORK};
 
     for (size_t i = 0; i < p->n_steps; i++) {
         c.body = p->steps[i].def->body;

@@ -7,7 +7,8 @@
 
 enum {
     NAMES_SHOWN = 200,
-    MEMBERS_MAX = 1000, /* of one object; those of larger ones are not looked through */
+    MEMBERS_MAX = 1000,  /* of one object; those of larger ones are not looked through */
+    PATH_MAX_KNOWN = 16, /* members of a path to a list; items of deeper ones are not known */
 };
 
 /* ---- objects of Plait's own ---- */
@@ -322,9 +323,12 @@ static struct wf_shape deeper(struct pl_arena *arena, const struct wf_shape *sha
                               const struct expr_segment *segments, size_t n_segments)
 {
     size_t n = shape->n_path;
-    struct pl_str *path = pl_arena_alloc_array(arena, n + n_segments + 1, sizeof(*path));
     struct wf_shape result = *shape;
+    struct pl_str *path;
 
+    if (n_segments > PATH_MAX_KNOWN || n + n_segments > PATH_MAX_KNOWN)
+        return plain(SHAPE_ANY);
+    path = pl_arena_alloc_array(arena, PATH_MAX_KNOWN, sizeof(*path));
     if (!path)
         return plain(SHAPE_ANY);
     if (n)

@@ -29,8 +29,9 @@ static const char *look(const char *yaml, const char *path)
     static const char *const words[] = {"", "undeclared", "nothing"};
     struct pl_str members[PATH_MAX_MEMBERS];
     size_t n = split(path, members), at = 0;
+    uint64_t work = 10000;
     const char *const *names = NULL;
-    enum schema_finds finds = schema_look(good(yaml, NULL), arena, members, n, &at, &names);
+    enum schema_finds finds = schema_look(good(yaml, NULL), arena, members, n, &work, &at, &names);
     const char *line = words[finds];
 
     if (finds == SCHEMA_FINDS)
@@ -141,6 +142,7 @@ START_TEST(a_schema_that_takes_too_long_to_look_at_forbids_nothing)
 {
     struct pl_str path[PATH_MAX_MEMBERS];
     size_t n = split("a.a.a.a.a.a.a.x", path), at = 0;
+    uint64_t work = 1000000;
     const char *const *names = NULL;
     const char *part = "{properties: {a: {$ref: '#'}}, " CLOSED "}";
     char yaml[2048];
@@ -149,7 +151,25 @@ START_TEST(a_schema_that_takes_too_long_to_look_at_forbids_nothing)
     for (int i = 0; i < 20; i++) /* 20^8 ways */
         length += snprintf(yaml + length, sizeof(yaml) - (size_t)length, ", %s", part);
     (void)snprintf(yaml + length, sizeof(yaml) - (size_t)length, "]}");
-    ck_assert_int_eq(schema_look(good(yaml, NULL), arena, path, n, &at, &names), SCHEMA_FINDS);
+    ck_assert_int_eq(schema_look(good(yaml, NULL), arena, path, n, &work, &at, &names),
+                     SCHEMA_FINDS);
+}
+END_TEST
+
+START_TEST(no_path_is_looked_at_when_the_work_is_used_up)
+{
+    const struct schema *schema = good("{properties: {a: {}}, " CLOSED "}", NULL);
+    const struct pl_str path = PL_STR("b");
+    const char *const *names = NULL;
+    uint64_t work = 5;
+    size_t at = 0;
+
+    ck_assert_int_eq(schema_look(schema, arena, &path, 1, &work, &at, &names),
+                     SCHEMA_FINDS_NOTHING);
+    ck_assert_uint_lt(work, 5);
+    work = 1;
+    ck_assert_int_eq(schema_look(schema, arena, &path, 1, &work, &at, &names), SCHEMA_FINDS);
+    ck_assert_uint_eq(work, 0);
 }
 END_TEST
 
@@ -168,6 +188,7 @@ int main(void)
     tcase_add_test(tcase, references_are_followed_also_in_circles);
     tcase_add_test(tcase, of_allof_one_part_forbids_of_anyof_all_must);
     tcase_add_test(tcase, what_is_left_over_may_be_forbidden_too);
+    tcase_add_test(tcase, no_path_is_looked_at_when_the_work_is_used_up);
     tcase_add_test(tcase, a_schema_that_takes_too_long_to_look_at_forbids_nothing);
     suite_add_tcase(suite, tcase);
     srunner_run_all(runner, CK_NORMAL);
