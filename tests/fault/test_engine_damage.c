@@ -151,6 +151,30 @@ START_TEST(a_damaged_run_is_an_error_and_a_list_of_runs_names_it_beside_the_othe
 }
 END_TEST
 
+/* How far a run is cannot be counted without its definition. */
+START_TEST(a_run_of_a_damaged_definition_is_named_too)
+{
+    struct workflow *one = test_workflow("steps: {a: {reduce: 1}}\n");
+    struct workflow *other = test_workflow("steps: {a: {reduce: 2}}\n");
+    struct run_probe bad, good;
+
+    engine_probe_open(&probe);
+    run_to_the_end(&bad, one);
+    run_to_the_end(&good, other);
+    engine_probe_close(&probe, 0);
+    damage("definitions", "text = '{'", "hash", one->hash);
+    engine_probe_open(&probe);
+    assert_tells(page_of(9), "does not compile");
+    assert_tells(page_of(9), "store_corrupt");
+    ck_assert_uint_eq(count_of(page_of(9), "data"), 1);
+    ck_assert_uint_eq(count_of(page_of(9), "damaged"), 1);
+    run_probe_finish(&bad);
+    run_probe_finish(&good);
+    workflow_unref(&one);
+    workflow_unref(&other);
+}
+END_TEST
+
 /* What a reader of the run's events is told in the end; NULL: all of them. */
 static const char *stream_trouble(const char *id)
 {
@@ -259,6 +283,7 @@ int main(void)
     tcase_add_checked_fixture(tcase, set_up, tear_down);
     tcase_add_test(tcase, a_damaged_step_is_an_error_where_it_is_shown_and_only_there);
     tcase_add_test(tcase, a_damaged_run_is_an_error_and_a_list_of_runs_names_it_beside_the_others);
+    tcase_add_test(tcase, a_run_of_a_damaged_definition_is_named_too);
     tcase_add_test(tcase, a_stream_of_damaged_events_fails_and_says_why);
     tcase_add_test(tcase, a_damaged_run_is_not_gone_on_with_and_the_others_are);
     suite_add_tcase(suite, tcase);
