@@ -170,7 +170,9 @@ enum pl_code engine_watch_end(struct engine *engine, struct pl_str tenant, struc
  * callback. */
 void engine_unwatch_end(struct engine *engine, uint64_t token);
 
-/* One page of a tenant's runs as {"data":[run...],"has_more":bool,"next":id or null}. */
+/* One page of a tenant's runs as {"data":[run...],"has_more":bool,"next":id or null}. Runs that are
+ * damaged are not in it but beside it: "damaged":[{"id","status","error"}...], where there are any.
+ */
 enum pl_code engine_write_runs(struct engine *engine, struct pl_str tenant,
                                const struct store_run_filter *filter, size_t limit,
                                struct pl_buf *out, struct pl_err *err) PL_MUST_CHECK;

@@ -87,6 +87,7 @@ enum pl_code engine_compile(struct engine *engine, const struct engine_text *tex
         .secret_ok = world_secret_ok,
         .find_workflow = world_find,
         .check_jq = world_check_jq,
+        .advise = true,
     };
     char key[WORKFLOW_CACHE_KEY];
     struct workflow *workflow;
@@ -100,6 +101,8 @@ enum pl_code engine_compile(struct engine *engine, const struct engine_text *tex
             return code;
         workflow_cache_put(engine->cache, pl_str(key), workflow);
         workflow_cache_put(engine->cache, pl_str(workflow->hash), workflow);
+    } else if (problems->warnings) {
+        doc_problems_append(problems->warnings, &workflow->warnings);
     }
     *ret_workflow = workflow;
     return PL_OK;

@@ -1,11 +1,12 @@
 /* estimate.c - the estimate as a whole: the input, and what was found as JSON. How often steps run
  * is in estimate_steps.c, what their calls come to in estimate_calls.c, how long texts are in
- * estimate_size.c. See estimate.h. */
+ * estimate_size.c, what jq makes of the input in estimate_jq.c. See estimate.h. */
 #include "service/estimate_private.h"
 
 #include "base/json.h"
 #include "base/limits.h"
 #include "base/map.h"
+#include "service/expr/jq_pool.h"
 #include "service/schema/schema.h"
 
 #include <math.h>
@@ -170,11 +171,11 @@ static enum pl_code judge(const struct estimator *est, const struct pl_buf *out,
 }
 
 enum pl_code estimate_write(const struct workflow *workflow, struct pl_str input,
-                            const struct providers *providers, struct pl_buf *out,
+                            const struct providers *providers, bool run_jq, struct pl_buf *out,
                             struct doc_problems *problems, struct pl_err *err)
 {
-    struct estimator est = {.arena = pl_arena_create(0), .providers = providers};
-    struct estimate_scope scope = {0};
+    struct estimator est = {.arena = pl_arena_create(0), .providers = providers, .run_jq = run_jq};
+    struct estimate_scope scope = {.workflow = workflow};
     struct estimate_place place = {.scope = &scope, .times = {1, 1}};
     enum pl_code code;
 
@@ -194,6 +195,7 @@ enum pl_code estimate_write(const struct workflow *workflow, struct pl_str input
         code = judge(&est, out, err);
     }
     pl_buf_finish(&est.path);
+    jq_pool_destroy(&est.jq);
     pl_arena_destroy(&est.arena);
     return code;
 }

@@ -18,10 +18,12 @@ struct providers;
  * "cost_usd":
  * {...} or null, "budget", "steps": [{"path","model",...}], "assumptions": [...], "unbounded":
  * [...], "unpriced": [...]}. `input` is JSON or empty: an empty one that does not fit the schema
- * counts as unknown. `providers` has the prices; NULL: none. Errors: INVALID_JSON, INVALID_INPUT
- * (see problems), NO_MEMORY. */
+ * counts as unknown. `providers` has the prices; NULL: none.
+ * `run_jq`: jq expressions over the input alone are run, by a worker that ends with this, and
+ * waited for; else what they give counts as unknown: where others wait too. Errors: INVALID_JSON,
+ * INVALID_INPUT (see problems), NO_MEMORY. */
 enum pl_code estimate_write(const struct workflow *workflow, struct pl_str input,
-                            const struct providers *providers, struct pl_buf *out,
+                            const struct providers *providers, bool run_jq, struct pl_buf *out,
                             struct doc_problems *problems, struct pl_err *err) PL_MUST_CHECK;
 
 #endif

@@ -1,6 +1,7 @@
 /* estimate_private.h - what the parts of an estimate share: estimate.c (the whole),
- * estimate_steps.c (how often each step runs), estimate_calls.c (what its calls come to) and
- * estimate_size.c (how long texts get). Nobody else includes it. */
+ * estimate_steps.c (how often each step runs), estimate_calls.c (what its calls come to),
+ * estimate_size.c (how long texts get) and estimate_jq.c (what jq makes of the input). Nobody else
+ * includes it. */
 #ifndef PLAIT_SERVICE_ESTIMATE_PRIVATE_H
 #define PLAIT_SERVICE_ESTIMATE_PRIVATE_H
 
@@ -30,7 +31,8 @@ enum {
 /* What is known of the values a workflow's expressions see. One for the run, one for each workflow
  * inside that has an input of its own. */
 struct estimate_scope {
-    struct pl_str input; /* JSON; ptr NULL: unknown */
+    struct pl_str input;             /* JSON; ptr NULL: unknown */
+    const struct workflow *workflow; /* whose expressions they are */
 };
 
 /* The map items around a step; ptr NULL: unknown. */
@@ -65,6 +67,8 @@ struct estimate_attempt {
 
 struct step_body;
 struct estimate_sizes; /* what steps give, found once each */
+struct estimate_answer_of_jq;
+struct jq_pool;
 
 struct estimator {
     struct pl_arena *arena;
@@ -79,6 +83,11 @@ struct estimator {
     bool no_memory;
     size_t visits; /* of steps: many items are sampled, and too many are refused */
     size_t copied; /* bytes of values: what is too many counts as unknown */
+
+    bool run_jq;        /* false: not, or not any more */
+    struct jq_pool *jq; /* NULL: none was needed yet */
+    struct estimate_answer_of_jq *answers_of_jq;
+    size_t n_answers_of_jq;
 };
 
 /* ---- estimate_steps.c ---- */
@@ -100,6 +109,13 @@ void estimate_calls(struct estimator *est, const struct estimate_place *place,
 void estimate_assume(struct estimator *est, const char *fmt, ...) PL_PRINTF(2, 3);
 /* `calls`: how many there are has no bound; else how long they are. */
 void estimate_no_bound(struct estimator *est, bool calls, const char *fmt, ...) PL_PRINTF(3, 4);
+
+/* ---- estimate_jq.c ---- */
+
+/* The value of a jq expression over the input alone, in the arena, each once. False: it mentions
+ * something else, it fails, or jq is not run. */
+bool estimate_jq(struct estimator *est, const struct estimate_scope *scope, const struct expr *expr,
+                 struct pl_str *ret_json);
 
 /* ---- estimate_size.c ---- */
 

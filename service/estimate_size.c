@@ -61,22 +61,26 @@ static bool is_known_ref(const struct estimate_place *place, const struct expr_r
     }
 }
 
-static bool is_known(const struct estimate_place *place, const struct expr *expr)
+static bool is_known(struct estimator *est, const struct estimate_place *place,
+                     const struct expr *expr)
 {
+    struct pl_str value;
+
     for (size_t i = 0; i < expr->n_refs; i++)
         if (!is_known_ref(place, &expr->refs[i]))
             return false;
-    return expr->kind == EXPR_PATH;
+    return expr->kind == EXPR_PATH || estimate_jq(est, place->scope, expr, &value);
 }
 
-static bool is_known_template(const struct estimate_place *place, const struct template *template)
+static bool is_known_template(struct estimator *est, const struct estimate_place *place,
+                              const struct template *template)
 {
     if (template->kind == TEMPLATE_EXPR)
-        return is_known(place, template->expr);
+        return is_known(est, place, template->expr);
     for (size_t i = 0; i < template->count; i++) {
         if (template->kind == TEMPLATE_TEXT
-                ? template->parts[i].expr && !is_known(place, template->parts[i].expr)
-                : template->items && !is_known_template(place, template->items[i]))
+                ? template->parts[i].expr && !is_known(est, place, template->parts[i].expr)
+                : template->items && !is_known_template(est, place, template->items[i]))
             return false;
     }
     return true;
@@ -111,9 +115,21 @@ static struct pl_str scope_step(void *arg, const struct step_def *step, enum exp
     return PL_STR("null");
 }
 
+/* Known already: what is not is never evaluated. */
+static enum pl_code scope_jq(void *arg, const struct expr *expr, struct pl_str *ret_json,
+                             struct pl_err *err)
+{
+    const struct asker *asker = arg;
+
+    if (estimate_jq(asker->est, asker->place->scope, expr, ret_json))
+        return PL_OK;
+    return pl_err_set(err, PL_ERR_EXPRESSION_ERROR, "it is not known before the run");
+}
+
 static struct expr_scope scope_of(struct asker *asker)
 {
-    return (struct expr_scope){.arg = asker, .root = scope_root, .step = scope_step};
+    return (struct expr_scope){
+        .arg = asker, .root = scope_root, .step = scope_step, .jq = scope_jq};
 }
 
 bool estimate_value(struct estimator *est, const struct estimate_place *place,
@@ -123,7 +139,7 @@ bool estimate_value(struct estimator *est, const struct estimate_place *place,
     struct expr_scope scope = scope_of(&asker);
     struct pl_err err;
     struct pl_buf buf;
-    bool ok = is_known_template(place, template);
+    bool ok = is_known_template(est, place, template);
 
     if (!ok)
         return false;
@@ -148,7 +164,7 @@ bool estimate_truth(struct estimator *est, const struct estimate_place *place,
     struct pl_str value;
     struct pl_err err;
 
-    if (!is_known(place, expr) || expr_eval(expr, &scope, &value, &err) != PL_OK)
+    if (!is_known(est, place, expr) || expr_eval(expr, &scope, &value, &err) != PL_OK)
         return false;
     *ret_truth = json_truthy(value);
     return true;
@@ -195,7 +211,7 @@ static struct range expr_bytes(struct estimator *est, const struct estimate_plac
 {
     struct range bytes = {0};
 
-    if (is_known(place, expr)) {
+    if (is_known(est, place, expr)) {
         double known = known_bytes(est, place, expr);
 
         return range(known, known);

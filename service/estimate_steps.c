@@ -169,6 +169,7 @@ static void add_workflow(struct estimator *est, const struct estimate_place *pla
         inside.scope = &scope;
     }
     if (config->child) {
+        scope.workflow = config->child;
         inside.item = NULL;
         inside.prefix = full_path(est, place, step->path);
     }

@@ -54,6 +54,9 @@ struct store_run {
     pl_ms created_at, started_at, ended_at;
     struct store_usage usage;
     int64_t last_seq; /* of the run's events */
+    /* Read in a list that asks for it: the column that is damaged, whose value is left out; NULL:
+     * none. Static. */
+    const char *damaged;
 };
 
 struct store_run_key {

@@ -85,6 +85,7 @@ struct store_run_filter {
         *metadata_values; /* members of metadata that are these strings (or JSON scalars) */
     size_t n_metadata;
     bool waiting;        /* only runs with a step that waits */
+    bool damaged;        /* a damaged run is listed with `damaged` set; else it is STORE_CORRUPT */
     struct pl_str after; /* the id of the last one seen: only older ones */
 };
 /* A tenant's runs, newest first (by id), at most `limit`. Inputs, outputs are read too. */

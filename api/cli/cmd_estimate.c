@@ -82,7 +82,7 @@ static int report(const struct cli_args *args, const struct workflow *workflow,
     if (given && run_input_read(args, workflow, arena, &input, &err) != PL_OK)
         return cli_usage_error("%s", err.message);
     pl_buf_init(&out, PL_LIMIT_RUN_OUTPUT_BYTES);
-    ok = estimate_write(workflow, input, config->providers, &out, &problems, &err) == PL_OK;
+    ok = estimate_write(workflow, input, config->providers, true, &out, &problems, &err) == PL_OK;
     if (!ok) {
         cli_usage_error("%s", err.message);
         for (size_t i = 0; i < problems.count; i++)

@@ -112,7 +112,9 @@ const struct cli_command cli_commands[] = {
     {
         .name = "check",
         .operands = "FILE...",
-        .summary = "say everything that is wrong with workflow files, without running them",
+        .summary =
+            "say everything that is wrong with workflow files, without running them; what is "
+            "most likely not meant as a warning, on stderr",
         .example = "plait check examples/*.yaml",
         .options = check_options,
         .n_options = PL_ARRAY_LEN(check_options),

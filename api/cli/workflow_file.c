@@ -8,7 +8,9 @@
 
 #include <unistd.h>
 
-void workflow_file_print(const char *path, struct doc_problems *problems, FILE *out)
+/* `word` stands before each message. */
+static void print_problems(const char *path, const char *word, struct doc_problems *problems,
+                           FILE *out)
 {
     doc_problems_sort(problems);
     for (size_t i = 0; i < problems->count; i++) {
@@ -16,12 +18,17 @@ void workflow_file_print(const char *path, struct doc_problems *problems, FILE *
 
         fprintf(out, "%s:%u:%u ", path, problem->line, problem->column);
         cli_put_plain(out, problem->pointer);
-        fputs(": ", out);
+        fprintf(out, ": %s", word);
         cli_put_plain(out, problem->message);
         fputc('\n', out);
     }
     if (problems->total > problems->count)
-        fprintf(out, "%s: and %zu more\n", path, problems->total - problems->count);
+        fprintf(out, "%s: %sand %zu more\n", path, word, problems->total - problems->count);
+}
+
+void workflow_file_print(const char *path, struct doc_problems *problems, FILE *out)
+{
+    print_problems(path, "", problems, out);
 }
 
 struct config *workflow_file_config(const char *path)
@@ -138,6 +145,7 @@ static enum pl_code compile_text(const char *path, struct pl_str text, const str
         .secret_ok = secret_ok,
         .find_workflow = find_workflow,
         .check_jq = check_jq,
+        .advise = true,
         .model = model ? pl_str(model) : (struct pl_str){0},
     };
     enum pl_code code;
@@ -149,12 +157,13 @@ static enum pl_code compile_text(const char *path, struct pl_str text, const str
     return code;
 }
 
-enum pl_code workflow_file_compile(const char *path, const struct config *config, const char *model,
-                                   FILE *out, struct workflow **ret_workflow)
+/* `advice`: where warnings go; NULL: nowhere. */
+static enum pl_code compile_file(const char *path, const struct config *config, const char *model,
+                                 FILE *out, FILE *advice, struct workflow **ret_workflow)
 {
     struct pl_arena *arena = pl_arena_create(0);
     const char *file = strcmp(path, "-") == 0 ? "/dev/stdin" : path;
-    struct doc_problems problems;
+    struct doc_problems problems, warnings;
     struct pl_err err = {0};
     struct pl_str text;
     enum pl_code code;
@@ -162,6 +171,8 @@ enum pl_code workflow_file_compile(const char *path, const struct config *config
     if (!arena)
         return PL_ERR_NO_MEMORY;
     doc_problems_init(&problems, arena);
+    doc_problems_init(&warnings, arena);
+    problems.warnings = &warnings;
     code = config_read_file(arena, file, PL_LIMIT_DOCUMENT_BYTES, &text, &err);
     if (code != PL_OK) {
         fprintf(out, "%s: %s\n", path, err.message);
@@ -171,7 +182,24 @@ enum pl_code workflow_file_compile(const char *path, const struct config *config
             workflow_file_print(path, &problems, out);
         if (code == PL_ERR_NO_MEMORY && problems.count == 0)
             fprintf(out, "%s: out of memory\n", path);
+        if (advice)
+            print_problems(path, "warning: ", &warnings, advice);
     }
     pl_arena_destroy(&arena);
+    return code;
+}
+
+enum pl_code workflow_file_compile(const char *path, const struct config *config, const char *model,
+                                   FILE *out, struct workflow **ret_workflow)
+{
+    return compile_file(path, config, model, out, NULL, ret_workflow);
+}
+
+enum pl_code workflow_file_check(const char *path, const struct config *config)
+{
+    struct workflow *workflow = NULL;
+    enum pl_code code = compile_file(path, config, NULL, stdout, stderr, &workflow);
+
+    workflow_unref(&workflow);
     return code;
 }

@@ -14,6 +14,10 @@
 enum pl_code workflow_file_compile(const char *path, const struct config *config, const char *model,
                                    FILE *out, struct workflow **ret_workflow);
 
+/* Compiles `path` to say what is wrong with it: problems on stdout, on stderr what is allowed and
+ * most likely not meant, FILE:LINE:COL POINTER: warning: message. */
+enum pl_code workflow_file_check(const char *path, const struct config *config);
+
 /* The lines of problems, sorted; also "and N more" when some were only counted. */
 void workflow_file_print(const char *path, struct doc_problems *problems, FILE *out);
 

@@ -45,7 +45,7 @@ void handle_estimate(struct api_request *request)
     if (code == PL_OK)
         code = find(request, &body, &workflow, &problems, &err);
     if (code == PL_OK)
-        code = estimate_write(workflow, body.input, engine_providers(request->engine), &out,
+        code = estimate_write(workflow, body.input, engine_providers(request->engine), false, &out,
                               &problems, &err);
     workflow_unref(&workflow);
     if (code == PL_OK) {

@@ -30,16 +30,23 @@ static void write_problem(struct pl_buf *out, const char *prefix, const struct d
     pl_buf_finish(&pointer);
 }
 
+static void write_problems(struct pl_buf *out, const char *key, const char *prefix,
+                           const struct doc_problems *problems)
+{
+    json_key(out, key);
+    json_array_begin(out);
+    for (size_t i = 0; i < problems->count; i++)
+        write_problem(out, prefix, &problems->items[i]);
+    json_array_end(out);
+}
+
 static void write_report(struct pl_buf *out, const char *prefix, const struct workflow *workflow,
                          const struct doc_problems *problems)
 {
     json_object_begin(out);
     json_add_bool(out, "valid", workflow != NULL);
-    json_key(out, "errors");
-    json_array_begin(out);
-    for (size_t i = 0; i < problems->count; i++)
-        write_problem(out, prefix, &problems->items[i]);
-    json_array_end(out);
+    write_problems(out, "errors", prefix, problems);
+    write_problems(out, "warnings", prefix, problems->warnings);
     if (workflow) {
         json_key(out, "graph");
         workflow_graph(workflow, GRAPH_JSON, out);
@@ -87,7 +94,7 @@ void handle_validate(struct api_request *request)
         .text = request->body,
         .format = negotiate_format(api_header(request, "content-type")),
     };
-    struct doc_problems problems;
+    struct doc_problems problems, warnings;
     struct workflow *workflow = NULL;
     const char *prefix = "";
     struct pl_err err = {0};
@@ -97,9 +104,12 @@ void handle_validate(struct api_request *request)
     if (text.format == DOC_JSON)
         text.text = unwrap(request->body, &prefix);
     doc_problems_init(&problems, request->arena);
+    doc_problems_init(&warnings, request->arena);
+    problems.warnings = &warnings;
     code = engine_compile(request->engine, &text, &workflow, &problems);
     doc_problems_sort(&problems);
     shift_lines(&problems, request->body, text.text);
+    shift_lines(&warnings, request->body, text.text);
     if (code != PL_OK && code != PL_ERR_INVALID_WORKFLOW) {
         pl_err_set(&err, code, "%s",
                    code == PL_ERR_NO_MEMORY ? "out of memory" : "the workflow cannot be read");

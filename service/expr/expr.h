@@ -177,6 +177,10 @@ struct expr *expr_compile(struct pl_arena *arena, const struct doc_node *node,
 void expr_jq_problem(const struct expr *expr, const struct pl_err *err,
                      struct doc_problems *problems);
 
+/* "input", "steps", ...; of names given with `as` "". And "output", ... of a step's fields. */
+const char *expr_root_name(enum expr_root root);
+const char *expr_field_name(enum expr_step_field field);
+
 /* True when something in it is a jq expression. */
 bool template_has_jq(const struct template *template);
 

@@ -125,6 +125,16 @@ bool expr_find_field(struct pl_str name, enum expr_step_field *ret)
     return found >= 0;
 }
 
+const char *expr_root_name(enum expr_root root)
+{
+    return root < EXPR_ROOT__COUNT && roots[root].name ? roots[root].name : "";
+}
+
+const char *expr_field_name(enum expr_step_field field)
+{
+    return step_fields[field];
+}
+
 bool expr_lacks_point(struct pl_str word)
 {
     int found = find_root(word);

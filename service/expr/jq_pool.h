@@ -86,6 +86,13 @@ void jq_pool_withdraw(struct jq_pool *pool, uint64_t queue);
 enum pl_code jq_pool_check(struct jq_pool *pool, const struct pl_str *texts, size_t count,
                            struct pl_err *errors, struct pl_err *err) PL_MUST_CHECK;
 
+/* The value of expression `index` of a program over a document, waited for: at most a little longer
+ * than an expression may take. *ret_json is in `arena`, which nobody else uses meanwhile. Any
+ * thread that may wait. Errors: EXPRESSION_ERROR, EXPRESSION_LIMIT, INTERNAL, NO_MEMORY. */
+enum pl_code jq_pool_value(struct jq_pool *pool, const struct jq_program *program, uint32_t index,
+                           struct pl_str document, struct pl_arena *arena, struct pl_str *ret_json,
+                           struct pl_err *err) PL_MUST_CHECK;
+
 /* First thing in main() of every program that may use a pool: when this process was started as a
  * worker it serves and never returns. */
 void jq_worker_main_if_asked(int argc, char **argv);

@@ -1,5 +1,7 @@
-/* jq_pool_check.c - asking the workers whether texts compile: a job like others that its thread
- * waits for. Called when a workflow is checked. */
+/* jq_pool_check.c - asking the workers and waiting for the answer: whether texts compile, what one
+ * expression gives. Jobs like others, which no loop waits for. Called when a workflow is checked or
+ * estimated. */
+#include "base/limits.h"
 #include "service/expr/jq_pool_private.h"
 #include "service/expr/jq_words.h"
 
@@ -11,9 +13,15 @@ struct waiter {
     bool done; /* guarded by lock */
 };
 
-static void check_done(struct jq_job *job)
+/* A job and the thread that waits for it. */
+struct question {
+    struct jq_job job;
+    struct waiter waiter;
+};
+
+static void question_done(struct jq_job *job)
 {
-    struct waiter *waiter = job->state;
+    struct waiter *waiter = &pl_container_of(job, struct question, job)->waiter;
 
     pl_mutex_lock(&waiter->lock);
     waiter->done = true;
@@ -21,22 +29,52 @@ static void check_done(struct jq_job *job)
     pl_mutex_unlock(&waiter->lock);
 }
 
-/* Submits and waits; the answers are filled. */
-static void ask(struct jq_pool *pool, struct jq_job *job)
+/* Submits and waits; the answers are filled. `check`: it is only compiled. */
+static void ask(struct jq_pool *pool, struct question *question, bool check)
 {
-    struct waiter waiter = {.done = false};
+    struct waiter *waiter = &question->waiter;
 
-    pl_mutex_init(&waiter.lock);
-    pl_cond_init(&waiter.changed);
-    job->state = &waiter;
-    job->done = check_done;
-    jq_pool_submit(pool, job);
-    pl_mutex_lock(&waiter.lock);
-    while (!waiter.done)
-        pl_cond_wait(&waiter.changed, &waiter.lock);
-    pl_mutex_unlock(&waiter.lock);
-    pl_cond_finish(&waiter.changed);
-    pl_mutex_finish(&waiter.lock);
+    pl_mutex_init(&waiter->lock);
+    pl_cond_init(&waiter->changed);
+    waiter->done = false;
+    question->job.state = check ? waiter : NULL;
+    question->job.done = question_done;
+    jq_pool_submit(pool, &question->job);
+    pl_mutex_lock(&waiter->lock);
+    while (!waiter->done)
+        pl_cond_wait(&waiter->changed, &waiter->lock);
+    pl_mutex_unlock(&waiter->lock);
+    pl_cond_finish(&waiter->changed);
+    pl_mutex_finish(&waiter->lock);
+}
+
+enum pl_code jq_pool_value(struct jq_pool *pool, const struct jq_program *program, uint32_t index,
+                           struct pl_str document, struct pl_arena *arena, struct pl_str *ret_json,
+                           struct pl_err *err)
+{
+    struct question question = {
+        .job =
+            {
+                .program = program,
+                .indexes = &index,
+                .n_indexes = 1,
+                .document = document,
+                .queue = program->id,
+                .max_output = PL_LIMIT_STEP_OUTPUT_BYTES,
+                .arena = arena,
+            },
+    };
+    const struct jq_answer *answer;
+
+    ask(pool, &question, false);
+    answer = question.job.answers;
+    if (!answer)
+        return pl_err_set(err, PL_ERR_NO_MEMORY, "out of memory");
+    if (answer->err.code == PL_OK)
+        *ret_json = answer->json;
+    else if (err)
+        *err = answer->err;
+    return answer->err.code;
 }
 
 /* The texts whose words and brackets are sound, and where each stands in the caller's list. */
@@ -55,14 +93,17 @@ static enum pl_code ask_about(struct jq_pool *pool, const struct sound *sound,
         .texts = sound->texts,
         .count = sound->count,
     };
-    struct jq_job job = {
-        .program = &program,
-        .n_indexes = sound->count,
-        .queue = program.id,
-        .answers = sound->answers,
+    struct question question = {
+        .job =
+            {
+                .program = &program,
+                .n_indexes = sound->count,
+                .queue = program.id,
+                .answers = sound->answers,
+            },
     };
 
-    ask(pool, &job);
+    ask(pool, &question, true);
     for (size_t i = 0; i < sound->count; i++) {
         const struct pl_err *answer = &sound->answers[i].err;
 

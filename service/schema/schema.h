@@ -54,6 +54,20 @@ struct pl_str schema_json(struct schema *schema, struct pl_arena *arena);
 enum pl_code schema_apply(const struct schema *schema, struct pl_arena *arena, struct pl_str json,
                           struct pl_str *ret_filled, struct doc_problems *problems) PL_MUST_CHECK;
 
+enum schema_finds {
+    SCHEMA_FINDS,            /* something may be there, as far as can be said */
+    SCHEMA_FINDS_UNDECLARED, /* a schema with properties does not speak of a member */
+    SCHEMA_FINDS_NOTHING,    /* no valid value has the member */
+};
+
+/* Where a path into the values of a schema leads: names of members, and absent strings for elements
+ * of lists. Unless SCHEMA_FINDS, *ret_at is the member at fault and *ret_names the names that are
+ * declared beside it, NULL behind, in the arena. Takes from *work what it costs (a schema opened is
+ * one); where nothing is left, or a single path takes too much, it is SCHEMA_FINDS. */
+enum schema_finds schema_look(const struct schema *schema, struct pl_arena *arena,
+                              const struct pl_str *path, size_t n, uint64_t *work, size_t *ret_at,
+                              const char *const **ret_names);
+
 /* The declared `type` of a top-level property, as a word, or NULL: how `-i K=V` reads V. */
 const char *schema_property_type(const struct schema *schema, struct pl_str property);
 

@@ -51,6 +51,8 @@ struct doc_problems {
     struct doc_problem *items;
     size_t count; /* kept in items */
     size_t total; /* all, also those not kept */
+    /* What is allowed and most likely not meant; NULL: nobody asks. It has none of its own. */
+    struct doc_problems *warnings;
 };
 
 void doc_problems_init(struct doc_problems *problems, struct pl_arena *arena);
@@ -62,6 +64,8 @@ void doc_problem_add(struct doc_problems *problems, unsigned line, unsigned colu
                      const char *pointer, const char *fmt, ...) PL_PRINTF(5, 6);
 /* Orders them by line, column. */
 void doc_problems_sort(struct doc_problems *problems);
+/* Adds copies of `from`, which need not last. */
+void doc_problems_append(struct doc_problems *problems, const struct doc_problems *from);
 
 enum { DOC_EXCERPT = 96 }; /* bytes of an excerpt, with its NUL */
 /* A piece of user text for a message: one line, cut at a character. Returns `out`. */
@@ -90,5 +94,8 @@ struct pl_str doc_json(struct pl_arena *arena, const struct doc_node *node);
 /* The name in `names` (NULL-terminated) nearest to `word` by edit distance, NULL when none is near
  * enough. */
 const char *doc_nearest(struct pl_str word, const char *const *names);
+/* The name that `word` is most likely a slip of: one letter of four is wrong, two of eight, or the
+ * case. NULL when there is none, also when nothing but digits differ. */
+const char *doc_slip_of(struct pl_str word, const char *const *names);
 
 #endif

@@ -80,6 +80,14 @@ void doc_problem_add(struct doc_problems *problems, unsigned line, unsigned colu
         problems->count++;
 }
 
+void doc_problems_append(struct doc_problems *problems, const struct doc_problems *from)
+{
+    for (size_t i = 0; i < from->count; i++)
+        doc_problem_add(problems, from->items[i].line, from->items[i].column,
+                        from->items[i].pointer, "%s", from->items[i].message);
+    problems->total += from->total - from->count;
+}
+
 static int by_position(const void *left, const void *right)
 {
     const struct doc_problem *a = left, *b = right;
@@ -168,16 +176,13 @@ static unsigned distance(struct pl_str a, struct pl_str b)
     return last[b.len];
 }
 
-const char *doc_nearest(struct pl_str word, const char *const *names)
+/* The name nearest to `word`, less than `best` edits away and no more than `allowed` longer or
+ * shorter. */
+static const char *nearest_within(struct pl_str word, const char *const *names, unsigned allowed,
+                                  unsigned best)
 {
-    unsigned allowed = (unsigned)(word.len / 3 + 1), best = allowed + 1;
     const char *nearest = NULL;
 
-    if (word.len == 0 || word.len > NEAREST_MAX)
-        return NULL;
-    /* Of a word of one letter nothing but its case can be wrong. */
-    if (allowed >= word.len)
-        best = (unsigned)word.len;
     for (; *names; names++) {
         struct pl_str name = pl_str(*names);
         unsigned edits;
@@ -192,4 +197,43 @@ const char *doc_nearest(struct pl_str word, const char *const *names)
         }
     }
     return nearest;
+}
+
+const char *doc_nearest(struct pl_str word, const char *const *names)
+{
+    unsigned allowed = (unsigned)(word.len / 3 + 1);
+
+    if (word.len == 0 || word.len > NEAREST_MAX)
+        return NULL;
+    /* Of a word of one letter nothing but its case can be wrong. */
+    return nearest_within(word, names, allowed,
+                          allowed >= word.len ? (unsigned)word.len : allowed + 1);
+}
+
+/* `line1` and `line2` are two names, no slip. */
+static bool differ_in_digits(struct pl_str a, struct pl_str b)
+{
+    size_t i = 0, j = 0;
+
+    for (;;) {
+        while (i < a.len && a.ptr[i] >= '0' && a.ptr[i] <= '9')
+            i++;
+        while (j < b.len && b.ptr[j] >= '0' && b.ptr[j] <= '9')
+            j++;
+        if (i == a.len || j == b.len)
+            return i == a.len && j == b.len;
+        if (a.ptr[i++] != b.ptr[j++])
+            return false;
+    }
+}
+
+const char *doc_slip_of(struct pl_str word, const char *const *names)
+{
+    unsigned allowed = word.len < 4 ? 0 : word.len < 8 ? 1 : 2;
+    const char *nearest;
+
+    if (word.len == 0 || word.len > NEAREST_MAX)
+        return NULL;
+    nearest = nearest_within(word, names, allowed, allowed + 1);
+    return nearest && !differ_in_digits(word, pl_str(nearest)) ? nearest : NULL;
 }

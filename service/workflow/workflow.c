@@ -178,8 +178,12 @@ enum pl_code wf_session_compile(struct wf_session *session, struct pl_str text,
     }
     workflow->arena = arena;
     atomic_init(&workflow->refs, 1);
+    doc_problems_init(&workflow->warnings, arena);
     code = compile(workflow, text, format, session, caller, problems);
     doc_problems_sort(problems);
+    doc_problems_sort(&workflow->warnings);
+    if (problems->warnings)
+        doc_problems_append(problems->warnings, &workflow->warnings);
     if (code == PL_OK)
         *ret_workflow = workflow;
     else

@@ -40,7 +40,8 @@ struct workflow {
     size_t n_bodies;
     struct workflow **children; /* those it calls by name; references */
     size_t n_children;
-    struct jq_program *jq; /* all its jq expressions; NULL: none */
+    struct jq_program *jq;        /* all its jq expressions; NULL: none */
+    struct doc_problems warnings; /* what was let pass; see workflow_env.advise */
     const struct doc_node *document;
     struct pl_map *by_path; /* path -> struct step_def; private to workflow_find */
 };
@@ -69,6 +70,11 @@ struct workflow_env {
      * NULL: they are taken as they are. */
     enum pl_code (*check_jq)(void *arg, struct expr *const *exprs, size_t n_exprs,
                              struct pl_err *errors, struct pl_err *err);
+    /* Hold paths against what schemas and kinds of steps say there is, and note what is most likely
+     * not meant. For what somebody hands in now, not for what was accepted before: a run that is
+     * under way must not end because a later check knows more. Workflows that are called by name
+     * are looked at where they are handed in themselves. */
+    bool advise;
 };
 
 struct jq_pool;
@@ -77,8 +83,9 @@ enum pl_code workflow_check_jq(struct jq_pool *pool, struct expr *const *exprs, 
                                struct pl_err *errors, struct pl_err *err) PL_MUST_CHECK;
 
 /* Parses, checks and compiles. All problems at once go to `problems` (its arena may be another one
- * than the workflow's). Errors: INVALID_YAML, INVALID_JSON, TOO_LARGE, INVALID_WORKFLOW (see
- * problems), NO_MEMORY. On success one reference is yours. */
+ * than the workflow's), warnings to those of `problems` if it has a list for them. Errors:
+ * INVALID_YAML, INVALID_JSON, TOO_LARGE, INVALID_WORKFLOW (see problems), NO_MEMORY. On success one
+ * reference is yours. */
 enum pl_code workflow_compile(struct pl_str text, enum doc_format format,
                               const struct workflow_env *env, struct workflow **ret_workflow,
                               struct doc_problems *problems) PL_MUST_CHECK;

@@ -1,11 +1,13 @@
 /* workflow_check.c - whether the parts of a workflow fit together: names and models here, the rest
  * in order: references (workflow_refs.c), dependencies (workflow_deps.c), circles
- * (workflow_cycles.c), state (workflow_state.c, workflow_races.c), jq programs (workflow_jq.c).
+ * (workflow_cycles.c), state (workflow_state.c, workflow_races.c), members (workflow_paths.c), jq
+ * programs (workflow_jq.c).
  * Called by workflow_compile when every part has been read, also when parts of it were wrong, so
  * that all problems come at once. */
 #include "service/workflow/workflow_checks.h"
 
 #include "base/limits.h"
+#include "service/workflow/workflow_children.h"
 
 struct checker {
     struct wf_parser *p;
@@ -242,5 +244,9 @@ void wf_check(struct wf_parser *p)
     wf_resolve_state(p);
     check_time(p);
     wf_find_dependents(p);
+    if (p->env && p->env->advise && p->caller->depth == 0) {
+        wf_check_paths(p);
+        wf_check_braces(p);
+    }
     wf_collect_jq(p);
 }

@@ -77,6 +77,13 @@ bool wf_check_cycles(struct wf_parser *p, bool through_state);
 /* Numbers the jq programs and asks whether they are sound. */
 void wf_collect_jq(struct wf_parser *p);
 
+/* ---- what a run would stumble over (workflow_paths.c, workflow_braces.c) ---- */
+
+/* Holds plain paths against what there is. Needs references and sinks. */
+void wf_check_paths(struct wf_parser *p);
+/* Warns of `{{ name }}` in texts, which Plait does not replace. */
+void wf_check_braces(struct wf_parser *p);
+
 /* ---- budgets (workflow_budget.c) ---- */
 
 /* Reports models without a price under a budget of money. */

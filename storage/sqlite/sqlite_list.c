@@ -118,6 +118,22 @@ static struct pl_str wanted(const struct store_run_filter *filter, struct pl_are
     return text;
 }
 
+/* Goes on behind a damaged run, which says so itself. */
+static void read_also_damaged(struct sqlite_row *row, void *ret_item)
+{
+    sqlite_run_row.read(row, ret_item);
+    ((struct store_run *)ret_item)->damaged = row->damaged;
+    row->damaged = NULL;
+}
+
+static void finish_also_damaged(void *item)
+{
+    store_run_finish(item);
+}
+
+static const struct sqlite_row_kind also_damaged_row = {sizeof(struct store_run), read_also_damaged,
+                                                        finish_also_damaged};
+
 enum pl_code sqlite_list_runs(struct store_driver *driver, struct pl_arena *arena,
                               struct pl_str tenant, const struct store_run_filter *filter,
                               size_t limit, struct store_run **ret_runs, size_t *ret_count,
@@ -139,7 +155,8 @@ enum pl_code sqlite_list_runs(struct store_driver *driver, struct pl_arena *aren
     sqlite_query_str(&query, filter->thread);
     sqlite_query_str(&query, want);
     sqlite_query_limit(&query, limit);
-    code = sqlite_query_collect(&query, &sqlite_run_row, &runs, ret_count);
+    code = sqlite_query_collect(&query, filter->damaged ? &also_damaged_row : &sqlite_run_row,
+                                &runs, ret_count);
     if (code == PL_OK)
         *ret_runs = runs;
     return code;

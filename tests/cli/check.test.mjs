@@ -181,6 +181,43 @@ test('a jq program that does not compile is a problem where it stands', limit, a
     assert.match(result.out, /^[^\n]*:2:15 \/steps\/a\/reduce: in expression '\.input \| lenth', lenth\/0 is not defined; did you mean 'length'\?\n$/);
 });
 
+// ---- warnings ----
+
+test('what is allowed and most likely not meant is told on stderr, and the file is good', limit, async (t) => {
+    const home = place(t);
+    const file = home.file('w.yaml', [
+        'input: {properties: {city: {type: string}}}',
+        'steps:',
+        '  a: {llm: {model: sim/echo, prompt: "Hello {{ name }} of ${ .input.ctiy }"}}',
+    ].join('\n'));
+    const result = await run(t, home, ['check', file]);
+    assert.equal(result.code, 0);
+    assert.equal(result.out, '');
+    assert.deepEqual(result.err.trimEnd().split('\n').map((line) => line.slice(home.dir.length + 1)), [
+        "w.yaml:3:38 /steps/a/llm/prompt: warning: '{{ name }}' is sent as it stands: expressions are written ${ ... }, such as ${ .input.name }",
+        "w.yaml:3:38 /steps/a/llm/prompt: warning: in expression '.input.ctiy', the schema of .input has no property 'ctiy'; did you mean 'city'?",
+    ].sort((x, y) => result.err.indexOf(x) - result.err.indexOf(y)));
+});
+
+test('a file with errors has its warnings told beside them', limit, async (t) => {
+    const home = place(t);
+    const file = home.file('w.yaml', 'steps:\n  a: {llm: {model: sim/echo, prompt: "{{ name }} ${ .steps.b.output }"}}\n');
+    const result = await run(t, home, ['check', file]);
+    assert.equal(result.code, 2);
+    assert.match(result.out, /^[^\n]*there is no step 'b' here[^\n]*\n$/);
+    assert.match(result.err, /^[^\n]*warning: '\{\{ name \}\}' is sent as it stands[^\n]*\n$/);
+});
+
+test('only check tells warnings: run, graph and estimate go their way', limit, async (t) => {
+    const home = place(t);
+    const file = home.file('w.yaml', 'steps:\n  a: {llm: {model: "sim/echo?text=x", prompt: "{{ name }}"}}\n');
+    for (const args of [['run', file, '--quiet'], ['graph', file], ['estimate', file]]) {
+        const result = await run(t, home, args);
+        assert.equal(result.code, 0, args[0]);
+        assert.doesNotMatch(result.err + result.out, /sent as it stands/, args[0]);
+    }
+});
+
 const mistakes = [
     [".input.a == 'x'", 'text in jq stands in double quotes'],
     ['.input.a && .input.b', "jq writes 'and' and 'or'"],

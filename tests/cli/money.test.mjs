@@ -207,6 +207,39 @@ test('plait estimate counts what the input says, and says what it cannot know', 
     assert.equal(bad.code, 2);
 });
 
+test('plait estimate runs jq expressions that see the input alone', limit, async (t) => {
+    const home = place(t);
+    const each = (over, prompt = 'x') => ({ map: { over, do: { llm: { prompt, max_tokens: 10 } } } });
+    const file = home.file('w.json', {
+        defaults: { model: 'sim/echo', retry: { attempts: 1 } },
+        steps: {
+            good: each('${ [.input.items[] | select(.stars > 3)] }'),
+            pairs: each('${ .input.items | [range(length / 2)] }'),
+            text: { llm: { prompt: '${ .input.items | map(.text) | join("") }', max_tokens: 10 } },
+            no: { llm: { prompt: 'never' }, when: '${ .input.items | length > 1000 }' },
+            inner: { workflow: { input: { list: '${ .input.items | length | [range(.)] }' }, steps: { m: each('${ .input.list | .[1:] }') } } },
+            late: each('${ .steps.good.output | map(.) }'),
+            wrong: each('${ .input.items | .text | length | [.] }'),
+            endless: each('${ [range(1e15)] }'),
+            after: each('${ [.input.items[]] }'),
+        },
+    });
+    const items = Array.from({ length: 40 }, (_, i) => ({ stars: i % 5 + 1, text: 'word '.repeat(100) }));
+    const { out, err, code } = await run(t, home, ['estimate', file, '--json', '--input', JSON.stringify({ items })]);
+    assert.equal(code, 0, err);
+    const report = JSON.parse(out);
+    const step = (path) => report.steps.find((one) => one.path === path);
+
+    assert.deepEqual(step('good.*').calls, { expected: 16, at_most: null });
+    assert.equal(step('pairs.*').calls.expected, 20);
+    assert.ok(step('text').input_tokens.expected > 4000 && step('text').input_tokens.expected < 12000, JSON.stringify(step('text')));
+    assert.equal(step('no'), undefined);
+    assert.equal(step('inner.m.*').calls.expected, 39);
+    for (const name of ['late', 'wrong', 'endless', 'after'])
+        assert.ok(report.unbounded.includes(`how many items '${name}' goes through: 10 are assumed`), `${name}: ${report.unbounded}`);
+    assert.ok(!report.unbounded.some((line) => /'(good|pairs|inner)/.test(line)), report.unbounded.join());
+});
+
 test('plait estimate has votes, repairs, tries and fallbacks in what it says at most', limit, async (t) => {
     const home = place(t);
     const schema = { type: 'object' };

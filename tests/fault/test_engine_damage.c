@@ -93,17 +93,41 @@ START_TEST(a_damaged_step_is_an_error_where_it_is_shown_and_only_there)
 }
 END_TEST
 
-START_TEST(a_damaged_run_is_an_error_and_a_list_of_runs_says_which_it_is)
+/* The page of so many runs; good until the next call. */
+static const char *page_of(size_t limit)
+{
+    static char text[16384];
+    struct store_run_filter filter = {0};
+    struct pl_err err = {.message = ""};
+    struct pl_buf page;
+
+    pl_buf_init(&page, sizeof(text) - 1);
+    ck_assert_msg(engine_write_runs(probe.engine, TENANT, &filter, limit, &page, &err) == PL_OK,
+                  "%s", err.message);
+    ck_assert_int_eq(json_check(pl_buf_view(&page), 100, NULL, &err), PL_OK);
+    snprintf(text, sizeof(text), "%.*s", (int)page.len, page.data);
+    pl_buf_finish(&page);
+    return text;
+}
+
+static size_t count_of(const char *page, const char *key)
+{
+    struct pl_str list;
+
+    return json_get(pl_str(page), pl_str(key), &list) ? json_count(list) : 0;
+}
+
+START_TEST(a_damaged_run_is_an_error_and_a_list_of_runs_names_it_beside_the_others)
 {
     static const char *const columns[] = {"input", "output", "error", "metadata", "options"};
     struct workflow *workflow = test_workflow("steps: {a: {reduce: 1}}\n");
+    struct run_probe good;
 
     engine_probe_open(&probe);
+    run_to_the_end(&good, workflow);
+    ck_assert_ptr_null(strstr(page_of(9), "damaged"));
     for (size_t i = 0; i < PL_ARRAY_LEN(columns); i++) {
-        struct store_run_filter filter = {0};
-        struct pl_err err = {.message = ""};
         struct run_probe run;
-        struct pl_buf page;
         char set[40], told[100];
 
         run_to_the_end(&run, workflow);
@@ -113,14 +137,41 @@ START_TEST(a_damaged_run_is_an_error_and_a_list_of_runs_says_which_it_is)
         engine_probe_open(&probe);
         snprintf(told, sizeof(told), "%s of run %s", columns[i], run.id);
         assert_tells(trouble(run.id, false), told);
-        pl_buf_init(&page, SIZE_MAX / 2);
-        ck_assert_int_eq(engine_write_runs(probe.engine, TENANT, &filter, 1, &page, &err),
-                         PL_ERR_STORE_CORRUPT);
-        assert_tells(err.message, told);
-        pl_buf_finish(&page);
+        assert_tells(page_of(1), told);
+        assert_tells(page_of(1), "store_corrupt");
+        assert_tells(page_of(1), "\"data\":[],");
+        assert_tells(page_of(1), "\"has_more\":true");
+        ck_assert_uint_eq(count_of(page_of(100), "data"), 1);
+        ck_assert_uint_eq(count_of(page_of(100), "damaged"), i + 1);
+        assert_tells(page_of(100), good.id);
         run_probe_finish(&run);
     }
+    run_probe_finish(&good);
     workflow_unref(&workflow);
+}
+END_TEST
+
+/* How far a run is cannot be counted without its definition. */
+START_TEST(a_run_of_a_damaged_definition_is_named_too)
+{
+    struct workflow *one = test_workflow("steps: {a: {reduce: 1}}\n");
+    struct workflow *other = test_workflow("steps: {a: {reduce: 2}}\n");
+    struct run_probe bad, good;
+
+    engine_probe_open(&probe);
+    run_to_the_end(&bad, one);
+    run_to_the_end(&good, other);
+    engine_probe_close(&probe, 0);
+    damage("definitions", "text = '{'", "hash", one->hash);
+    engine_probe_open(&probe);
+    assert_tells(page_of(9), "does not compile");
+    assert_tells(page_of(9), "store_corrupt");
+    ck_assert_uint_eq(count_of(page_of(9), "data"), 1);
+    ck_assert_uint_eq(count_of(page_of(9), "damaged"), 1);
+    run_probe_finish(&bad);
+    run_probe_finish(&good);
+    workflow_unref(&one);
+    workflow_unref(&other);
 }
 END_TEST
 
@@ -231,7 +282,8 @@ int main(void)
     tcase_set_timeout(tcase, 60);
     tcase_add_checked_fixture(tcase, set_up, tear_down);
     tcase_add_test(tcase, a_damaged_step_is_an_error_where_it_is_shown_and_only_there);
-    tcase_add_test(tcase, a_damaged_run_is_an_error_and_a_list_of_runs_says_which_it_is);
+    tcase_add_test(tcase, a_damaged_run_is_an_error_and_a_list_of_runs_names_it_beside_the_others);
+    tcase_add_test(tcase, a_run_of_a_damaged_definition_is_named_too);
     tcase_add_test(tcase, a_stream_of_damaged_events_fails_and_says_why);
     tcase_add_test(tcase, a_damaged_run_is_not_gone_on_with_and_the_others_are);
     suite_add_tcase(suite, tcase);

@@ -168,6 +168,12 @@ START_TEST(a_run_whose_metadata_or_options_are_no_object_is_called_damage)
                 damage_of(store_list_runs(store, arena, T, &filter, 9, &runs, &count, &err), &err,
                           what),
             "%s: %s", sql, err.message);
+        filter.damaged = true;
+        ck_assert_int_eq(store_list_runs(store, arena, T, &filter, 9, &runs, &count, &err), PL_OK);
+        ck_assert_uint_eq(count, 1);
+        ck_assert_str_eq(runs[0].damaged, column);
+        ck_assert(pl_str_eq(runs[0].id, RUN));
+        store_run_finish(&runs[0]);
         store_close(&store);
         pl_arena_destroy(&arena);
     }

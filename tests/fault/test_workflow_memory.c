@@ -10,6 +10,7 @@
 
 static const char *const every_kind =
     "schemas: {part: {type: string}}\n"
+    "input: {properties: {city: {}}}\n"
     "state: {n: {reducer: \"${ .left + .right }\", default: 0}, best: {}}\n"
     "defaults: {model: sim/echo}\n"
     "steps:\n"
@@ -22,6 +23,7 @@ static const char *const every_kind =
     "      collapse: {do: {reduce: \"${ .items }\"}}\n"
     "  v: {vote: {among: {a: {llm: {prompt: hi}}}, method: judge, judge: {reduce: a}}}\n"
     "  r: {repeat: {steps: {t: {reduce: 1}}, until: \"${ .turn > 2 }\"}}\n"
+    "  w: {llm: {prompt: \"{{ x }} ${ .input.ctiy } ${ .steps.r.output.x.y }\"}}\n"
     "  g: {agent: {prompt: hi, schema: part, tools: {f: {do: {sleep: 1s}}}}}\n"
     "  h: {human: {ask: ok}, needs: [g], writes: {best: 1}}\n"
     "  c: {workflow: {name: child, input: {q: 1}}}\n"
@@ -32,7 +34,8 @@ static const char *const wrong = "state: {n: {}}\n"
                                  "  a: {reduce: 1, writes: {n: 1}}\n"
                                  "  b: {reduce: 1, writes: {n: 1}}\n"
                                  "  c: {workflow: {name: broken}}\n"
-                                 "  d: {reduce: \"${ .steps.z.output }\"}\n";
+                                 "  d: {reduce: \"${ .steps.z.output }\"}\n"
+                                 "  e: {reduce: \"${ .steps.d.usage.x }\"}\n";
 
 static bool find_workflow(void *arg, struct pl_str name, struct pl_arena *arena,
                           struct pl_str *ret_text, enum doc_format *ret_format,
@@ -55,7 +58,7 @@ static bool find_workflow(void *arg, struct pl_str name, struct pl_arena *arena,
 /* Compiles with each allocation failing in turn, until none does. */
 static void fail_each(const char *text, enum pl_code expected)
 {
-    const struct workflow_env env = {.find_workflow = find_workflow};
+    const struct workflow_env env = {.find_workflow = find_workflow, .advise = true};
 
     for (long n = 1;; n++) {
         struct pl_arena *arena = pl_arena_create(0);
@@ -73,7 +76,7 @@ static void fail_each(const char *text, enum pl_code expected)
                       pl_code_text(code));
         ck_assert((code == PL_OK) == (workflow != NULL));
         if (code == PL_ERR_INVALID_WORKFLOW)
-            ck_assert_uint_eq(problems.total, 3);
+            ck_assert_uint_eq(problems.total, 4);
         workflow_unref(&workflow);
         pl_arena_destroy(&arena);
         if (none) {

@@ -128,7 +128,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         return 0;
     }
     doc_problems_init(&problems, arena);
-    const struct workflow_env env = {.arg = &text, .find_workflow = find_workflow};
+    const struct workflow_env env = {.arg = &text, .find_workflow = find_workflow, .advise = true};
     enum pl_code code = workflow_compile(text, DOC_AUTO, &env, &workflow, &problems);
     if (code == PL_OK)
         check_workflow(workflow, &problems);

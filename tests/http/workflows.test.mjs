@@ -178,3 +178,30 @@ test('validate says all that is wrong, and starts nothing', limit, async (t) => 
     assert.ok(yaml.json.errors.some(({ pointer, line }) => pointer === '/steps/a/llm/promt' && line === 3), yaml.text);
     assert.deepEqual((await service.get('/v1/runs')).json.data, []);
 });
+
+test('validate warns of what is most likely not meant, each time it is asked', limit, async (t) => {
+    const service = await startService(t);
+    const document = { input: { properties: { city: {} } }, steps: { a: { llm: { model: 'sim/echo', prompt: '{{ x }} ${ .input.ctiy }' } } } };
+    const places = (answer) => answer.json.warnings.map(({ pointer }) => pointer);
+    const first = await service.post('/v1/validate', { workflow: document });
+    assert.equal(first.json.valid, true, first.text);
+    assert.deepEqual(first.json.errors, []);
+    assert.deepEqual(places(first), Array(2).fill('/workflow/steps/a/llm/prompt'));
+    assert.match(first.text, /did you mean 'city'/);
+    assert.match(first.text, /'\{\{ x \}\}' is sent as it stands/);
+    const again = await service.post('/v1/validate', { workflow: document });
+    assert.deepEqual(again.json, first.json);
+    const wrong = await service.post('/v1/validate', { ...document, outptu: 1 });
+    assert.equal(wrong.json.valid, false);
+    assert.equal(wrong.json.errors.length, 1);
+    assert.equal(wrong.json.warnings.length, 2);
+    const good = await service.post('/v1/validate', { steps: { a: { reduce: 1 } } });
+    assert.deepEqual(good.json.warnings, []);
+});
+
+test('a definition whose paths find nothing by its own schema is not stored', limit, async (t) => {
+    const service = await startService(t);
+    const answer = await put(service, 'lost', { input: { additionalProperties: false, properties: { city: {} } }, steps: { a: { reduce: '${ .input.ctiy }' } } });
+    checkProblem(answer, 422, 'invalid_workflow');
+    assert.match(answer.json.errors[0].detail, /did you mean 'city'/);
+});

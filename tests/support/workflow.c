@@ -48,8 +48,8 @@ static bool test_find_workflow(void *arg, struct pl_str name, struct pl_arena *a
 
 struct workflow *test_workflow(const char *text)
 {
-    const struct workflow_env env = {.model_ok = test_model_ok,
-                                     .find_workflow = test_find_workflow};
+    const struct workflow_env env = {
+        .model_ok = test_model_ok, .find_workflow = test_find_workflow, .advise = true};
     struct pl_arena *arena = pl_arena_create(0);
     struct workflow *workflow = NULL;
     struct doc_problems problems;
@@ -70,7 +70,7 @@ struct workflow *test_workflow(const char *text)
 const char *test_workflow_problems(const char *text)
 {
     static char lines[16384];
-    const struct workflow_env env = {.model_ok = test_model_ok};
+    const struct workflow_env env = {.model_ok = test_model_ok, .advise = true};
     struct pl_arena *arena = pl_arena_create(0);
     struct workflow *workflow = NULL;
     struct doc_problems problems;

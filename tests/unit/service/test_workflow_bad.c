@@ -24,7 +24,7 @@ static int is_workflow(const struct dirent *entry)
 
 static void problems_of(const char *name, struct pl_buf *out)
 {
-    const struct workflow_env env = {.model_ok = test_model_ok};
+    const struct workflow_env env = {.model_ok = test_model_ok, .advise = true};
     struct pl_arena *arena = pl_arena_create(0);
     struct workflow *workflow = NULL;
     struct doc_problems problems;
