@@ -14,7 +14,7 @@ static void add_upstream(struct pl_buf *out, const struct step_result *result)
     if (!result)
         return;
     if (result->upstream_status > 0)
-        json_add_int(out, "upstream_status", result->upstream_status);
+        json_add_int(out, "status", result->upstream_status);
     if (result->upstream)
         json_add_raw(out, "upstream", pl_value_text(result->upstream));
 }

@@ -73,7 +73,7 @@ function checkFault({ got, calls }, fault) {
     const { error } = got.step['fan.struck'];
     assert.equal(got.step['fan.struck'].status, 'failed', JSON.stringify(got.step['fan.struck']));
     assert.equal(error.code, fault.code, error.detail);
-    if (fault.status) assert.equal(error.upstream_status, fault.status);
+    if (fault.status) assert.equal(error.status, fault.status);
     assert.equal(callsOf(calls, 'struck').length, fault.calls, 'calls seen by the server');
     assert.equal(got.step['fan.struck'].attempts, fault.calls);
     assert.match(got.output.before, / before$/);
@@ -160,7 +160,7 @@ test('a redirect is not followed', limit, async (t) => {
     const server = await startServer(t, (request, response) => json(response, 307, {}, { location: `${target.url}/elsewhere` }));
     const step = await askPort(t, server.port);
     assert.equal(step.status, 'failed');
-    assert.equal(step.error.upstream_status, 307);
+    assert.equal(step.error.status, 307);
     assert.equal(target.connections, 0);
 });
 

@@ -127,7 +127,7 @@ test('a status that is not expected fails the step, and with expect it does not'
         fan: { join: 'settled', parallel: { branches: { a: step(404), b: step(404, { expect: [200, 404] }), c: step(500, { expect: ['2xx', '5xx'] }), d: step(503) } } },
     });
     assert.equal(got.output.a.error.code, 'unexpected_status');
-    assert.equal(got.output.a.error.upstream_status, 404);
+    assert.equal(got.output.a.error.status, 404);
     assert.equal(got.output.b.status, 404);
     assert.deepEqual(got.output.b.body, { error: 'because' });
     assert.equal(got.output.c.status, 500);

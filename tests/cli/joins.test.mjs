@@ -43,7 +43,7 @@ test('settled: one branch failing leaves the others intact and is reported', lim
     assert.match(got.output.a, /\[[0-9a-f]{8}\] a$/);
     assert.match(got.output.c, / c$/);
     assert.equal(got.output.b.error.code, 'provider_error');
-    assert.equal(got.step['fan.b'].error.upstream_status, 500);
+    assert.equal(got.step['fan.b'].error.status, 500);
     assertJoin(got.step.fan.join, { policy: 'settled', satisfied_by: 'settled', counted: 2, failed: 1, cancelled: 0, missing: 0 });
     assert.deepEqual(calls.map((call) => call.outcome), ['answered', 'answered', 'answered']);
 });

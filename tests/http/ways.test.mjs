@@ -118,7 +118,7 @@ test('a run that failed is still 200, says why and where, and keeps its successf
     const steps = Object.fromEntries((await service.steps(run.id)).map((step) => [step.path, step]));
     assert.equal(steps.good.status, 'succeeded');
     assert.match(steps.good.output, /good$/);
-    assert.equal(steps.bad.error.upstream_status, 400);
+    assert.equal(steps.bad.error.status, 400);
     const reader = await openEvents(service.port, '/v1/runs', { json: { workflow, stream: true } });
     const events = await readAll(reader);
     assert.equal(events.at(-1).type, 'run.failed');
