@@ -46,6 +46,8 @@ static bool counts(enum fault_where where, int flags, bool sync)
     switch (where) {
     case FAULT_MAIN_DB:
         return (flags & SQLITE_OPEN_MAIN_DB) != 0 && !sync;
+    case FAULT_WAL:
+        return (flags & SQLITE_OPEN_WAL) != 0 && !sync;
     case FAULT_SYNC:
         return sync;
     case FAULT_ANY:

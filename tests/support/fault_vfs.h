@@ -16,6 +16,7 @@
 enum fault_where {
     FAULT_ANY,     /* all that change a file */
     FAULT_MAIN_DB, /* writes to the database file itself: migrations and checkpoints */
+    FAULT_WAL,     /* writes to the WAL */
     FAULT_SYNC,    /* syncs of any file */
 };
 
