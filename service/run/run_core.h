@@ -84,7 +84,7 @@
  * run.succeeded, run.failed, run.cancelled, in causal order.
  *
  * An error (node->error, run's error) is a problem object: {"code","title","detail","retryable",
- * "attempts", "status"?, "upstream"?}; of a join that failed "branch" (the path) and
+ * "attempts", "status"?, "message"?}; of a join that failed "branch" (the path) and
  * "cause" (the branch's error) as well; of a handler or default that failed "after" (the
  * error it was to handle); of a run "step" (the path). */
 #ifndef PLAIT_SERVICE_RUN_RUN_CORE_H

@@ -16,7 +16,7 @@ static void add_upstream(struct pl_buf *out, const struct step_result *result)
     if (result->upstream_status > 0)
         json_add_int(out, "status", result->upstream_status);
     if (result->upstream)
-        json_add_raw(out, "upstream", pl_value_text(result->upstream));
+        json_add_raw(out, "message", pl_value_text(result->upstream));
 }
 
 static void add_branch(struct pl_buf *out, const struct run_node *branch)

@@ -103,8 +103,8 @@ static const char *of_our_own(const struct wf_shape *shape, struct pl_str name,
                               const char *const *names)
 {
     static const char *const other[][2] = {
-        {"message", "detail"},
         {"msg", "detail"},
+        {"upstream", "message"},
         {"type", "code"},
         {"upstream_status", "status"},
         {"prompt_tokens", "input_tokens"},

@@ -24,9 +24,9 @@ static const char *const usage_names[] = {"calls",
 static const char *const join_names[] = {"policy", "satisfied_by", "needed",  "total", "counted",
                                          "failed", "cancelled",    "missing", "code",  "winner",
                                          "tally",  "warm_up",      NULL};
-static const char *const error_names[] = {"code",     "title",  "detail",   "retryable",
-                                          "attempts", "status", "upstream", "branch",
-                                          "cause",    "step",   "after",    NULL};
+static const char *const error_names[] = {"code",     "title",  "detail",  "retryable",
+                                          "attempts", "status", "message", "branch",
+                                          "cause",    "step",   "after",   NULL};
 static const char *const http_names[] = {"status", "headers", "body", NULL};
 static const char *const candidate_names[] = {"id", "output", NULL};
 

@@ -158,7 +158,7 @@ void show_update(struct play *play, const struct run_update *update)
 
 static void show_error(const struct pl_value *error, struct pl_buf *out)
 {
-    static const char *const keys[] = {"status", "upstream", "branch", "step", "cause"};
+    static const char *const keys[] = {"status", "message", "branch", "step", "cause"};
     struct pl_str text = pl_value_text(error), token;
 
     if (!error)

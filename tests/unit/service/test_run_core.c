@@ -168,7 +168,7 @@ START_TEST(errors_are_problem_objects)
     ck_assert_str_eq(test_str(pl_value_text(node("a")->error)),
                      "{\"code\":\"bad_request\",\"title\":\"The server refused the request\","
                      "\"detail\":\"on purpose\",\"retryable\":false,\"attempts\":1,"
-                     "\"upstream\":\"words\"}");
+                     "\"message\":\"words\"}");
     end();
 }
 END_TEST
