@@ -13,6 +13,12 @@ static unsigned join_open(const struct node_join *join)
     return join->total - join->succeeded - join->failed - join->skipped - join->cancelled;
 }
 
+/* Successes that will do at the deadline, or to go on, where the policy waits for all. */
+static unsigned least(const struct join_policy *policy)
+{
+    return policy->min_given ? policy->min : 1;
+}
+
 unsigned run_join_needed(const struct run_node *node)
 {
     const struct join_policy *policy = &node->def->join;
@@ -33,7 +39,7 @@ unsigned run_join_needed(const struct run_node *node)
         break;
     }
     if (node->join->by_deadline || node->join->code == PL_ERR_QUORUM_UNREACHABLE)
-        return policy->min > 1 ? policy->min : 1;
+        return least(policy);
     return n;
 }
 
@@ -77,7 +83,7 @@ bool run_join_decide(struct run_node *node, bool at_deadline)
         return false;
     if (at_deadline) {
         if (waits_for_all(policy))
-            needed = policy->min > 1 ? policy->min : 1;
+            needed = least(policy);
         return decide(join, join->succeeded >= needed, PL_ERR_JOIN_DEADLINE, true);
     }
     if (policy->kind == JOIN_ALL)

@@ -12,8 +12,8 @@
  *  - any, quorum, fraction: satisfied at the needed-th success; quorum_unreachable as soon as
  *    succeeded + open < needed.
  * A branch that failed but was handled counts as a success with its handled output.
- * At the join's deadline: all and settled are satisfied when succeeded >= max(min, 1), the others
- * when succeeded >= needed; else join_deadline. n == 0 (no branches at all, or all skipped): all
+ * At the join's deadline: all and settled are satisfied when succeeded >= min (default 1), the
+ * others when succeeded >= needed; else join_deadline. n == 0 (no branches at all, or all skipped): all
  * and settled are satisfied with the empty result, the others quorum_unreachable.
  * Value: any: the output of the winner. Else an object by branch id in the order written: a
  * counted branch's output, null for missing, skipped, failed, cancelled or uncounted; under settled

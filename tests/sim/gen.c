@@ -112,7 +112,7 @@ void gen_join(struct gen *g, unsigned branches, bool min, bool any)
     if (sim_chance(g->rng, 30))
         gen_add_ms(g, "deadline", 50, 4000);
     if (kind < 2 && branches > 0 && min && sim_chance(g->rng, 30))
-        json_add_int(g->out, "min", sim_between(g->rng, 1, (int64_t)branches));
+        json_add_int(g->out, "min", sim_between(g->rng, 0, (int64_t)branches));
     if (sim_chance(g->rng, 25))
         json_add_string(g->out, "accept", PL_STR("${ .output.good }"));
     if (sim_chance(g->rng, 30))

@@ -84,7 +84,7 @@ static bool enough_at_deadline(const struct opinion *o, unsigned succeeded)
     const struct join_policy *join = &o->def->join;
 
     if (join->kind == JOIN_ALL || join->kind == JOIN_SETTLED)
-        return succeeded >= (join->min > 1 ? join->min : 1);
+        return succeeded >= (join->min_given ? join->min : 1);
     return succeeded >= needed(o);
 }
 

@@ -33,6 +33,14 @@ struct stand {
     {                                                     \
         .kind = JOIN_SETTLED, .min = 2, .min_given = true \
     }
+#define SETTLED0                                          \
+    {                                                     \
+        .kind = JOIN_SETTLED, .min = 0, .min_given = true \
+    }
+#define ALL0                                          \
+    {                                                 \
+        .kind = JOIN_ALL, .min = 0, .min_given = true \
+    }
 #define ANY                        \
     {                              \
         .kind = JOIN_ANY, .min = 1 \
@@ -76,6 +84,10 @@ static const struct stand stands[] = {
     {SETTLED2, 3, 2, 1, 0, 0, false, YES, 0, 3},
     {SETTLED, 3, 0, 1, 0, 0, true, NO, LATE, 3},
     {SETTLED, 3, 1, 1, 0, 0, true, YES, 0, 3},
+    {SETTLED0, 3, 0, 1, 0, 0, true, YES, 0, 3},
+    {SETTLED0, 3, 0, 1, 0, 0, false, OPEN, 0, 3},
+    {ALL0, 3, 0, 0, 0, 0, true, YES, 0, 3},
+    {ALL0, 3, 0, 1, 0, 0, false, NO, BRANCH, 3},
     {ANY, 3, 0, 2, 0, 0, false, OPEN, 0, 1},
     {ANY, 3, 1, 0, 0, 0, false, YES, 0, 1},
     {ANY, 3, 0, 2, 1, 0, false, NO, UNREACHABLE, 1},
