@@ -229,18 +229,37 @@ static struct join_branch branch_at(const struct run_node *node, size_t index)
     return run_slots_branch(run_slots_of(node), index);
 }
 
+static bool is_spread(const struct run_node *node, size_t index, struct pl_str output)
+{
+    return json_type(output) == JSON_ARRAY && json_count(output) == items_of(node, index);
+}
+
+void run_map_add_outputs(struct pl_buf *out, const struct run_node *node, size_t index,
+                         struct pl_str output)
+{
+    struct json_iter it;
+
+    if (is_spread(node, index, output)) {
+        for (json_iter_init(&it, output); json_iter_next(&it);) {
+            json_comma(out);
+            pl_buf_str(out, it.value);
+        }
+        return;
+    }
+    for (size_t i = 0; i < items_of(node, index); i++) {
+        json_comma(out);
+        pl_buf_str(out, output);
+    }
+}
+
 /* One result for each item of a batch. */
 static void add_batch(struct pl_buf *out, const struct run_node *node, size_t index)
 {
     struct join_branch branch = branch_at(node, index);
     bool settled = node->def->join.kind == JOIN_SETTLED && branch.state == NODE_FAILED;
-    struct json_iter it;
 
     if (branch.counted) {
-        for (json_iter_init(&it, pl_value_text(branch.output)); json_iter_next(&it);) {
-            json_comma(out);
-            pl_buf_str(out, it.value);
-        }
+        run_map_add_outputs(out, node, index, pl_value_text(branch.output));
         return;
     }
     for (size_t i = 0; i < items_of(node, index); i++) {
@@ -297,7 +316,7 @@ const char *run_map_refuses(const struct run_node *node, size_t index, struct pl
 {
     if (!config_of(node)->batch || !node->inner)
         return NULL;
-    if (json_type(output) == JSON_ARRAY && json_count(output) == items_of(node, index))
+    if (is_spread(node, index, output))
         return NULL;
     return "a map with `batch` wants a list with one result for each of its items";
 }

@@ -18,6 +18,10 @@ struct run_map {
 
 /* Why a branch's output cannot be taken, a sentence; NULL: it can. */
 const char *run_map_refuses(const struct run_node *node, size_t index, struct pl_str output);
+/* What branch `index` of a map with `batch` gave, as an element for each of its items: a list of as
+ * many is spread over them; anything else, which only `on_error` can give, stands for each. */
+void run_map_add_outputs(struct pl_buf *out, const struct run_node *node, size_t index,
+                         struct pl_str output);
 
 /* ---- run_collapse.c ---- */
 /* Makes the levels for the map's branches. False: no memory. */

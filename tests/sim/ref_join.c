@@ -396,6 +396,15 @@ static void add_batch(struct pl_buf *out, const struct sim_run *run, const struc
     size_t each = o->def->config.map->batch, left = sim_items(run, o->step) - i * each;
     struct json_iter it;
 
+    left = left < each ? left : each;
+    if (o->counted[i] && (json_type(sim_output(o->branches[i])) != JSON_ARRAY ||
+                          json_count(sim_output(o->branches[i])) != left)) {
+        for (size_t k = 0; k < left; k++) { /* what on_error gave is that of each */
+            pl_buf_text(out, out->data[out->len - 1] == '[' ? "" : ",");
+            pl_buf_str(out, sim_output(o->branches[i]));
+        }
+        return;
+    }
     if (o->counted[i]) {
         for (json_iter_init(&it, sim_output(o->branches[i])); json_iter_next(&it);) {
             pl_buf_text(out, out->data[out->len - 1] == '[' ? "" : ",");
@@ -403,7 +412,7 @@ static void add_batch(struct pl_buf *out, const struct sim_run *run, const struc
         }
         return;
     }
-    for (size_t k = 0; k < each && k < left; k++) {
+    for (size_t k = 0; k < left; k++) {
         pl_buf_text(out, out->data[out->len - 1] == '[' ? "" : ",");
         add_result(out, o, i);
     }
