@@ -3,7 +3,9 @@
  *
  * Which outputs meet in which group depends on their places alone, never on when they came. A group
  * begins when all its inputs are final; inputs that are missing (failed, skipped, not counted) are
- * left out, and a group without any gives nothing and makes no call. */
+ * left out, and a group without any gives nothing and makes no call. With `batch` the neighbours of
+ * the first level are batches, and their items' outputs are the elements: `do` sees elements of one
+ * kind at every level. */
 #include "base/json.h"
 #include "service/run/run_map.h"
 
@@ -111,8 +113,12 @@ static struct pl_value *group_items(const struct run_node *node, size_t level, s
 
         if (!input)
             continue;
-        json_comma(&out);
-        pl_buf_str(&out, pl_value_text(input));
+        if (level == 0 && node->def->config.map->batch) {
+            run_map_add_outputs(&out, node, i, pl_value_text(input));
+        } else {
+            json_comma(&out);
+            pl_buf_str(&out, pl_value_text(input));
+        }
         ++*ret_count;
     }
     json_array_end(&out);

@@ -45,7 +45,7 @@ static void gen_do(struct gen *g, unsigned depth, enum gen_wants wants)
 
 static void gen_map(struct gen *g, unsigned depth)
 {
-    bool batch = sim_chance(g->rng, 25), collapse = !batch && sim_chance(g->rng, 30);
+    bool batch = sim_chance(g->rng, 25), collapse = sim_chance(g->rng, 30);
 
     json_key(g->out, "map");
     json_object_begin(g->out);

@@ -389,31 +389,44 @@ static void add_result(struct pl_buf *out, const struct opinion *o, unsigned i)
     }
 }
 
+/* How many items a branch has; 1 without `batch`. */
+static size_t items_of(const struct sim_run *run, const struct sim_step *map, size_t branch)
+{
+    size_t each = map->def->config.map->batch, left = sim_items(run, map) - branch * each;
+
+    return each == 0 ? 1 : left < each ? left : each;
+}
+
+void sim_write_outputs(struct pl_buf *out, const struct sim_run *run, const struct sim_step *map,
+                       size_t branch)
+{
+    struct pl_str output = sim_output(sim_branch(run, map, branch));
+    size_t items = items_of(run, map, branch);
+    bool spread = map->def->config.map->batch && json_type(output) == JSON_ARRAY &&
+                  json_count(output) == items;
+
+    if (spread) {
+        pl_buf_str(out, pl_str_n(output.ptr + 1, output.len - 2));
+        return;
+    }
+    for (size_t i = 0; i < items; i++) { /* what on_error gave is that of each */
+        pl_buf_text(out, i > 0 ? "," : "");
+        pl_buf_str(out, output);
+    }
+}
+
 /* One branch of a map with `batch`: a result for each of its items. */
 static void add_batch(struct pl_buf *out, const struct sim_run *run, const struct opinion *o,
                       unsigned i)
 {
-    size_t each = o->def->config.map->batch, left = sim_items(run, o->step) - i * each;
-    struct json_iter it;
-
-    left = left < each ? left : each;
-    if (o->counted[i] && (json_type(sim_output(o->branches[i])) != JSON_ARRAY ||
-                          json_count(sim_output(o->branches[i])) != left)) {
-        for (size_t k = 0; k < left; k++) { /* what on_error gave is that of each */
-            pl_buf_text(out, out->data[out->len - 1] == '[' ? "" : ",");
-            pl_buf_str(out, sim_output(o->branches[i]));
-        }
-        return;
-    }
+    if (i > 0)
+        pl_buf_char(out, ',');
     if (o->counted[i]) {
-        for (json_iter_init(&it, sim_output(o->branches[i])); json_iter_next(&it);) {
-            pl_buf_text(out, out->data[out->len - 1] == '[' ? "" : ",");
-            pl_buf_str(out, it.value);
-        }
+        sim_write_outputs(out, run, o->step, i);
         return;
     }
-    for (size_t k = 0; k < left; k++) {
-        pl_buf_text(out, out->data[out->len - 1] == '[' ? "" : ",");
+    for (size_t k = 0; k < items_of(run, o->step, i); k++) {
+        pl_buf_text(out, k > 0 ? "," : "");
         add_result(out, o, i);
     }
 }

@@ -46,7 +46,10 @@ static void write_group(struct pl_buf *out, const struct sim_run *run, const str
         if (!sim_is_good(input) || (level == 0 && !sim_counted(input)))
             continue;
         pl_buf_text(out, some ? "," : "");
-        pl_buf_str(out, sim_output(input));
+        if (level == 0)
+            sim_write_outputs(out, run, map, i);
+        else
+            pl_buf_str(out, sim_output(input));
         some = true;
     }
     pl_buf_char(out, ']');

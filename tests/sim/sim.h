@@ -108,6 +108,9 @@ bool sim_is_branch(const struct sim_step *step);
 /* How many branches a step that joins has, as the reference counts them; and one of them. */
 size_t sim_branches(const struct sim_run *run, const struct sim_step *step);
 struct sim_step *sim_branch(const struct sim_run *run, const struct sim_step *step, size_t index);
+/* What a branch of a map that counts gives its items, as elements: of a batch, one for each. */
+void sim_write_outputs(struct pl_buf *out, const struct sim_run *run, const struct sim_step *map,
+                       size_t branch);
 /* What it last gave; `null` without one. */
 struct pl_str sim_output(const struct sim_step *step);
 struct pl_str sim_error(const struct sim_step *step);
