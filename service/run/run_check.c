@@ -50,6 +50,7 @@ static const char *check_kind(const struct run_node *node)
     CHECK(!step_kind_joins(kind) || !node->started_at == !node->join,
           "it has a join once it started");
     CHECK(node->state != NODE_JOINING || node->started_at > 0, "it joins and has not started");
+    CHECK(node->state != NODE_PREPARING || !node->started_at, "it started before it could begin");
     CHECK((node->state == NODE_ASKING) <= (kind == STEP_HUMAN), "only a human step asks");
     CHECK((node->state == NODE_SLEEPING) <= (kind == STEP_SLEEP), "only a sleep sleeps");
     return NULL;

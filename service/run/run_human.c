@@ -6,10 +6,19 @@
 
 static void begin(struct run_core *core, struct run_node *node)
 {
-    node->started_at = core->now;
-    node->deadline_at = node->def->deadline > 0 ? core->now + node->def->deadline : 0;
     run_node_move(core, node, NODE_PREPARING);
     run_core_effect(core, RUN_FX_EVAL, node, RUN_EVAL_BEGIN);
+}
+
+/* The question, or the time, is there: now it has started, and its deadline runs. */
+static void start(struct run_core *core, struct run_node *node, enum node_state state,
+                  pl_ms wake_at)
+{
+    node->started_at = core->now;
+    node->deadline_at = node->def->deadline > 0 ? core->now + node->def->deadline : 0;
+    node->wake_at = wake_at;
+    run_node_move(core, node, state);
+    run_core_note(core, "step.started", node);
 }
 
 /* What was made is kept: it is not made again after a crash. False when it could not be made. */
@@ -35,9 +44,7 @@ static bool human_evaluated(struct run_core *core, struct run_node *node, struct
         return false;
     if (!prepared(core, node, event))
         return true;
-    node->wake_at = timeout > 0 ? core->now + timeout : 0;
-    run_node_move(core, node, NODE_ASKING);
-    run_core_note(core, "step.started", node);
+    start(core, node, NODE_ASKING, timeout > 0 ? core->now + timeout : 0);
     run_core_note(core, "step.waiting", node);
     return true;
 }
@@ -125,9 +132,7 @@ static bool sleep_evaluated(struct run_core *core, struct run_node *node, struct
         return false;
     if (!prepared(core, node, event))
         return true;
-    node->wake_at = until_of(core, node);
-    run_node_move(core, node, NODE_SLEEPING);
-    run_core_note(core, "step.started", node);
+    start(core, node, NODE_SLEEPING, until_of(core, node));
     return true;
 }
 
