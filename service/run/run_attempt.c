@@ -334,24 +334,35 @@ void run_attempt_abort(struct run_core *core, struct run_node *node)
         run_core_effect(core, RUN_FX_ABORT, node, 0);
 }
 
-static void abort_at_deadline(struct run_core *core, struct run_node *node)
+pl_ms run_attempt_timeout_at(const struct run_node *node)
 {
+    if (node->def->kind != STEP_REDUCE || node->def->timeout == 0 || !node->sent_at)
+        return 0;
+    return node->sent_at + node->def->timeout;
+}
+
+static void abort_in_time(struct run_core *core, struct run_node *node)
+{
+    const pl_ms timeout_at = run_attempt_timeout_at(node);
+    const bool deadline = !timeout_at || (node->deadline_at && node->deadline_at <= timeout_at);
     struct pl_err text = {0};
 
-    pl_err_set(&text, PL_ERR_DEADLINE, "it was not done %lld ms after it was first sent",
-               (long long)node->def->deadline);
+    pl_err_set(&text, deadline ? PL_ERR_DEADLINE : PL_ERR_TIMEOUT,
+               "it was not done %lld ms after it %s",
+               (long long)(deadline ? node->def->deadline : node->def->timeout),
+               deadline ? "was first sent" : "began");
     run_node_set_error(core, node,
-                       run_problem_make(&(struct run_problem){.code = PL_ERR_DEADLINE,
+                       run_problem_make(&(struct run_problem){.code = text.code,
                                                               .detail = text.message,
                                                               .attempts = node->attempts}));
-    node->failure = PL_ERR_DEADLINE;
+    node->failure = text.code;
     run_attempt_abort(core, node);
 }
 
 void run_attempt_timer(struct run_core *core, struct run_node *node)
 {
     if (node->state == NODE_CALLING)
-        abort_at_deadline(core, node);
+        abort_in_time(core, node);
     else if ((node->deadline_at && node->deadline_at <= core->now) ||
              run_node_is_held_until_told(node)) /* which has no other timer */
         fail_waiting(core, node);

@@ -170,7 +170,10 @@ bool run_attempt_deferred(struct run_core *core, struct run_node *node, pl_ms un
 void run_attempt_admitted(struct run_core *core, struct run_node *node);
 /* When a step that is held until told gives up: its deadline, or the hour of rule 2. 0: never. */
 pl_ms run_attempt_patience(const struct run_node *node);
-/* The timer of a leaf: its wait is over, or its deadline has come. */
+/* When a reduce in flight has used up its `timeout`, which counts from its beginning; 0: never, as
+ * of kinds whose calls time out by themselves. */
+pl_ms run_attempt_timeout_at(const struct run_node *node);
+/* The timer of a leaf: its wait is over, or its deadline or `timeout` has come. */
 void run_attempt_timer(struct run_core *core, struct run_node *node);
 /* Tells the call in flight to stop. */
 void run_attempt_abort(struct run_core *core, struct run_node *node);

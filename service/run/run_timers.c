@@ -43,7 +43,7 @@ pl_ms run_timers_due(const struct run_node *node)
     pl_ms due = 0;
 
     if (node->state == NODE_CALLING)
-        return node->deadline_at;
+        return earlier(node->deadline_at, run_attempt_timeout_at(node));
     if (run_node_is_held_until_told(node))
         return run_attempt_patience(node);
     if (node->state == NODE_BACKOFF || node->state == NODE_HELD || node->state == NODE_ASKING ||

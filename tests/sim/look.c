@@ -13,6 +13,8 @@ static pl_ms due_at(const struct run_node *node)
 
     if ((waits || node->state == NODE_CALLING) && node->sent_at && def->deadline)
         due[1] = node->sent_at + def->deadline;
+    if (node->state == NODE_CALLING && def->kind == STEP_REDUCE && def->timeout)
+        due[2] = node->sent_at + def->timeout;
     if (node->state == NODE_HELD && node->wake_at == 0 && node->sent_at && !def->deadline)
         due[1] = node->sent_at + PL_LIMIT_LANE_WAIT_MS;
     if ((node->state == NODE_ASKING || node->state == NODE_SLEEPING) && def->deadline)

@@ -415,7 +415,7 @@ static bool may_be_code(const struct sim_run *run, const struct sim_step *step, 
     if (code == PL_ERR_INVALID_OUTPUT && sim_is_branch(step) && step->up->def->kind == STEP_MAP &&
         step->up->def->config.map->batch)
         return true;
-    if (code == PL_ERR_TIMEOUT && !leaf && sim_timeout(def) > 0 &&
+    if (code == PL_ERR_TIMEOUT && (!leaf || def->kind == STEP_REDUCE) && sim_timeout(def) > 0 &&
         row->ended_at >= from + sim_timeout(def))
         return true;
     return may_be_code_of_kind(run, step, code);
