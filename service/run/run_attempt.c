@@ -352,9 +352,8 @@ static void abort_in_time(struct run_core *core, struct run_node *node)
                (long long)(deadline ? node->def->deadline : node->def->timeout),
                deadline ? "was first sent" : "began");
     run_node_set_error(core, node,
-                       run_problem_make(&(struct run_problem){.code = text.code,
-                                                              .detail = text.message,
-                                                              .attempts = node->attempts}));
+                       run_problem_make(&(struct run_problem){
+                           .code = text.code, .detail = text.message, .attempts = node->attempts}));
     node->failure = text.code;
     run_attempt_abort(core, node);
 }

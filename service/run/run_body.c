@@ -7,6 +7,8 @@
  * turn, which sees the one before as .previous: kept in the step's memo with the turn's number. */
 #include "base/json.h"
 #include "service/run/run_core_private.h"
+#include "service/run/run_join.h"
+#include "service/run/run_view.h"
 
 #include <stdlib.h>
 
@@ -128,29 +130,56 @@ static void closed(struct run_core *core, struct run_node *node)
 
 /* ---- turns ---- */
 
-/* {"output","steps":{id:{"output","status"}}} of a turn that is over. NULL: no memory. */
+/* False: no memory. */
+static bool add_join(struct pl_buf *out, const struct run_node *step)
+{
+    struct pl_arena *arena = pl_arena_create(0);
+    struct pl_str report = arena ? run_join_report(step, arena) : pl_str_n(NULL, 0);
+    bool made = report.len > 0;
+
+    json_add_raw(out, "join", report);
+    pl_arena_destroy(&arena);
+    return made;
+}
+
+/* The members `.steps.ID` has; what would be null is left out. False: no memory. */
+static bool write_step(struct pl_buf *out, const struct run_node *step)
+{
+    bool made;
+
+    json_object_begin(out);
+    json_add_raw(out, "output", pl_value_text(step->output));
+    json_add_string(out, "status", pl_str(node_state_status(step->state)));
+    if (step->error)
+        json_add_raw(out, "error", pl_value_text(step->error));
+    json_key(out, "usage");
+    run_view_usage(&step->usage, out);
+    made = !step->join || add_join(out, step);
+    json_object_end(out);
+    return made;
+}
+
+/* {"output","steps":{id: as write_step}} of a turn that is over. NULL: no memory. */
 static struct pl_value *previous_of(const struct run_frame *frame)
 {
     struct pl_value *value;
     struct pl_buf out;
+    bool made = true;
 
     pl_buf_init(&out, SIZE_MAX / 2);
     json_object_begin(&out);
     json_add_raw(&out, "output", pl_value_text(frame->output));
     json_key(&out, "steps");
     json_object_begin(&out);
-    for (size_t i = 0; i < frame->body->n_top; i++) {
+    for (size_t i = 0; made && i < frame->body->n_top; i++) {
         const struct run_node *step = run_node_at(frame, frame->body->top[i]);
 
         json_key(&out, step->def->id.ptr);
-        json_object_begin(&out);
-        json_add_raw(&out, "output", pl_value_text(step->output));
-        json_add_string(&out, "status", pl_str(node_state_status(step->state)));
-        json_object_end(&out);
+        made = write_step(&out, step);
     }
     json_object_end(&out);
     json_object_end(&out);
-    value = pl_value_take(&out);
+    value = made ? pl_value_take(&out) : NULL;
     pl_buf_finish(&out);
     return value;
 }

@@ -274,8 +274,9 @@ void show_outcome(const struct play *play, struct pl_buf *out)
         pl_buf_printf(out, "%s %.*s (%.*s) ", track->path.ptr, PL_STR_ARG(row->status),
                       PL_STR_ARG(row->reason));
         show_output(row->output, out);
-        pl_buf_printf(out, " memo %.*s writes %.*s", PL_STR_ARG(pl_value_text(row->memo)),
-                      PL_STR_ARG(pl_value_text(row->writes)));
+        pl_buf_text(out, " memo ");
+        show_output(row->memo, out);
+        pl_buf_printf(out, " writes %.*s", PL_STR_ARG(pl_value_text(row->writes)));
         show_code(row->error, out);
         pl_buf_char(out, '\n');
     }
