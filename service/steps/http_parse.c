@@ -74,20 +74,6 @@ static bool is_token(struct pl_str name)
     return name.len > 0;
 }
 
-static bool is_own_header(struct pl_str name)
-{
-    /* How a message is framed is curl's business: a second opinion would let one request hide
-     * another. */
-    static const char *const own[] = {"content-length", "transfer-encoding", "connection",
-                                      "keep-alive",     "upgrade",           "te",
-                                      "trailer"};
-
-    for (size_t i = 0; i < PL_ARRAY_LEN(own); i++)
-        if (name.len == strlen(own[i]) && strncasecmp(name.ptr, own[i], name.len) == 0)
-            return true;
-    return false;
-}
-
 static void check_header(struct wf_ctx *ctx, const struct doc_node *headers, size_t position)
 {
     const struct doc_node *node = headers->items[position];
@@ -97,7 +83,7 @@ static void check_header(struct wf_ctx *ctx, const struct doc_node *headers, siz
                        wf_show(ctx, node->key));
         return;
     }
-    if (is_own_header(node->key))
+    if (!http_header_ok(node->key, PL_STR("x")))
         wf_problem_key(ctx, node, "'%s' is set by Plait itself; remove it",
                        wf_show(ctx, node->key));
     for (size_t i = 0; i < position; i++)
