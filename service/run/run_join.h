@@ -13,13 +13,13 @@
  *    succeeded + open < needed.
  * A branch that failed but was handled counts as a success with its handled output.
  * At the join's deadline: all and settled are satisfied when succeeded >= min (default 1), the
- * others when succeeded >= needed; else join_deadline. n == 0 (no branches at all, or all skipped): all
- * and settled are satisfied with the empty result, the others quorum_unreachable.
- * Value: any: the output of the winner. Else an object by branch id in the order written: a
- * counted branch's output, null for missing, skipped, failed, cancelled or uncounted; under settled
- * a failed branch gives {"error": {...}}. At most PL_LIMIT_RUN_OUTPUT_BYTES, else too_large.
- * Reasons for losers: any lost_race; quorum, fraction quorum_met; a failed join sibling_failed; a
- * decision by the deadline deadline. */
+ * others when succeeded >= needed; else join_deadline. n == 0 (no branches at all, or all skipped):
+ * all and settled are satisfied with the empty result, the others quorum_unreachable. Value: any:
+ * the output of the winner. Else an object by branch id in the order written: a counted branch's
+ * output, null for missing, skipped, failed, cancelled or uncounted; under settled a failed branch
+ * gives {"error": {...}}. At most PL_LIMIT_RUN_OUTPUT_BYTES, else too_large. Reasons for losers:
+ * any lost_race; quorum, fraction quorum_met; a failed join sibling_failed; a decision by the
+ * deadline deadline. */
 #ifndef PLAIT_SERVICE_RUN_RUN_JOIN_H
 #define PLAIT_SERVICE_RUN_RUN_JOIN_H
 

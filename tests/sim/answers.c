@@ -1,7 +1,7 @@
 /* answers.c - what evaluations and calls say. All of it follows from the seed, the path of the step
  * and, for calls, the number of the call, so that an evaluation says the same however often it is
  * asked and the reference can ask too. Not when they say it (world.c). */
-#include "tests/sim/sim.h"
+#include "tests/sim/judge.h"
 
 #include "base/json.h"
 

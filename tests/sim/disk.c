@@ -1,7 +1,7 @@
 /* disk.c - the simulated store of one run: rows become durable batch by batch, in order and late; a
  * crash loses what was not, and the core is loaded from the rest and compared with what it was. Not
  * the real store. Called by world.c. */
-#include "tests/sim/sim.h"
+#include "tests/sim/judge.h"
 
 #include "service/run/run_agent.h"
 

@@ -1,7 +1,7 @@
 /* needs.c - what a run that was loaded said it can still call, and whether it calls anything else.
  * Not who asks (service/engine_load.c). Called by disk.c after a load, and by step.c when a step is
  * called. */
-#include "tests/sim/sim.h"
+#include "tests/sim/judge.h"
 
 static bool is_told(const struct sim_run *run, const struct step_def *def)
 {

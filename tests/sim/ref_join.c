@@ -1,7 +1,7 @@
 /* ref_join.c - the second opinion on joins: from the order in which branches ended, what must each
  * join have come to? Written from the contract ("Join policies") and service/run/run_join.h, not
  * from the implementation. Called by reference.c at the end of a run. */
-#include "tests/sim/sim.h"
+#include "tests/sim/judge.h"
 
 #include "base/json.h"
 

@@ -2,7 +2,7 @@
  * collapse made, which turn of a repeat was the last, what an agent was told. Not votes
  * (ref_votes.c). Written from the contract; works on what was last seen of each step. Called by
  * reference.c, and by step.c before calls. */
-#include "tests/sim/sim.h"
+#include "tests/sim/judge.h"
 
 #include "base/json.h"
 #include "service/run/run_agent.h"

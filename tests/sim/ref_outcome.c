@@ -1,7 +1,7 @@
 /* ref_outcome.c - the second opinion on how a run ended and what it used, written from the rules in
  * service/run/run_core.h, not from the implementation. Not the steps (reference.c). Called by
  * reference.c at the end of a run. */
-#include "tests/sim/sim.h"
+#include "tests/sim/judge.h"
 
 #include "base/json.h"
 

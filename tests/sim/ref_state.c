@@ -2,7 +2,7 @@
  * which order, and their fold; from what was last seen of each step. Written from the contract
  * ("State, reducers, threads"). What it finds is compared with what the core gathers. Called by
  * answers.c when a body's output is made, and by step.c before calls. */
-#include "tests/sim/sim.h"
+#include "tests/sim/judge.h"
 
 #include "base/json.h"
 #include "service/run/run_state.h"

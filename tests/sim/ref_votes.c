@@ -1,7 +1,7 @@
 /* ref_votes.c - the second opinion on votes: who won, of every method, and whether one that ended
  * early could still have changed: every way the open branches can come out is gone through. Written
  * from the contract. Called by ref_kinds.c at the end of a run and by step.c when a branch ends. */
-#include "tests/sim/sim.h"
+#include "tests/sim/judge.h"
 
 #include "base/json.h"
 

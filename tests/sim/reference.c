@@ -3,7 +3,7 @@
  * implementation. Not the joins (ref_join.c) nor the run's outcome (ref_outcome.c). Called by
  * step.c after a result and by world.c at the end of a run.
  */
-#include "tests/sim/sim.h"
+#include "tests/sim/judge.h"
 
 #include "base/json.h"
 #include "base/limits.h"

@@ -1,6 +1,6 @@
 /* step.c - one event into the core, and everything that must be true after every event. Not the
  * judging of outcomes (reference.c). Called by world.c and disk.c. */
-#include "tests/sim/sim.h"
+#include "tests/sim/judge.h"
 
 static const char *const event_names[] = {
     [RUN_EV_START] = "START",         [RUN_EV_RECOVER] = "RECOVER",

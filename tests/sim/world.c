@@ -1,7 +1,7 @@
 /* world.c - the world around one run: when calls, evaluations and people answer, when users cancel,
  * how time goes on; and the loop of a scenario. Not what they answer (answers.c), not the judging
  * (step.c, reference.c) and not the store (disk.c). Called by main.c. */
-#include "tests/sim/sim.h"
+#include "tests/sim/judge.h"
 
 #include <stdarg.h>
 #include <stdio.h>
