@@ -81,11 +81,46 @@ struct pl_value *run_problem_of_run(const struct pl_value *error, struct pl_str 
     return value;
 }
 
+/* The members of an error, and `first` behind the last `after` there is: the handler that failed
+ * may have had a handler itself. Handlers are only so many deep. */
+static void write_after(struct pl_str error, struct pl_str first, struct pl_buf *out)
+{
+    struct pl_str inner = {0};
+    struct json_iter it;
+
+    json_object_begin(out);
+    for (json_iter_init(&it, error); json_iter_next(&it);) {
+        if (pl_str_is(it.key, "\"after\"") && json_type(it.value) == JSON_OBJECT) {
+            inner = it.value;
+            continue;
+        }
+        json_comma(out);
+        pl_buf_str(out, it.key);
+        pl_buf_char(out, ':');
+        json_write_compact(out, it.value);
+    }
+    json_key(out, "after");
+    if (inner.len)
+        write_after(inner, first, out);
+    else
+        json_write_compact(out, first);
+    json_object_end(out);
+}
+
 struct pl_value *run_problem_after(const struct pl_value *error, const struct pl_value *first)
 {
+    const struct pl_str whole = pl_value_text(error);
     struct pl_str text = pl_value_text(first);
+    struct pl_value *value;
+    struct pl_buf out;
 
-    return with_member(error, "after", text.len <= CAUSE_BYTES_MAX ? text : PL_STR("null"));
+    if (text.len > CAUSE_BYTES_MAX)
+        text = PL_STR("null");
+    pl_buf_init(&out, whole.len + text.len + 64);
+    write_after(whole, text, &out);
+    value = pl_value_take(&out);
+    pl_buf_finish(&out);
+    return value;
 }
 
 void run_problem_detail(const struct pl_value *error, char *out, size_t size)

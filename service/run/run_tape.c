@@ -7,10 +7,11 @@
 
 #include "base/limits.h"
 
-static struct tape *recorder(const struct run_exec *exec)
+/* What comes when the run is over is of no use to it. */
+static bool is_recording(const struct run_exec *exec)
 {
-    return exec->env->tape && tape_records(exec->env->tape) && !exec->dropped ? exec->env->tape
-                                                                              : NULL;
+    return exec->env->tape && tape_records(exec->env->tape) && !exec->dropped &&
+           !run_state_is_final(run_core_state(exec->core));
 }
 
 static void log_word(struct run_exec *exec, const struct tape_word *word)
@@ -52,7 +53,7 @@ void run_tape_makes(struct exec_call *call)
     call->make = tape_count_one(exec->env->tape, TAPE_HELD, NULL, call->call.path);
     if (!call->make) {
         run_exec_no_memory(exec);
-    } else if (recorder(exec) && was_held(exec, call)) {
+    } else if (is_recording(exec) && was_held(exec, call)) {
         const struct tape_word word = {
             .kind = TAPE_WENT, .path = call->call.path, .number = call->make - 1};
 
@@ -105,7 +106,7 @@ void run_tape_held(struct exec_call *call)
     const struct tape_word word = {
         .kind = TAPE_HELD, .path = call->call.path, .number = call->make};
 
-    if (recorder(exec) && call->taped)
+    if (is_recording(exec) && call->taped)
         log_word(exec, &word);
 }
 
@@ -115,7 +116,7 @@ void run_tape_ended(struct exec_call *call)
     struct run_exec *exec = call->exec;
     struct tape_call *taped = call->taped;
 
-    if (!recorder(exec))
+    if (!is_recording(exec))
         return;
     call->taped = NULL;
     if (taped && !call->started && call->call.result.err.code == PL_ERR_CANCELLED) {
@@ -145,7 +146,7 @@ void run_tape_left(struct exec_call *call)
 
 void run_tape_began(struct exec_call *call)
 {
-    if (recorder(call->exec) && call->taped)
+    if (is_recording(call->exec) && call->taped)
         log_next(call->exec, TAPE_BEGAN, call->call.path);
 }
 
@@ -153,20 +154,20 @@ void run_tape_tick(struct run_exec *exec)
 {
     const pl_ms wake = run_core_next_wake(exec->core);
 
-    if (recorder(exec) && wake && wake <= loop_now(exec->home))
+    if (is_recording(exec) && wake && wake <= loop_now(exec->home))
         log_next(exec, TAPE_TIME, (struct pl_str){0});
 }
 
 void run_tape_turn(struct run_exec *exec)
 {
-    if (recorder(exec))
+    if (is_recording(exec))
         tape_log_turn(exec->env->tape);
 }
 
 void run_tape_answer(struct run_exec *exec, const struct run_event *answer)
 {
     exec->answers_taken++;
-    if (!recorder(exec))
+    if (!is_recording(exec))
         return;
     log_next(exec, TAPE_ANSWER, answer->node->path);
     if (!tape_answer(exec->env->tape, answer->node->path, answer->value,
@@ -200,6 +201,6 @@ struct tape_mark *run_tape_asks_jq(struct run_exec *exec, struct pl_str path, co
 
 void run_tape_jq_came(struct run_exec *exec, struct tape_mark *mark)
 {
-    if (mark && recorder(exec))
+    if (mark && is_recording(exec))
         tape_log_came(exec->env->tape, mark, loop_now(exec->home));
 }

@@ -132,12 +132,16 @@ struct tape_call *tape_begin(struct tape *tape, struct pl_str path, struct pl_st
                              const char *kind, struct pl_str request)
 {
     struct tape_call *call = pl_map_get(tape->by_path, path);
+    unsigned number = 0;
 
-    if (!call || !call->unsent)
+    /* one that a budget refused is asked once more where calls have come back meanwhile */
+    if (call && (call->unsent || (call->failed && call->err.code == PL_ERR_BUDGET_EXCEEDED)))
+        number = call->number;
+    else
         call = tape_add(tape);
     if (!call)
         return NULL;
-    *call = (struct tape_call){.retry_after = -1};
+    *call = (struct tape_call){.retry_after = -1, .number = number};
     call->path = pl_arena_str(tape->arena, path);
     call->step = pl_arena_str(tape->arena, step);
     call->kind = pl_str(kind);
@@ -159,7 +163,8 @@ bool tape_end(struct tape *tape, struct tape_call *call, const struct step_resul
     struct pl_arena *arena = tape->arena;
     const struct pl_str facts = pl_buf_view(&result->facts);
 
-    call->number = tape_count_one(tape, TAPE_RESULT, NULL, call->path);
+    if (!call->number)
+        call->number = tape_count_one(tape, TAPE_RESULT, NULL, call->path);
     call->order = ++tape->ended;
     call->usage = result->usage;
     call->cancelled = result->err.code == PL_ERR_CANCELLED;
