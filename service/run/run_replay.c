@@ -107,11 +107,10 @@ bool run_replay_stops(struct exec_call *call)
 {
     const struct tape_mark *mark = call->taped ? call->taped->mark : NULL;
 
-    if (!run_replay_is_on(call->exec) || call->started || !mark)
+    if (!run_replay_is_on(call->exec) || call->started || !mark || mark->waits != call)
         return false;
-    if (!mark->passed)
-        call->stopped = true;
-    return !mark->passed;
+    call->stopped = !mark->passed;
+    return call->stopped;
 }
 
 void run_replay_left(struct exec_call *call)

@@ -154,7 +154,7 @@ struct tape_word {
 struct tape_mark {
     struct tape_mark *next; /* what came after it */
     enum tape_mark_kind kind;
-    struct pl_str path;
+    struct pl_str path; /* played back: of all kinds but TAPE_TIME and TAPE_JQ */
     pl_ms at;
     bool joined;            /* it came in the same turn as the one before */
     bool never;             /* of TAPE_JQ: it did not come before the run was over */

@@ -129,33 +129,35 @@ void tape_log_turn(struct tape *tape)
 
 /* ---- the file ---- */
 
+/* One text; `when` is a sign, or NULL for its time. */
+static void write_mark(const struct tape *tape, const struct tape_mark *mark, const char *when,
+                       struct pl_buf *text, struct pl_buf *out)
+{
+    const pl_ms at = mark->at - tape->run.started_at;
+
+    pl_buf_reset(text);
+    if (when)
+        pl_buf_text(text, when);
+    else
+        pl_buf_printf(text, "%lld", at > 0 ? (long long)at : 0);
+    pl_buf_printf(text, " %.*s", PL_STR_ARG(mark->key));
+    json_comma(out);
+    json_write_string(out, pl_buf_view(text));
+    out->failed |= pl_buf_failed(text);
+}
+
 void tape_log_write(const struct tape *tape, struct pl_buf *out)
 {
     struct pl_buf text;
 
     pl_buf_init(&text, SIZE_MAX / 2);
     json_array_begin(out);
-    for (const struct tape_mark *mark = tape->log; mark; mark = mark->next) {
-        const pl_ms at = mark->at - tape->run.started_at;
-
-        pl_buf_reset(&text);
-        if (mark->joined)
-            pl_buf_printf(&text, "+ %.*s", PL_STR_ARG(mark->key));
-        else
-            pl_buf_printf(&text, "%lld %.*s", at > 0 ? (long long)at : 0, PL_STR_ARG(mark->key));
-        json_comma(out);
-        json_write_string(out, pl_buf_view(&text));
-    }
-    for (const struct tape_mark *mark = tape->asked; mark; mark = mark->late) {
-        if (!mark->never)
-            continue;
-        pl_buf_reset(&text);
-        pl_buf_printf(&text, "- %.*s", PL_STR_ARG(mark->key));
-        json_comma(out);
-        json_write_string(out, pl_buf_view(&text));
-    }
+    for (const struct tape_mark *mark = tape->log; mark; mark = mark->next)
+        write_mark(tape, mark, mark->joined ? "+" : NULL, &text, out);
+    for (const struct tape_mark *mark = tape->asked; mark; mark = mark->late)
+        if (mark->never)
+            write_mark(tape, mark, "-", &text, out);
     json_array_end(out);
-    out->failed |= pl_buf_failed(&text);
     pl_buf_finish(&text);
 }
 
@@ -205,9 +207,8 @@ static bool read_text(const struct tape *tape, struct pl_str text, struct tape_m
     if (kind == TAPE_MARK_KINDS || (mark->never && kind != TAPE_JQ))
         return false;
     mark->kind = kind;
-    if (kind == TAPE_JQ)
-        (void)take_word(&text);
-    mark->path = take_word(&text);
+    if (kind != TAPE_TIME && kind != TAPE_JQ) /* those are found by their key alone */
+        mark->path = take_word(&text);
     return mark->path.len > 0 || kind == TAPE_TIME || kind == TAPE_JQ;
 }
 
