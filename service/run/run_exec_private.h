@@ -7,6 +7,8 @@
 #include "base/list.h"
 #include "service/reuse.h"
 #include "service/run/run_exec.h"
+#include "service/run/run_replay.h"
+#include "service/run/run_tape.h"
 #include "storage/store.h"
 
 #include <stdatomic.h>
@@ -59,15 +61,6 @@ struct exec_commit {
     size_t held;             /* then: steps that waited for their turn, */
     const char *held_reason; /* and what for */
     struct pl_err err;
-};
-
-/* Where a run that is played back stands. */
-struct run_replay {
-    struct tape_mark *at;               /* the last mark whose turn it was; NULL: none */
-    struct tape_mark *late, **late_end; /* by `late`: those that found nobody */
-    struct tape_mark *held;             /* by `late`: of the calls that were not let go */
-    struct pl_list kept;                /* exec_calls that are home before their turn */
-    struct pl_list evals;               /* exec_evals that are back before their turn */
 };
 
 struct run_exec {
@@ -195,46 +188,6 @@ void run_admit_drop_all(struct run_exec *exec);
 
 /* Its result is there: feeds it. */
 void run_calls_answered(struct exec_call *call);
-
-/* ---- run_tape.c ---- */
-/* The call of a step is about to be prepared. */
-void run_tape_makes(struct exec_call *call);
-/* Is the prepared call answered by a tape? Then true, and its result comes in its turn; else false,
- * and it goes on (it is recorded, when a tape records). */
-bool run_tape_takes(struct run_exec *exec, struct exec_call *call);
-/* Its step is held in its place. */
-void run_tape_held(struct exec_call *call);
-/* Its result is about to be fed. */
-void run_tape_ended(struct exec_call *call);
-/* It goes without a result having been fed. */
-void run_tape_left(struct exec_call *call);
-/* That it has begun to answer, a time or a person's answer is about to be fed. */
-void run_tape_began(struct exec_call *call);
-void run_tape_tick(struct run_exec *exec);
-void run_tape_answer(struct run_exec *exec, const struct run_event *answer);
-/* What was fed so far has been looked at. */
-void run_tape_turn(struct run_exec *exec);
-/* jq is asked for something, and has answered. NULL: no tape, or it knows nothing of it. */
-struct tape_mark *run_tape_asks_jq(struct run_exec *exec, struct pl_str path, const char *what);
-void run_tape_jq_came(struct run_exec *exec, struct tape_mark *mark);
-
-/* ---- run_replay.c ---- */
-void run_replay_init(struct run_exec *exec);
-bool run_replay_is_on(const struct run_exec *exec);
-/* Was it held when it was recorded? Then it is again (and gone). */
-bool run_replay_holds(struct run_exec *exec, struct exec_call *call);
-/* A prepared call: finds what answers it. */
-void run_replay_call(struct run_exec *exec, struct exec_call *call, struct pl_str request);
-/* It is to be stopped: does its end come in its turn? */
-bool run_replay_stops(struct exec_call *call);
-/* It goes. */
-void run_replay_left(struct exec_call *call);
-/* Has one come home, or jq answered, before it is its turn? Then it is kept until then. */
-bool run_replay_keeps(struct exec_call *call);
-bool run_replay_keeps_jq(struct run_exec *exec, struct tape_mark *mark, void *eval,
-                         struct pl_list *link);
-/* The activation is over: when nothing else goes on, what came next when it was recorded comes. */
-void run_replay_idle(struct run_exec *exec);
 
 /* ---- run_reuse.c ---- */
 /* Need the prepared call not be made? True: it is answered, or waits to hear whether it is. */
