@@ -212,6 +212,24 @@ static bool read_text(const struct tape *tape, struct pl_str text, struct tape_m
     return mark->path.len > 0 || kind == TAPE_TIME || kind == TAPE_JQ;
 }
 
+/* That a call was held is looked up, and not waited for: what came with it may be the first of its
+ * turn. */
+static void take_its_place(struct tape *tape, struct tape_mark *mark)
+{
+    if (mark->never)
+        return;
+    if (mark->joined)
+        mark->at = tape->log_at;
+    else
+        tape->turn_open = false;
+    tape->log_at = mark->at;
+    mark->joined = tape->turn_open;
+    if (mark->kind == TAPE_HELD)
+        return;
+    tape->turn_open = true;
+    append(tape, mark);
+}
+
 static enum pl_code read_mark(struct tape *tape, struct pl_str token, struct pl_err *err)
 {
     struct tape_mark *mark = pl_arena_alloc(tape->arena, sizeof *mark);
@@ -226,11 +244,7 @@ static enum pl_code read_mark(struct tape *tape, struct pl_str token, struct pl_
         return pl_err_set(
             err, PL_ERR_INVALID_ARGUMENT,
             "the timeline of the recording is not whole; record it anew with --record");
-    if (mark->joined)
-        mark->at = tape->log_at;
-    tape->log_at = mark->never ? tape->log_at : mark->at;
-    if (!mark->never && mark->kind != TAPE_HELD)
-        append(tape, mark);
+    take_its_place(tape, mark);
     return pl_map_put(tape->marks, mark->key, mark, NULL)
                ? PL_OK
                : pl_err_set(err, PL_ERR_NO_MEMORY, "out of memory");

@@ -178,15 +178,20 @@ END_TEST
 
 START_TEST(that_a_call_was_held_is_found_and_is_no_turn_of_its_own)
 {
+    const struct tape_mark *mark;
     struct tape_word word;
 
     tape = tape_create(true);
     (void)next_word(TAPE_HELD, NULL, "a");
     word = next_word(TAPE_HELD, NULL, "a");
+    log_one(TAPE_TIME, "", 1005);
+    tape_log_turn(tape);
     ck_assert(tape_log(tape, &word, 1010));
+    log_one(TAPE_TIME, "", 1010);
     turn_over();
     ck_assert_ptr_nonnull(find(&word));
-    ck_assert_ptr_null(tape_log_first(tape));
+    mark = tape_log_first(tape)->next;
+    ck_assert(mark->kind == TAPE_TIME && mark->at == 1010 && !mark->joined && !mark->next);
     word.number = 1;
     ck_assert_ptr_null(find(&word));
 }
