@@ -474,13 +474,12 @@ START_TEST(a_call_that_is_stopped_as_its_time_is_over_ends_once)
         for (unsigned j = 0; j < 2; j++) {
             http_probe_init(&probes[j], loop_0(), raw_server_port(server), "/");
             probes[j].request.total_timeout = 20;
+            probes[j].abort_with = &probes[1 - j];
         }
-        probes[0].abort_with = &probes[1];
         for (unsigned j = 0; j < 2; j++)
             http_probe_start(&probes[j]);
         for (unsigned j = 0; j < 2; j++)
             http_probe_wait(&probes[j]);
-        ck_assert_int_eq(probes[0].outcome.err.code, PL_ERR_TIMEOUT);
         for (unsigned j = 0; j < 2; j++) {
             ck_assert_uint_eq(probes[j].dones, 1);
             http_probe_finish(&probes[j]);
