@@ -13,8 +13,8 @@ function source(seed) {
     };
 }
 
-// {workflow, answers: ["PATH=VALUE", ...]}; `url` of a server that waits ?ms=N and answers with ?status=N.
-export function generate(seed, url) {
+// {workflow, answers: ["PATH=VALUE", ...]}; `url` of a server that waits ?ms=N and answers with ?status=N. `budgets`: some have one.
+export function generate(seed, url, { budgets = false } = {}) {
     const random = source(seed);
     const upto = (n) => Math.floor(random() * n);
     const chance = (share) => random() < share;
@@ -137,6 +137,6 @@ export function generate(seed, url) {
     const workflow = { name: `generated-${seed}`, defaults: { retry: { attempts: 1 } }, steps, output };
     if (chance(0.3)) workflow.join = 'settled';
     if (chance(0.2)) workflow.timeout = `${20 + upto(150)}ms`;
-    if (chance(0.2)) workflow.budget = { tokens: 50 + upto(400) };
+    if (chance(0.2) && budgets) workflow.budget = { tokens: 50 + upto(400) };
     return { workflow, answers };
 }
