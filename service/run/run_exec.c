@@ -355,23 +355,32 @@ static void exec_tell_idle(struct run_exec *exec, bool idle)
 }
 
 /* Answers of people and words of lanes, one at a time: what one leads to may take away the node of
- * the next. Played back they come in their turn. */
-static void exec_feed_words(struct run_exec *exec)
+ * the next. */
+static bool exec_next_word(struct run_exec *exec)
 {
     struct run_event answer;
 
-    run_tape_turn(exec);
-    while (!exec->dropped && !run_replay_is_on(exec) &&
-           (run_answers_next(exec, &answer) || run_admit_next(exec, &answer))) {
-        if (answer.type == RUN_EV_ANSWER)
-            run_tape_answer(exec, &answer);
-        if (!run_exec_feed(exec, &answer)) {
-            pl_value_unref(&answer.value);
-            run_exec_no_memory(exec);
-        }
-        exec_drain_queue(exec);
-        run_tape_turn(exec);
+    if (run_replay_is_on(exec))
+        return run_replay_word(exec);
+    if (!run_answers_next(exec, &answer) && !run_admit_next(exec, &answer))
+        return false;
+    if (answer.type == RUN_EV_ANSWER)
+        run_tape_answer(exec, &answer);
+    if (!run_exec_feed(exec, &answer)) {
+        pl_value_unref(&answer.value);
+        run_exec_no_memory(exec);
     }
+    return true;
+}
+
+static void exec_feed_words(struct run_exec *exec)
+{
+    run_tape_then(exec);
+    while (!exec->dropped && exec_next_word(exec)) {
+        exec_drain_queue(exec);
+        run_tape_then(exec);
+    }
+    run_tape_turn(exec);
 }
 
 static void exec_activate(struct run_exec *exec)

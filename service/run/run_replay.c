@@ -298,6 +298,65 @@ static bool takes_answer(struct run_exec *exec)
     return true;
 }
 
+/* A person's answer that came in the same turn must be there before any of it comes. */
+static bool is_complete(const struct run_exec *exec, const struct tape_mark *first)
+{
+    struct pl_str path;
+
+    for (const struct tape_mark *mark = first->next; mark && (mark->joined || mark->then);
+         mark = mark->next)
+        if (mark->kind == TAPE_ANSWER && is_awaited(exec, mark))
+            return run_answers_first(exec, &path) ||
+                   exec->answers_taken >= tape_answers_expected(exec->env->tape);
+    return true;
+}
+
+/* False: nobody waits for any of it. */
+static bool group_comes(struct run_exec *exec, struct tape_mark *mark)
+{
+    bool any = false;
+    struct pl_str path;
+
+    do {
+        if (!exec->dropped && is_awaited(exec, mark) &&
+            (mark->kind != TAPE_ANSWER ||
+             (run_answers_first(exec, &path) && pl_str_eq(path, mark->path)))) {
+            come(exec, mark);
+            any = true;
+        }
+        pass(exec, mark);
+        mark = mark->next;
+    } while (mark && mark->joined);
+    exec->replay.came |= any;
+    return any;
+}
+
+bool run_replay_word(struct run_exec *exec)
+{
+    struct tape_mark *mark = exec->replay.came ? next_mark(exec) : NULL;
+
+    exec->replay.came = mark && mark->then;
+    if (!exec->replay.came)
+        return false;
+    (void)group_comes(exec, mark);
+    return true;
+}
+
+/* All that came in one turn comes in one. False: nobody waits for any of it. */
+static bool turn_comes(struct run_exec *exec, struct tape_mark *first)
+{
+    const struct tape_mark *mark = first;
+    bool any = false;
+
+    do {
+        any = is_awaited(exec, mark);
+        mark = mark->next;
+    } while (!any && mark && mark->joined);
+    if (any && (!is_complete(exec, first) || jumps(exec, first->at)))
+        return true;
+    return group_comes(exec, first);
+}
+
 /* A person answers now. Whoever answers gives one at a time: where it is that of another step, it
  * is taken first. True: it is waited for, or has come. */
 static bool person_answers(struct run_exec *exec, struct tape_mark *mark)
@@ -310,35 +369,11 @@ static bool person_answers(struct run_exec *exec, struct tape_mark *mark)
         return exec->answers_taken < tape_answers_expected(exec->env->tape);
     if (jumps(exec, mark->at))
         return true;
-    if (pl_str_eq(path, mark->path)) {
-        come(exec, mark);
-        pass(exec, mark);
-    } else {
+    if (!pl_str_eq(path, mark->path))
         take_answer(exec);
-    }
+    else
+        (void)group_comes(exec, mark);
     return true;
-}
-
-/* All that came in one turn comes in one. False: nobody waits for any of it. */
-static bool turn_comes(struct run_exec *exec, struct tape_mark *first)
-{
-    struct tape_mark *mark = first;
-    bool any = false;
-
-    do {
-        any = is_awaited(exec, mark);
-        mark = mark->next;
-    } while (!any && mark && mark->joined);
-    if (any && jumps(exec, first->at))
-        return true;
-    mark = first;
-    do {
-        if (any && !exec->dropped && is_awaited(exec, mark))
-            come(exec, mark);
-        pass(exec, mark);
-        mark = mark->next;
-    } while (mark && mark->joined);
-    return any;
 }
 
 static bool timeline_comes(struct run_exec *exec)

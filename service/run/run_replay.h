@@ -15,6 +15,7 @@ struct tape_mark;
 /* Where a run that is played back stands. */
 struct run_replay {
     struct tape_mark *at;               /* the last mark whose turn it was; NULL: none */
+    bool came;                          /* it has come, in this activation */
     struct tape_mark *late, **late_end; /* by `late`: those that found nobody */
     struct tape_mark *held;             /* by `late`: of the calls that were not let go */
     struct pl_list kept;                /* exec_calls that are home before their turn */
@@ -35,6 +36,9 @@ void run_replay_left(struct exec_call *call);
 bool run_replay_keeps(struct exec_call *call);
 bool run_replay_keeps_jq(struct run_exec *exec, struct tape_mark *mark, void *eval,
                          struct pl_list *link);
+/* What came has been looked at, with all it led to: feeds what came after that in the same turn.
+ * False: nothing did. */
+bool run_replay_word(struct run_exec *exec);
 /* The activation is over: when nothing else goes on, what came next when it was recorded comes. */
 void run_replay_idle(struct run_exec *exec);
 

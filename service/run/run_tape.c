@@ -158,6 +158,12 @@ void run_tape_tick(struct run_exec *exec)
         log_next(exec, TAPE_TIME, (struct pl_str){0});
 }
 
+void run_tape_then(struct run_exec *exec)
+{
+    if (is_recording(exec))
+        tape_log_then(exec->env->tape);
+}
+
 void run_tape_turn(struct run_exec *exec)
 {
     if (is_recording(exec))

@@ -27,7 +27,8 @@ void run_tape_left(struct exec_call *call);
 void run_tape_began(struct exec_call *call);
 void run_tape_tick(struct run_exec *exec);
 void run_tape_answer(struct run_exec *exec, const struct run_event *answer);
-/* What was fed so far has been looked at. */
+/* What was fed so far has been looked at; and the activation is over. */
+void run_tape_then(struct run_exec *exec);
 void run_tape_turn(struct run_exec *exec);
 /* jq is asked for something, and has answered. NULL: no tape, or it knows nothing of it. */
 struct tape_mark *run_tape_asks_jq(struct run_exec *exec, struct pl_str path, const char *what);

@@ -156,7 +156,8 @@ struct tape_mark {
     enum tape_mark_kind kind;
     struct pl_str path; /* played back: of all kinds but TAPE_TIME and TAPE_JQ */
     pl_ms at;
-    bool joined;            /* it came in the same turn as the one before */
+    bool joined;            /* it came in the same turn as the one before, */
+    bool then;              /* or in the same, once what that led to was done */
     bool never;             /* of TAPE_JQ: it did not come before the run was over */
     struct tape_call *call; /* of TAPE_RESULT */
 
@@ -182,7 +183,8 @@ bool tape_log(struct tape *tape, const struct tape_word *word, pl_ms now);
 /* Something that will come later, or never. NULL: no memory. */
 struct tape_mark *tape_log_asked(struct tape *tape, const struct tape_word *word);
 void tape_log_came(struct tape *tape, struct tape_mark *mark, pl_ms now);
-/* What comes from now on comes in another turn. */
+/* What came so far in this turn has been looked at, with all it led to; and the turn is over. */
+void tape_log_then(struct tape *tape);
 void tape_log_turn(struct tape *tape);
 
 /* Playing back: the first mark. NULL: there is none, as in recordings of before there were any. */

@@ -3,7 +3,8 @@
  * (tape.c) and not who plays it back (run_replay.c). See tape.h.
  *
  * In the file a mark is a text: when it came, in milliseconds from the beginning of the run; "+",
- * when in the same turn as the one before; "-", when never. Then what it is of: a word, what for,
+ * when in the same turn as the one before; "&", when in the same, once what that led to was done;
+ * "-", when never. Then what it is of: a word, what for,
  * the step's path, and which of several that are the same otherwise, from 2. */
 #include "service/tape/tape_private.h"
 
@@ -108,6 +109,7 @@ void tape_log_came(struct tape *tape, struct tape_mark *mark, pl_ms now)
     mark->never = false;
     mark->at = now;
     mark->joined = tape->turn_open;
+    mark->then = !tape->turn_open && tape->turn_then;
     tape->turn_open = true;
     append(tape, mark);
 }
@@ -122,9 +124,15 @@ bool tape_log(struct tape *tape, const struct tape_word *word, pl_ms now)
     return true;
 }
 
+void tape_log_then(struct tape *tape)
+{
+    tape->turn_then |= tape->turn_open;
+    tape->turn_open = false;
+}
+
 void tape_log_turn(struct tape *tape)
 {
-    tape->turn_open = false;
+    tape->turn_then = tape->turn_open = false;
 }
 
 /* ---- the file ---- */
@@ -153,7 +161,7 @@ void tape_log_write(const struct tape *tape, struct pl_buf *out)
     pl_buf_init(&text, SIZE_MAX / 2);
     json_array_begin(out);
     for (const struct tape_mark *mark = tape->log; mark; mark = mark->next)
-        write_mark(tape, mark, mark->joined ? "+" : NULL, &text, out);
+        write_mark(tape, mark, mark->joined ? "+" : mark->then ? "&" : NULL, &text, out);
     for (const struct tape_mark *mark = tape->asked; mark; mark = mark->late)
         if (mark->never)
             write_mark(tape, mark, "-", &text, out);
@@ -180,8 +188,9 @@ static bool read_time(const struct tape *tape, struct pl_str word, struct tape_m
     pl_ms at = 0;
 
     mark->joined = pl_str_is(word, "+");
+    mark->then = pl_str_is(word, "&");
     mark->never = pl_str_is(word, "-");
-    if (mark->joined || mark->never)
+    if (mark->joined || mark->then || mark->never)
         return true;
     for (size_t i = 0; i < word.len; i++) {
         if (word.ptr[i] < '0' || word.ptr[i] > '9' || at > TIME_MAX)
@@ -218,12 +227,15 @@ static void take_its_place(struct tape *tape, struct tape_mark *mark)
 {
     if (mark->never)
         return;
-    if (mark->joined)
+    if (mark->joined || mark->then)
         mark->at = tape->log_at;
-    else
+    if (!mark->joined) {
         tape->turn_open = false;
+        tape->turn_then = mark->then;
+    }
     tape->log_at = mark->at;
     mark->joined = tape->turn_open;
+    mark->then = !tape->turn_open && tape->turn_then;
     if (mark->kind == TAPE_HELD)
         return;
     tape->turn_open = true;

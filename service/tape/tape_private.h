@@ -21,6 +21,7 @@ struct tape {
     _Atomic pl_ms time;
     struct pl_map *marks, *sorts;             /* key -> mark; sort of mark -> how many */
     struct tape_mark *log, **log_end, *asked; /* what has come; what has not (yet) */
+    bool turn_then;                           /* what comes next in this turn comes after that */
     bool turn_open;                           /* the last mark is of the turn that goes on */
     pl_ms log_at;                             /* reading: when the last mark came */
     struct pl_map *by_path; /* path -> the first call there (recording: the last) */

@@ -119,6 +119,37 @@ START_TEST(what_came_is_read_in_its_order_with_its_times_and_turns)
 }
 END_TEST
 
+START_TEST(what_came_after_the_rest_of_its_turn_is_told_apart)
+{
+    const struct tape_mark *mark;
+    struct tape_word held;
+
+    tape = tape_create(true);
+    log_one(TAPE_TIME, "", 1005);
+    tape_log_then(tape);
+    held = next_word(TAPE_HELD, NULL, "a");
+    ck_assert(tape_log(tape, &held, 1005));
+    log_one(TAPE_WENT, "b", 1005);
+    log_one(TAPE_WENT, "c", 1005);
+    tape_log_then(tape);
+    log_one(TAPE_ANSWER, "d", 1005);
+    tape_log_turn(tape);
+    tape_log_then(tape);
+    log_one(TAPE_ANSWER, "e", 1005);
+    turn_over();
+    mark = tape_log_first(tape);
+    ck_assert(!mark->joined && !mark->then);
+    mark = mark->next; /* b: what is only looked up is not the first after the rest */
+    ck_assert(!mark->joined && mark->then && mark->at == 1005);
+    mark = mark->next;
+    ck_assert(mark->joined && !mark->then);
+    mark = mark->next;
+    ck_assert(!mark->joined && mark->then);
+    mark = mark->next; /* e, in a turn of its own */
+    ck_assert(!mark->joined && !mark->then && !mark->next);
+}
+END_TEST
+
 START_TEST(each_call_finds_when_it_came)
 {
     tape = tape_create(true);
@@ -249,6 +280,7 @@ int main(void)
 
     tcase_add_checked_fixture(tc, NULL, tear_down);
     tcase_add_test(tc, what_came_is_read_in_its_order_with_its_times_and_turns);
+    tcase_add_test(tc, what_came_after_the_rest_of_its_turn_is_told_apart);
     tcase_add_test(tc, each_call_finds_when_it_came);
     tcase_add_test(tc, a_call_that_was_held_gives_its_place_to_the_one_that_is_sent);
     tcase_add_test(tc, what_jq_was_asked_is_found_by_its_number_whether_it_came_or_not);
