@@ -180,6 +180,9 @@ static void exec_effect(struct run_exec *exec, const struct run_effect *effect)
     case RUN_FX_LEAVE:
         run_admit_leave(exec, effect->node);
         break;
+    case RUN_FX_REFUSED:
+        run_tape_refused(exec, effect->node);
+        break;
     }
 }
 
@@ -216,6 +219,7 @@ static void exec_drain_queue(struct run_exec *exec)
     while (exec->queue_at < exec->queue_len) {
         struct run_event event = exec->queue[exec->queue_at++];
 
+        exec->tick_waits &= event.type != RUN_EV_TICK;
         if (exec->dropped) {
             pl_value_unref(&event.value);
             pl_value_unref(&event.state);

@@ -103,6 +103,8 @@ struct run_exec {
     struct pl_list taped;      /* exec_calls that wait for their turn to be answered by a tape */
     struct run_replay replay;  /* of a run that is played back */
     unsigned answers_taken;    /* of people */
+    unsigned turns;            /* activations */
+    bool tick_waits;           /* recording: a TICK was fed, and is still to be looked at */
     uint64_t submitted;        /* batches so far */
     _Atomic uint64_t durable;  /* the number of the last batch that is, and is published */
     struct exec_commit commit; /* the batch on its way */

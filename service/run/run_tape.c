@@ -20,6 +20,15 @@ static void log_word(struct run_exec *exec, const struct tape_word *word)
         run_exec_no_memory(exec);
 }
 
+/* A call is held, or goes: where that follows from what came before the time, it is before that. */
+static void log_in_turn(struct run_exec *exec, const struct tape_word *word)
+{
+    if (!exec->tick_waits)
+        log_word(exec, word);
+    else if (!tape_log_before(exec->env->tape, word, loop_now(exec->home)))
+        run_exec_no_memory(exec);
+}
+
 static void log_next(struct run_exec *exec, enum tape_mark_kind kind, struct pl_str path)
 {
     const struct tape_word word = {
@@ -44,12 +53,45 @@ static bool was_held(struct run_exec *exec, const struct exec_call *call)
     return held;
 }
 
+/* What a budget will never have room for waits all the same, until those who came before it for the
+ * same budget are served. If that is later, it was held, and went to be refused. */
+static void log_waited(struct run_exec *exec, struct tape_call *refused)
+{
+    const struct tape_word held = {
+        .kind = TAPE_HELD, .path = refused->path, .number = refused->waits};
+
+    refused->waits = 0;
+    log_in_turn(exec, &held);
+}
+
+void run_tape_refused(struct run_exec *exec, const struct run_node *node)
+{
+    struct tape_call *refused = is_recording(exec) ? tape_last(exec->env->tape, node->path) : NULL;
+    struct tape_word went = {.kind = TAPE_WENT, .path = node->path};
+
+    if (!refused || !refused->waits)
+        return;
+    went.number = refused->waits;
+    if (refused->turn == exec->turns) {
+        refused->waits = 0; /* at once */
+        return;
+    }
+    log_waited(exec, refused);
+    log_in_turn(exec, &went);
+}
+
 void run_tape_makes(struct exec_call *call)
 {
     struct run_exec *exec = call->exec;
+    struct tape_call *last;
 
     if (!exec->env->tape || !call->call.ops->describe)
         return;
+    last = is_recording(exec) ? tape_last(exec->env->tape, call->call.path) : NULL;
+    if (last && last->waits && last->turn != exec->turns)
+        log_waited(exec, last);
+    else if (last)
+        last->waits = 0;
     call->make = tape_count_one(exec->env->tape, TAPE_HELD, NULL, call->call.path);
     if (!call->make) {
         run_exec_no_memory(exec);
@@ -57,7 +99,7 @@ void run_tape_makes(struct exec_call *call)
         const struct tape_word word = {
             .kind = TAPE_WENT, .path = call->call.path, .number = call->make - 1};
 
-        log_word(exec, &word);
+        log_in_turn(exec, &word);
     }
 }
 
@@ -107,7 +149,7 @@ void run_tape_held(struct exec_call *call)
         .kind = TAPE_HELD, .path = call->call.path, .number = call->make};
 
     if (is_recording(exec) && call->taped)
-        log_word(exec, &word);
+        log_in_turn(exec, &word);
 }
 
 /* One that was sent comes home by itself; another's result is the answer to the call at once. */
@@ -125,6 +167,9 @@ void run_tape_ended(struct exec_call *call)
     }
     if (taped && !tape_end(exec->env->tape, taped, &call->call.result)) {
         run_exec_no_memory(exec);
+    } else if (taped && call->call.result.err.code == PL_ERR_BUDGET_EXCEEDED) {
+        taped->waits = call->make;
+        taped->turn = exec->turns;
     } else if (taped && call->started) {
         const struct tape_word word = {
             .kind = TAPE_RESULT, .path = call->call.path, .number = taped->number};
@@ -154,8 +199,10 @@ void run_tape_tick(struct run_exec *exec)
 {
     const pl_ms wake = run_core_next_wake(exec->core);
 
-    if (is_recording(exec) && wake && wake <= loop_now(exec->home))
-        log_next(exec, TAPE_TIME, (struct pl_str){0});
+    if (!is_recording(exec) || !wake || wake > loop_now(exec->home))
+        return;
+    log_next(exec, TAPE_TIME, (struct pl_str){0});
+    exec->tick_waits = true; /* of one turn it is the last */
 }
 
 void run_tape_then(struct run_exec *exec)
@@ -166,6 +213,7 @@ void run_tape_then(struct run_exec *exec)
 
 void run_tape_turn(struct run_exec *exec)
 {
+    exec->turns++;
     if (is_recording(exec))
         tape_log_turn(exec->env->tape);
 }

@@ -19,6 +19,8 @@ void run_tape_makes(struct exec_call *call);
 bool run_tape_takes(struct run_exec *exec, struct exec_call *call);
 /* Its step is held in its place. */
 void run_tape_held(struct exec_call *call);
+/* A budget refuses the step, which may have waited to hear so. */
+void run_tape_refused(struct run_exec *exec, const struct run_node *node);
 /* Its result is about to be fed. */
 void run_tape_ended(struct exec_call *call);
 /* It goes without a result having been fed. */

@@ -153,6 +153,11 @@ struct tape_call *tape_begin(struct tape *tape, struct pl_str path, struct pl_st
     return call;
 }
 
+struct tape_call *tape_last(const struct tape *tape, struct pl_str path)
+{
+    return pl_map_get(tape->by_path, path);
+}
+
 void tape_unsent(struct tape_call *call)
 {
     call->unsent = call->cancelled = true;

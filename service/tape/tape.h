@@ -58,6 +58,8 @@ struct tape_call {
     struct pl_str facts; /* JSON object, or empty */
 
     unsigned number;        /* which of its path that ended it is, from 1 */
+    unsigned waits, turn;   /* recording, of one that a budget refused, whoever records: which call
+                               it is that waits to be told so (0: none does), and since when */
     struct tape_mark *mark; /* played back: when it came; NULL: that is not known, or it was the
                                answer to itself at once */
 
@@ -101,6 +103,8 @@ struct tape_call *tape_begin(struct tape *tape, struct pl_str path, struct pl_st
                              const char *kind, struct pl_str request);
 /* It is not made, or not yet: the next one that begins at its path takes its place. */
 void tape_unsent(struct tape_call *call);
+/* The last one at a path. NULL: none. */
+struct tape_call *tape_last(const struct tape *tape, struct pl_str path);
 /* What it came to; the result stays as it is. False: no memory. */
 bool tape_end(struct tape *tape, struct tape_call *call, const struct step_result *result);
 /* A person's answer, or why there is none (then `value` is NULL). False: no memory. */
@@ -138,7 +142,7 @@ enum tape_mark_kind {
     TAPE_TIME,   /* a time that the run waited for has come */
     TAPE_ANSWER, /* of a person */
     TAPE_HELD,   /* a call may not go yet */
-    TAPE_WENT,   /* now it may */
+    TAPE_WENT,   /* now it may, or is told that it never will */
     TAPE_BEGAN,  /* a call has begun to answer, which others waited for */
     TAPE_MARK_KINDS,
 };
@@ -180,6 +184,8 @@ struct tape_mark *tape_find_mark(struct tape *tape, const struct tape_word *word
 
 /* Recording: this comes now. False: no memory. */
 bool tape_log(struct tape *tape, const struct tape_word *word, pl_ms now);
+/* The same, before the last one, which has come and is still to be looked at. */
+bool tape_log_before(struct tape *tape, const struct tape_word *word, pl_ms now);
 /* Something that will come later, or never. NULL: no memory. */
 struct tape_mark *tape_log_asked(struct tape *tape, const struct tape_word *word);
 void tape_log_came(struct tape *tape, struct tape_mark *mark, pl_ms now);

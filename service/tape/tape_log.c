@@ -89,6 +89,7 @@ static struct tape_mark *create(struct tape *tape, const struct tape_word *word)
 static void append(struct tape *tape, struct tape_mark *mark)
 {
     *tape->log_end = mark;
+    tape->log_last = tape->log_end;
     tape->log_end = &mark->next;
 }
 
@@ -124,6 +125,27 @@ bool tape_log(struct tape *tape, const struct tape_word *word, pl_ms now)
     return true;
 }
 
+bool tape_log_before(struct tape *tape, const struct tape_word *word, pl_ms now)
+{
+    struct tape_mark *last, *mark;
+
+    if (!tape->log_last)
+        return tape_log(tape, word, now);
+    mark = create(tape, word);
+    if (!mark)
+        return false;
+    last = *tape->log_last;
+    mark->at = now;
+    mark->joined = last->joined;
+    mark->then = last->then;
+    mark->next = last;
+    last->joined = true;
+    last->then = false;
+    *tape->log_last = mark;
+    tape->log_last = &mark->next;
+    return true;
+}
+
 void tape_log_then(struct tape *tape)
 {
     tape->turn_then |= tape->turn_open;
@@ -154,6 +176,18 @@ static void write_mark(const struct tape *tape, const struct tape_mark *mark, co
     out->failed |= pl_buf_failed(text);
 }
 
+/* One that a budget refused, and that was stopped before it heard so. */
+static void write_waits(const struct tape_call *call, struct pl_buf *text, struct pl_buf *out)
+{
+    pl_buf_reset(text);
+    pl_buf_printf(text, "- %s %.*s", words[TAPE_HELD], PL_STR_ARG(call->path));
+    if (call->waits > 1)
+        pl_buf_printf(text, " %u", call->waits);
+    json_comma(out);
+    json_write_string(out, pl_buf_view(text));
+    out->failed |= pl_buf_failed(text);
+}
+
 void tape_log_write(const struct tape *tape, struct pl_buf *out)
 {
     struct pl_buf text;
@@ -165,6 +199,9 @@ void tape_log_write(const struct tape *tape, struct pl_buf *out)
     for (const struct tape_mark *mark = tape->asked; mark; mark = mark->late)
         if (mark->never)
             write_mark(tape, mark, "-", &text, out);
+    for (size_t i = 0; i < tape->count; i++)
+        if (tape->calls[i]->waits)
+            write_waits(tape->calls[i], &text, out);
     json_array_end(out);
     pl_buf_finish(&text);
 }
@@ -213,7 +250,7 @@ static bool read_text(const struct tape *tape, struct pl_str text, struct tape_m
     word = take_word(&text);
     while (kind < TAPE_MARK_KINDS && !pl_str_is(word, words[kind]))
         kind++;
-    if (kind == TAPE_MARK_KINDS || (mark->never && kind != TAPE_JQ))
+    if (kind == TAPE_MARK_KINDS || (mark->never && kind != TAPE_JQ && kind != TAPE_HELD))
         return false;
     mark->kind = kind;
     if (kind != TAPE_TIME && kind != TAPE_JQ) /* those are found by their key alone */

@@ -21,10 +21,11 @@ struct tape {
     _Atomic pl_ms time;
     struct pl_map *marks, *sorts;             /* key -> mark; sort of mark -> how many */
     struct tape_mark *log, **log_end, *asked; /* what has come; what has not (yet) */
-    bool turn_then;                           /* what comes next in this turn comes after that */
-    bool turn_open;                           /* the last mark is of the turn that goes on */
-    pl_ms log_at;                             /* reading: when the last mark came */
-    struct pl_map *by_path; /* path -> the first call there (recording: the last) */
+    struct tape_mark **log_last; /* what points at the last mark; NULL: there is none */
+    bool turn_then;              /* what comes next in this turn comes after that */
+    bool turn_open;              /* the last mark is of the turn that goes on */
+    pl_ms log_at;                /* reading: when the last mark came */
+    struct pl_map *by_path;      /* path -> the first call there (recording: the last) */
     /* playing back */
     struct pl_map *alike; /* step and digest -> the first such call */
     struct tape_change *changes, **changes_end;

@@ -150,6 +150,49 @@ START_TEST(what_came_after_the_rest_of_its_turn_is_told_apart)
 }
 END_TEST
 
+START_TEST(what_follows_from_the_rest_of_a_turn_is_put_before_its_time)
+{
+    const struct tape_mark *mark;
+    struct tape_word word;
+
+    tape = tape_create(true);
+    word = next_word(TAPE_WENT, NULL, "first");
+    ck_assert(tape_log_before(tape, &word, 1005));
+    tape_log_turn(tape);
+    log_one(TAPE_TIME, "", 1010);
+    for (unsigned i = 0; i < 2; i++) {
+        word = next_word(TAPE_WENT, NULL, i ? "c" : "b");
+        ck_assert(tape_log_before(tape, &word, 1010));
+    }
+    turn_over();
+    mark = tape_log_first(tape);
+    ck_assert_str_eq(test_str(mark->path), "first");
+    mark = mark->next;
+    ck_assert(mark->at == 1010 && !mark->joined);
+    ck_assert_str_eq(test_str(mark->path), "b");
+    mark = mark->next;
+    ck_assert_str_eq(test_str(mark->path), "c");
+    mark = mark->next;
+    ck_assert(mark->kind == TAPE_TIME && mark->joined && !mark->next);
+}
+END_TEST
+
+START_TEST(a_call_that_never_heard_of_its_refusal_was_held)
+{
+    const struct tape_word held = {.kind = TAPE_HELD, .path = PL_STR("a"), .number = 2};
+    struct tape_call *call;
+
+    tape = tape_create(true);
+    call = begin("a", "{}");
+    end(call, PL_ERR_BUDGET_EXCEEDED);
+    call->waits = 2;
+    ck_assert_ptr_eq(tape_last(tape, PL_STR("a")), call);
+    turn_over();
+    ck_assert(find(&held)->never);
+    ck_assert_str_eq(test_str(find(&held)->path), "a");
+}
+END_TEST
+
 START_TEST(each_call_finds_when_it_came)
 {
     tape = tape_create(true);
@@ -281,6 +324,8 @@ int main(void)
     tcase_add_checked_fixture(tc, NULL, tear_down);
     tcase_add_test(tc, what_came_is_read_in_its_order_with_its_times_and_turns);
     tcase_add_test(tc, what_came_after_the_rest_of_its_turn_is_told_apart);
+    tcase_add_test(tc, what_follows_from_the_rest_of_a_turn_is_put_before_its_time);
+    tcase_add_test(tc, a_call_that_never_heard_of_its_refusal_was_held);
     tcase_add_test(tc, each_call_finds_when_it_came);
     tcase_add_test(tc, a_call_that_was_held_gives_its_place_to_the_one_that_is_sent);
     tcase_add_test(tc, what_jq_was_asked_is_found_by_its_number_whether_it_came_or_not);
