@@ -7,11 +7,15 @@
 
 #include "base/limits.h"
 
+static bool has_recorder(const struct run_exec *exec)
+{
+    return exec->env->tape && tape_records(exec->env->tape) && !exec->dropped;
+}
+
 /* What comes when the run is over is of no use to it. */
 static bool is_recording(const struct run_exec *exec)
 {
-    return exec->env->tape && tape_records(exec->env->tape) && !exec->dropped &&
-           !run_state_is_final(run_core_state(exec->core));
+    return has_recorder(exec) && !run_state_is_final(run_core_state(exec->core));
 }
 
 static void log_word(struct run_exec *exec, const struct tape_word *word)
@@ -66,7 +70,8 @@ static void log_waited(struct run_exec *exec, struct tape_call *refused)
 
 void run_tape_refused(struct run_exec *exec, const struct run_node *node)
 {
-    struct tape_call *refused = is_recording(exec) ? tape_last(exec->env->tape, node->path) : NULL;
+    /* it may be what has just ended the run */
+    struct tape_call *refused = has_recorder(exec) ? tape_last(exec->env->tape, node->path) : NULL;
     struct tape_word went = {.kind = TAPE_WENT, .path = node->path};
 
     if (!refused || !refused->waits)
