@@ -70,14 +70,20 @@ static void say_changes(struct report *report)
         printf("and %zu more\n", report->changed + report->new - CALLS_TOLD);
 }
 
-/* One that was stopped while it was recorded need not be made: who loses a race is chance. */
+/* One that was stopped while it was recorded, or that a budget did not let go, need not be made:
+ * who loses a race is chance. */
+static bool need_be_made(const struct tape_call *call)
+{
+    return !call->cancelled && !(call->failed && call->err.code == PL_ERR_BUDGET_EXCEEDED);
+}
+
 static void say_missing(struct report *report)
 {
     for (size_t i = 0; i < tape_count(report->tape); i++) {
         const struct tape_call *call = tape_at(report->tape, i);
         struct pl_buf text;
 
-        if (tape_was_made(call) || call->cancelled)
+        if (tape_was_made(call) || !need_be_made(call))
             continue;
         if (++report->missing > CALLS_TOLD)
             continue;

@@ -245,6 +245,8 @@ static void on_timer(struct loop *loop, struct loop_timer *timer)
         call->unarmed = true;
         return;
     }
+    if (call->closing)
+        return; /* its mail is on its way */
     at = deadline(call, &what);
     if (at > loop_now(loop)) {
         arm(call);
@@ -257,7 +259,7 @@ static void on_timer(struct loop *loop, struct loop_timer *timer)
              pl_duration_format(at - from, waited));
 #pragma GCC diagnostic pop
     fail(call, PL_ERR_TIMEOUT, "%s", text);
-    finish(call, CURLE_OPERATION_TIMEDOUT);
+    close_call(call); /* not finish: mail may be on its way already, that its name is known */
 }
 
 /* ---- inside curl ---- */

@@ -43,6 +43,14 @@ bool run_answers_next(struct run_exec *exec, struct run_event *ret_event)
     return false;
 }
 
+bool run_answers_first(const struct run_exec *exec, struct pl_str *ret_path)
+{
+    if (pl_list_empty(&exec->answers_in))
+        return false;
+    *ret_path = pl_container_of(exec->answers_in.next, struct run_answer, link)->path;
+    return true;
+}
+
 void run_answers_submit(struct run_exec *exec, struct exec_commit *commit)
 {
     for (struct pl_list *link; (link = pl_list_pop(&exec->answers));)

@@ -348,6 +348,8 @@ static void refuse(struct run_core *core, struct run_node *node, const struct ru
     struct pl_err text = {0};
 
     explain(core, node, by, &text);
+    if (core->budgets.watched)
+        run_core_effect(core, RUN_FX_REFUSED, node, 0);
     run_node_fail_with(core, node, PL_ERR_BUDGET_EXCEEDED, text.message);
 }
 

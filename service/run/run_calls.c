@@ -31,6 +31,7 @@ void run_calls_put(struct exec_call *call)
     if (!call->home || call->aborting || call->beginning || reuse_leave(&call->reuse))
         return;
     lane_done(&call->call.ticket, loop_now(exec->home), NULL); /* it was never sent */
+    run_replay_left(call);
     run_tape_left(call);
     if (call->call.ops->cleanup)
         call->call.ops->cleanup(&call->call);
@@ -196,10 +197,13 @@ static void call_deliver_began(struct loop *loop, struct loop_mail *mail)
     struct run_event event = {.type = RUN_EV_ANSWERING, .now = loop_now(loop), .node = call->node};
 
     call->beginning = false;
-    if (call->home) /* it was thrown away meanwhile */
+    if (call->home) { /* it was thrown away meanwhile */
         run_calls_put(call);
-    else if (!exec->dropped && !run_exec_feed(exec, &event))
-        run_exec_no_memory(exec);
+    } else if (!exec->dropped) {
+        run_tape_began(call);
+        if (!run_exec_feed(exec, &event))
+            run_exec_no_memory(exec);
+    }
     run_exec_wake(exec);
 }
 
@@ -217,8 +221,12 @@ static void call_began(struct step_call *step_call)
 
 void run_calls_feed_inbox(struct run_exec *exec)
 {
-    for (struct pl_list *link; (link = pl_list_pop(&exec->inbox));)
-        call_feed(pl_container_of(link, struct exec_call, link));
+    for (struct pl_list *link; (link = pl_list_pop(&exec->inbox));) {
+        struct exec_call *call = pl_container_of(link, struct exec_call, link);
+
+        if (!run_replay_keeps(call))
+            call_feed(call);
+    }
 }
 
 /* ---- making ---- */
@@ -333,6 +341,7 @@ static void call_hold(struct run_exec *exec, struct exec_call *call, const struc
 {
     if (!exec->draining && !refused)
         reuse_pause(&call->reuse);
+    run_tape_held(call);
     run_calls_discard(call);
     if (!run_exec_feed(exec, event))
         run_exec_no_memory(exec);
@@ -401,6 +410,7 @@ void run_calls_make(struct run_exec *exec, struct run_node *node)
     }
     call->call.ticket = ticket;
     call_describe(call);
+    run_tape_makes(call);
     run_calls_prepare(exec, call);
 }
 
@@ -564,6 +574,8 @@ void run_calls_abort(struct run_exec *exec, struct run_node *node)
         call_abort_started(call);
         return;
     }
+    if (run_replay_stops(call))
+        return;
     if (call->resolving)
         call_stop_resolving(call);
     else if (call->reusing)
@@ -584,6 +596,7 @@ void run_calls_drop_all(struct run_exec *exec)
     call_drop_list(&exec->to_start);
     call_drop_list(&exec->waiting);
     call_drop_list(&exec->taped);
+    call_drop_list(&exec->replay.kept);
     call_drop_list(&exec->inbox);
     for (struct pl_list *link = exec->flying.next, *next; link != &exec->flying; link = next) {
         struct exec_call *call = pl_container_of(link, struct exec_call, flying);

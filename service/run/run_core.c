@@ -290,12 +290,15 @@ static void evaluated(struct run_core *core, struct run_event *event)
     pl_value_unref(&event->state);
 }
 
-/* What follows from the result comes first: a branch that decides its join lets nobody begin. */
+/* What follows from the result comes first: a branch that decides its join lets nobody begin. One
+ * that a budget refused was no call. */
 static void result(struct run_core *core, struct run_event *event)
 {
+    const bool sent = event->result->err.code != PL_ERR_BUDGET_EXCEEDED;
+
     core->dropped += !run_attempt_result(core, event->node, event->result);
     step_result_finish(event->result);
-    if (core->warming == 0 || event->node->def->kind != STEP_LLM)
+    if (core->warming == 0 || event->node->def->kind != STEP_LLM || !sent)
         return;
     run_core_settle(core);
     run_warm_answering(core, event->node);

@@ -2,6 +2,8 @@
  * run_exec.c and run_calls.c. */
 #include "service/run/run_eval.h"
 
+#include "service/tape/tape.h"
+
 #include "base/json.h"
 #include "base/limits.h"
 
@@ -21,6 +23,8 @@ struct exec_eval {
     struct run_effect effect; /* unless it is of a call */
     struct exec_call *call;   /* NULL: of an effect, or not wanted any more */
     bool of_call;
+    struct tape_mark *mark;    /* where a tape runs: of what is asked at present, or NULL */
+    struct pl_list link;       /* on replay.evals, while it is back before its turn */
     struct pl_arena *arena;    /* job, answers */
     const struct expr **exprs; /* of the job, by position */
     struct known *known;
@@ -181,6 +185,20 @@ static bool fill_job(struct exec_eval *eval, struct value_asker *asker, struct p
     return code == PL_OK;
 }
 
+static const char *const names[] = {
+    [RUN_EVAL_WHEN] = "when",     [RUN_EVAL_ACCEPT] = "accept", [RUN_EVAL_DEFAULT] = "default",
+    [RUN_EVAL_OUTPUT] = "output", [RUN_EVAL_BEGIN] = "begin",   [RUN_EVAL_KEY] = "key",
+    [RUN_EVAL_WRITES] = "writes", [RUN_EVAL_BODY] = "body",     [RUN_EVAL_TIMEOUT] = "timeout",
+    [RUN_EVAL_UNTIL] = "until",
+};
+
+/* As recordings name it. */
+static struct tape_mark *mark_of(const struct exec_eval *eval, const struct value_asker *asker)
+{
+    return run_tape_asks_jq(eval->exec, asker->node ? asker->node->path : asker->frame->path,
+                            eval->of_call ? "call" : names[eval->effect.what]);
+}
+
 /* False: it cannot be asked, err says why. */
 static bool submit(struct exec_eval *eval, struct value_asker *asker, struct pl_err *err)
 {
@@ -192,6 +210,7 @@ static bool submit(struct exec_eval *eval, struct value_asker *asker, struct pl_
     }
     if (!fill_job(eval, asker, err))
         return false;
+    eval->mark = mark_of(eval, asker);
     exec->evals++;
     jq_pool_submit(exec->env->jq, &eval->job);
     return true;
@@ -318,6 +337,11 @@ bool run_eval_for_call(struct run_exec *exec, struct exec_call *call, struct val
 void run_eval_forget_call(struct exec_eval *eval)
 {
     eval->call = NULL;
+    if (!pl_list_linked(&eval->link))
+        return;
+    pl_list_remove(&eval->link);
+    eval->mark->waits = NULL;
+    run_eval_destroy(eval);
 }
 
 static void call_back(struct exec_eval *eval)
@@ -332,6 +356,37 @@ static void call_back(struct exec_eval *eval)
         run_calls_prepare(exec, eval->call);
 }
 
+static void go_on(struct exec_eval *eval)
+{
+    struct run_exec *exec = eval->exec;
+
+    if (eval->of_call)
+        call_back(eval);
+    else if (exec->dropped)
+        run_eval_destroy(eval);
+    else
+        effect_back(eval);
+    run_exec_wake(exec);
+}
+
+void run_eval_go_on(struct exec_eval *eval)
+{
+    pl_list_remove(&eval->link);
+    eval->mark->waits = NULL;
+    go_on(eval);
+}
+
+struct exec_eval *run_eval_from_link(struct pl_list *link)
+{
+    return pl_container_of(link, struct exec_eval, link);
+}
+
+void run_eval_drop_kept(struct run_exec *exec)
+{
+    for (struct pl_list *link; (link = pl_list_pop(&exec->replay.evals));)
+        run_eval_destroy(run_eval_from_link(link));
+}
+
 /* The home loop: the answers are there. */
 static void deliver(struct jq_job *job)
 {
@@ -342,11 +397,9 @@ static void deliver(struct jq_job *job)
     exec->evals--;
     if (!learnt)
         run_exec_no_memory(exec);
-    if (eval->of_call)
-        call_back(eval);
-    else if (exec->dropped)
-        run_eval_destroy(eval);
+    run_tape_jq_came(exec, eval->mark);
+    if ((!eval->of_call || eval->call) && run_replay_keeps_jq(exec, eval->mark, eval, &eval->link))
+        run_exec_wake(exec);
     else
-        effect_back(eval);
-    run_exec_wake(exec);
+        go_on(eval);
 }

@@ -52,6 +52,11 @@ bool run_eval_for_call(struct run_exec *exec, struct exec_call *call, struct val
 void run_eval_withdraw(struct run_exec *exec);
 /* The call is not wanted any more. */
 void run_eval_forget_call(struct exec_eval *eval);
+/* One that was kept until its turn (run_replay_keeps_jq) goes on; which one a link is of; and all
+ * of them go, with the run. */
+void run_eval_go_on(struct exec_eval *eval);
+struct exec_eval *run_eval_from_link(struct pl_list *link);
+void run_eval_drop_kept(struct run_exec *exec);
 /* Frees what a call's evaluation got. NULL is accepted. */
 void run_eval_destroy(struct exec_eval *eval);
 

@@ -68,6 +68,9 @@ enum run_effect_type {
      * the CALL in one update. */
     RUN_FX_ABORT,
     RUN_FX_LEAVE, /* a step that was held until told is not held any more, and was not admitted */
+    /* a budget refuses a step that waited for it, without another CALL; only where refusals are
+     * watched (run_core_watch_refusals) */
+    RUN_FX_REFUSED,
 };
 
 struct run_effect {

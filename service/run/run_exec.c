@@ -55,6 +55,7 @@ static bool exec_copy_key(struct run_exec *exec, const struct run_exec_options *
 static void exec_free(struct run_exec *exec)
 {
     run_notes_publish(exec, &exec->notices, false);
+    run_eval_drop_kept(exec);
     store_batch_destroy(&exec->batch);
     run_core_destroy(&exec->core);
     workflow_unref(&exec->workflow);
@@ -100,6 +101,7 @@ struct run_exec *run_exec_create(const struct run_exec_options *options)
     pl_list_init(&exec->to_start);
     pl_list_init(&exec->waiting);
     pl_list_init(&exec->taped);
+    run_replay_init(exec);
     pl_list_init(&exec->notices);
     pl_list_init(&exec->answers_in);
     pl_list_init(&exec->answers);
@@ -178,6 +180,9 @@ static void exec_effect(struct run_exec *exec, const struct run_effect *effect)
     case RUN_FX_LEAVE:
         run_admit_leave(exec, effect->node);
         break;
+    case RUN_FX_REFUSED:
+        run_tape_refused(exec, effect->node);
+        break;
     }
 }
 
@@ -214,6 +219,7 @@ static void exec_drain_queue(struct run_exec *exec)
     while (exec->queue_at < exec->queue_len) {
         struct run_event event = exec->queue[exec->queue_at++];
 
+        exec->tick_waits &= event.type != RUN_EV_TICK;
         if (exec->dropped) {
             pl_value_unref(&event.value);
             pl_value_unref(&event.state);
@@ -336,7 +342,7 @@ static void exec_set_timer(struct run_exec *exec)
 {
     pl_ms wake = run_core_next_wake(exec->core);
 
-    if (wake == exec->timer_at)
+    if (wake == exec->timer_at || run_replay_is_on(exec))
         return;
     exec->timer_at = wake;
     if (wake)
@@ -352,27 +358,47 @@ static void exec_tell_idle(struct run_exec *exec, bool idle)
     exec->idle = idle;
 }
 
-static void exec_activate(struct run_exec *exec)
+/* Answers of people and words of lanes, one at a time: what one leads to may take away the node of
+ * the next. */
+static bool exec_next_word(struct run_exec *exec)
 {
     struct run_event answer;
 
+    if (run_replay_is_on(exec))
+        return run_replay_word(exec);
+    if (!run_answers_next(exec, &answer) && !run_admit_next(exec, &answer))
+        return false;
+    if (answer.type == RUN_EV_ANSWER)
+        run_tape_answer(exec, &answer);
+    if (!run_exec_feed(exec, &answer)) {
+        pl_value_unref(&answer.value);
+        run_exec_no_memory(exec);
+    }
+    return true;
+}
+
+static void exec_feed_words(struct run_exec *exec)
+{
+    run_tape_then(exec);
+    while (!exec->dropped && exec_next_word(exec)) {
+        exec_drain_queue(exec);
+        run_tape_then(exec);
+    }
+    run_tape_turn(exec);
+}
+
+static void exec_activate(struct run_exec *exec)
+{
     if (exec->cancel)
         exec_feed_type(exec, RUN_EV_CANCEL);
     run_calls_feed_inbox(exec);
-    if (exec->tick)
+    if (exec->tick) {
+        run_tape_tick(exec);
         exec_feed_type(exec, RUN_EV_TICK);
+    }
     exec->cancel = exec->tick = false;
     exec_drain_queue(exec);
-    /* one at a time: what one leads to may take away the node of the next */
-    while (!exec->dropped && (run_answers_next(exec, &answer) || run_admit_next(exec, &answer))) {
-        if (answer.type == RUN_EV_ANSWER)
-            run_tape_answer(exec, &answer);
-        if (!run_exec_feed(exec, &answer)) {
-            pl_value_unref(&answer.value);
-            run_exec_no_memory(exec);
-        }
-        exec_drain_queue(exec);
-    }
+    exec_feed_words(exec);
     if (!exec->dropped)
         run_notes_rows(exec);
     /* what was rendered or decided without memory is neither recorded nor sent */
@@ -385,9 +411,9 @@ static void exec_activate(struct run_exec *exec)
         run_calls_start_all(exec);
         exec_set_timer(exec);
         exec_tell_idle(exec, exec->queued || run_core_waits(exec->core));
-        run_tape_idle(exec);
     }
     pl_arena_reset(exec->scratch);
+    run_replay_idle(exec);
 }
 
 static void exec_deliver_turn(struct loop *loop, struct loop_mail *mail)

@@ -7,6 +7,8 @@
 #include "base/list.h"
 #include "service/reuse.h"
 #include "service/run/run_exec.h"
+#include "service/run/run_replay.h"
+#include "service/run/run_tape.h"
 #include "storage/store.h"
 
 #include <stdatomic.h>
@@ -22,6 +24,8 @@ struct exec_call {
     struct loop_mail mail; /* carries it to its loop and home again */
     struct loop_mail abort_mail, began_mail;
     struct tape_call *taped;   /* the recorded call, where a tape runs; else NULL */
+    unsigned make;             /* where one runs: which call of its step this is, held ones too */
+    bool stopped;              /* played back: it was aborted, its recorded end will come */
     struct exec_eval *eval;    /* what jq gave for its templates; NULL: nothing was asked */
     bool resolving;            /* it waits for jq: on no list */
     struct reuse_ticket reuse; /* of a call that may be answered by another one's answer */
@@ -97,7 +101,10 @@ struct run_exec {
 
     struct pl_list waiting;    /* exec_calls that wait for their intent */
     struct pl_list taped;      /* exec_calls that wait for their turn to be answered by a tape */
+    struct run_replay replay;  /* of a run that is played back */
     unsigned answers_taken;    /* of people */
+    unsigned turns;            /* activations */
+    bool tick_waits;           /* recording: a TICK was fed, and is still to be looked at */
     uint64_t submitted;        /* batches so far */
     _Atomic uint64_t durable;  /* the number of the last batch that is, and is published */
     struct exec_commit commit; /* the batch on its way */
@@ -184,20 +191,6 @@ void run_admit_drop_all(struct run_exec *exec);
 /* Its result is there: feeds it. */
 void run_calls_answered(struct exec_call *call);
 
-/* ---- run_tape.c ---- */
-/* Is the prepared call answered by a tape? Then true, and its result comes when nothing else is
- * left to do; else false, and it goes on (it is recorded, when a tape records). */
-bool run_tape_takes(struct run_exec *exec, struct exec_call *call);
-/* Its result is about to be fed. */
-void run_tape_ended(struct exec_call *call);
-/* It goes without a result having been fed. */
-void run_tape_left(struct exec_call *call);
-/* A person's answer is about to be fed. */
-void run_tape_answer(struct run_exec *exec, const struct run_event *answer);
-/* The activation is over: when nothing else goes on the next answer of the tape comes, or the time
- * that the run waits for. */
-void run_tape_idle(struct run_exec *exec);
-
 /* ---- run_reuse.c ---- */
 /* Need the prepared call not be made? True: it is answered, or waits to hear whether it is. */
 bool run_reuse_takes(struct run_exec *exec, struct exec_call *call);
@@ -227,6 +220,8 @@ struct store_batch *run_notes_batch(struct run_exec *exec);
 /* Takes the next answer to a step that asks, as an event; false when there is none. Those to others
  * are told so, once all that happened is durable. */
 bool run_answers_next(struct run_exec *exec, struct run_event *ret_event);
+/* The step that the next one is for; false when there is none. */
+bool run_answers_first(const struct run_exec *exec, struct pl_str *ret_path);
 /* A batch is about to be submitted: answers looked at so far are told with it. */
 void run_answers_submit(struct run_exec *exec, struct exec_commit *commit);
 /* The activation is over, nothing may have changed. */

@@ -38,7 +38,10 @@ static bool give_back(struct exec_call *call)
 
     lane_done(&call->call.ticket, event.now, NULL);
     call->call.ticket = (struct lane_ticket){0};
-    return !run_budget_give_back(exec->core, call->node) || run_exec_feed(exec, &event);
+    if (!run_budget_give_back(exec->core, call->node))
+        return true;
+    run_tape_tick(exec);
+    return run_exec_feed(exec, &event);
 }
 
 bool run_reuse_takes(struct run_exec *exec, struct exec_call *call)

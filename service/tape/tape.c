@@ -27,7 +27,7 @@ struct tape *tape_create(bool record)
     pl_buf_init(&tape->answers, PL_LIMIT_RUN_OUTPUT_BYTES);
     atomic_init(&tape->time, pl_clock_now(pl_clock_real()));
     tape->arena = pl_arena_create(0);
-    if (!tape->arena)
+    if (!tape->arena || !tape_log_init(tape))
         tape_destroy(&tape);
     return tape;
 }
@@ -131,27 +131,36 @@ static struct pl_str keep_short(struct tape *tape, struct pl_str request)
 struct tape_call *tape_begin(struct tape *tape, struct pl_str path, struct pl_str step,
                              const char *kind, struct pl_str request)
 {
-    struct tape_call *call = tape_add(tape);
+    struct tape_call *call = pl_map_get(tape->by_path, path);
+    unsigned number = 0;
 
+    /* one that a budget refused is asked once more where calls have come back meanwhile */
+    if (call && (call->unsent || (call->failed && call->err.code == PL_ERR_BUDGET_EXCEEDED)))
+        number = call->number;
+    else
+        call = tape_add(tape);
     if (!call)
         return NULL;
+    *call = (struct tape_call){.retry_after = -1, .number = number};
     call->path = pl_arena_str(tape->arena, path);
     call->step = pl_arena_str(tape->arena, step);
     call->kind = pl_str(kind);
     call->request = keep_short(tape, request);
     digest_of(request, call->digest);
-    return tape->no_memory || pl_arena_failed(tape->arena) ? NULL : call;
+    if (tape->no_memory || pl_arena_failed(tape->arena) ||
+        !pl_map_put(tape->by_path, call->path, call, NULL))
+        return NULL;
+    return call;
 }
 
-void tape_forget(struct tape *tape, struct tape_call *call)
+struct tape_call *tape_last(const struct tape *tape, struct pl_str path)
 {
-    for (size_t i = tape->count; i-- > 0;) {
-        if (tape->calls[i] != call)
-            continue;
-        memmove(tape->calls + i, tape->calls + i + 1,
-                (--tape->count - i) * sizeof(struct tape_call *));
-        return;
-    }
+    return pl_map_get(tape->by_path, path);
+}
+
+void tape_unsent(struct tape_call *call)
+{
+    call->unsent = call->cancelled = true;
 }
 
 bool tape_end(struct tape *tape, struct tape_call *call, const struct step_result *result)
@@ -159,6 +168,8 @@ bool tape_end(struct tape *tape, struct tape_call *call, const struct step_resul
     struct pl_arena *arena = tape->arena;
     const struct pl_str facts = pl_buf_view(&result->facts);
 
+    if (!call->number)
+        call->number = tape_count_one(tape, TAPE_RESULT, NULL, call->path);
     call->order = ++tape->ended;
     call->usage = result->usage;
     call->cancelled = result->err.code == PL_ERR_CANCELLED;
@@ -174,7 +185,7 @@ bool tape_end(struct tape *tape, struct tape_call *call, const struct step_resul
         call->upstream = pl_arena_str(arena, pl_value_text(result->upstream));
     if (facts.len) /* the object is closed when it is taken */
         call->facts = pl_str(pl_arena_printf(arena, "%.*s}", PL_STR_ARG(facts)));
-    return !pl_arena_failed(arena);
+    return call->number && !pl_arena_failed(arena);
 }
 
 bool tape_answer(struct tape *tape, struct pl_str path, const struct pl_value *value,
@@ -329,7 +340,9 @@ bool tape_result(const struct tape_call *call, struct step_result *result)
     result->retry_after = call->retry_after;
     result->no_retry = call->no_retry;
     result->free = call->free;
-    if (call->failed)
+    if (call->cancelled)
+        pl_err_set(&result->err, PL_ERR_CANCELLED, "it was stopped");
+    else if (call->failed)
         result->err = call->err;
     else if (!(result->output = pl_value_new(call->output)))
         return false;

@@ -7,9 +7,9 @@
  *
  * Playing back: a call takes the recorded one at its path with the same request; else one of the
  * same step with the same request (items that moved); else it has changed, and is answered by what
- * was recorded at its path, so that what follows can be compared too. Answers come in the order in
- * which they came, one at a time, when nothing else is left to do: races end as they did. Time
- * stands still but for that: it jumps to whatever the run waits for. */
+ * was recorded at its path, so that what follows can be compared too. What came to the run from
+ * outside itself (answers, the time, what jq had worked out) comes again in the order in which it
+ * came, when nothing else is left to do, at the time at which it came: races end as they did. */
 #ifndef PLAIT_SERVICE_TAPE_TAPE_H
 #define PLAIT_SERVICE_TAPE_TAPE_H
 
@@ -45,6 +45,7 @@ struct tape_call {
     struct pl_str request; /* compact JSON, long texts cut */
     char digest[65];       /* SHA-256 of the whole request, hex */
     unsigned order;        /* when it ended, from 1; 0: it has not */
+    bool unsent;           /* it was prepared, and nobody wanted it any more before it was sent */
     bool cancelled;        /* it was stopped: nobody knows what it would have come to */
     bool failed;
     struct pl_str output; /* JSON, of one that succeeded */
@@ -55,6 +56,12 @@ struct tape_call {
     bool no_retry, free;
     struct store_usage usage;
     struct pl_str facts; /* JSON object, or empty */
+
+    unsigned number;        /* which of its path that ended it is, from 1 */
+    unsigned waits, turn;   /* recording, of one that a budget refused, whoever records: which call
+                               it is that waits to be told so (0: none does), and since when */
+    struct tape_mark *mark; /* played back: when it came; NULL: that is not known, or it was the
+                               answer to itself at once */
 
     /* private */
     struct tape_call *next_at_path, *next_alike;
@@ -94,8 +101,10 @@ bool tape_set_run(struct tape *tape, const struct tape_run *run);
 /* A call that is about to be made. NULL: no memory. */
 struct tape_call *tape_begin(struct tape *tape, struct pl_str path, struct pl_str step,
                              const char *kind, struct pl_str request);
-/* It is not made after all. */
-void tape_forget(struct tape *tape, struct tape_call *call);
+/* It is not made, or not yet: the next one that begins at its path takes its place. */
+void tape_unsent(struct tape_call *call);
+/* The last one at a path. NULL: none. */
+struct tape_call *tape_last(const struct tape *tape, struct pl_str path);
 /* What it came to; the result stays as it is. False: no memory. */
 bool tape_end(struct tape *tape, struct tape_call *call, const struct step_result *result);
 /* A person's answer, or why there is none (then `value` is NULL). False: no memory. */
@@ -123,6 +132,69 @@ const struct tape_change *tape_changes(const struct tape *tape);
 size_t tape_count(const struct tape *tape);
 const struct tape_call *tape_at(const struct tape *tape, size_t index);
 bool tape_was_made(const struct tape_call *call);
+
+/* ---- tape_log.c: what came to the run from outside, in order ---- */
+
+enum tape_mark_kind {
+    TAPE_RESULT, /* of a recorded call */
+    TAPE_DONE,   /* of a call that is not recorded: a reduce step */
+    TAPE_JQ,     /* jq has worked something out */
+    TAPE_TIME,   /* a time that the run waited for has come */
+    TAPE_ANSWER, /* of a person */
+    TAPE_HELD,   /* a call may not go yet */
+    TAPE_WENT,   /* now it may, or is told that it never will */
+    TAPE_BEGAN,  /* a call has begun to answer, which others waited for */
+    TAPE_MARK_KINDS,
+};
+
+/* What one mark is of. */
+struct tape_word {
+    enum tape_mark_kind kind;
+    const char *what;   /* of TAPE_JQ: what for; else NULL */
+    struct pl_str path; /* of the step; empty: of none */
+    unsigned number;    /* which of several that are the same otherwise, from 1 */
+};
+
+struct tape_mark {
+    struct tape_mark *next; /* what came after it */
+    enum tape_mark_kind kind;
+    struct pl_str path; /* played back: of all kinds but TAPE_TIME and TAPE_JQ */
+    pl_ms at;
+    bool joined;            /* it came in the same turn as the one before, */
+    bool then;              /* or in the same, once what that led to was done */
+    bool never;             /* of TAPE_JQ: it did not come before the run was over */
+    struct tape_call *call; /* of TAPE_RESULT */
+
+    /* whoever plays back */
+    bool passed;            /* its time is over */
+    bool done;              /* it has come */
+    struct tape_mark *late; /* the next one that has passed and not come */
+    void *waits;            /* what is there already, and waits for its time */
+
+    /* private */
+    struct pl_str key;
+};
+
+/* How many of this sort there were, this one included; 0: no memory. */
+unsigned tape_count_one(struct tape *tape, enum tape_mark_kind kind, const char *what,
+                        struct pl_str path);
+/* The mark of a word; NULL: there is none (or no memory, which *ret_no_memory then says). */
+struct tape_mark *tape_find_mark(struct tape *tape, const struct tape_word *word,
+                                 bool *ret_no_memory);
+
+/* Recording: this comes now. False: no memory. */
+bool tape_log(struct tape *tape, const struct tape_word *word, pl_ms now);
+/* The same, before the last one, which has come and is still to be looked at. */
+bool tape_log_before(struct tape *tape, const struct tape_word *word, pl_ms now);
+/* Something that will come later, or never. NULL: no memory. */
+struct tape_mark *tape_log_asked(struct tape *tape, const struct tape_word *word);
+void tape_log_came(struct tape *tape, struct tape_mark *mark, pl_ms now);
+/* What came so far in this turn has been looked at, with all it led to; and the turn is over. */
+void tape_log_then(struct tape *tape);
+void tape_log_turn(struct tape *tape);
+
+/* Playing back: the first mark. NULL: there is none, as in recordings of before there were any. */
+struct tape_mark *tape_log_first(const struct tape *tape);
 
 /* ---- tape_diff.c ---- */
 

@@ -118,7 +118,7 @@ static void write_call(const struct tape_call *call, struct pl_buf *out)
     json_add_string(out, "sha256", pl_str(call->digest));
     add_count(out, "ended", call->order);
     if (call->cancelled)
-        json_add_bool(out, "cancelled", true);
+        json_add_bool(out, call->unsent ? "unsent" : "cancelled", true);
     else if (call->failed)
         write_error(call, out);
     else
@@ -155,13 +155,15 @@ static void write_all(const struct tape *tape, struct tape_call *const *calls, s
     json_key(out, "calls");
     json_array_begin(out);
     for (size_t i = 0; i < tape->count; i++)
-        if (calls[i]->order) /* one that never came home tells nothing */
+        if (calls[i]->order || calls[i]->unsent) /* one that never came home tells nothing */
             write_call(calls[i], out);
     json_array_end(out);
     json_add_string(out, "status", tape->run.status);
     add_raw(out, "output", tape->run.output);
     if (tape->run.error.len)
         json_add_string(out, "error", tape->run.error);
+    json_key(out, "timeline");
+    tape_log_write(tape, out);
     json_object_end(out);
 }
 
@@ -305,7 +307,8 @@ static enum pl_code read_call(struct tape *tape, struct pl_str object, struct pl
     call->kind = get_text(tape, object, "kind");
     call->request = get_raw(tape, object, "request");
     call->order = (unsigned)get_int(object, "ended", 0);
-    call->cancelled = get_bool(object, "cancelled");
+    call->unsent = get_bool(object, "unsent");
+    call->cancelled = call->unsent || get_bool(object, "cancelled");
     call->output = get_raw(tape, object, "output");
     call->facts = get_object(tape, object, "call");
     read_usage(object, &call->usage);
@@ -318,7 +321,9 @@ static enum pl_code read_call(struct tape *tape, struct pl_str object, struct pl
         call->cancelled + call->failed + (call->output.len > 0) != 1)
         return bad("a call of the recording is not whole", err);
     memcpy(call->digest, digest.ptr, digest.len);
-    return PL_OK;
+    if (call->order)
+        call->number = tape_count_one(tape, TAPE_RESULT, NULL, call->path);
+    return call->order && !call->number ? no_memory(err) : PL_OK;
 }
 
 static enum pl_code read_calls(struct tape *tape, struct pl_str root, struct pl_err *err)
@@ -341,7 +346,7 @@ enum pl_code tape_read(struct tape *tape, struct pl_str text, struct pl_err *err
 {
     enum pl_code code = json_check(text, PL_LIMIT_JSON_DEPTH, NULL, err);
     struct tape_run run = {0};
-    struct pl_str started;
+    struct pl_str started, timeline;
 
     if (code != PL_OK)
         return code;
@@ -365,5 +370,8 @@ enum pl_code tape_read(struct tape *tape, struct pl_str text, struct pl_err *err
     if (!tape_set_run(tape, &run))
         return no_memory(err);
     atomic_store(&tape->time, run.started_at);
-    return read_calls(tape, text, err);
+    code = read_calls(tape, text, err);
+    if (code == PL_OK && json_get(text, PL_STR("timeline"), &timeline))
+        code = tape_log_read(tape, timeline, err);
+    return code;
 }

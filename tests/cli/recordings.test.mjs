@@ -128,6 +128,65 @@ test('races end as they were recorded, whoever would be first now', limit, async
     assert.equal(kept.output.late.out, null);
 });
 
+test('a call that was stopped before it was sent is told as such, and plays back', limit, async (t) => {
+    const server = await startServer(t, (request, response) => json(response, 200, { n: 1 }));
+    const home = place(t);
+    const config = home.file('c.yaml', `network: {allow_private: ["127.0.0.1:${server.port}"]}\n`);
+    const post = { http: { url: `${server.url}/a`, json: { x: 1 } } };
+    const race = { join: 'any', parallel: { branches: { over: { sleep: { until: '2020-01-01T00:00:00Z' } }, post } } };
+    const turn = { join: 'settled', map: { over: '${ [range(4)] }', do: { llm: { model: 'slow/echo?latency=300ms', prompt: '${ .item }' } } }, timeout: '80ms', on_error: 'continue' };
+    home.file('c.yaml', `providers: {slow: {kind: sim, limits: {concurrency: 1}}}\n${fs.readFileSync(config)}`);
+    const file = home.file('w.json', { steps: { race, turn }, output: '${ .steps.turn.error.code }' });
+    const recorded = await run(t, home, ['test', file, '--record', '--config', config]);
+    assert.equal(recorded.code, 0, recorded.err);
+    assert.equal(server.requests.length, 0);
+    const kept = Object.fromEntries(recording(home).calls.map((call) => [call.path, call]));
+    assert.deepEqual([kept['race.post'].unsent, kept['race.post'].request.json], [true, { x: 1 }]);
+    assert.deepEqual(['turn.1', 'turn.2', 'turn.3'].map((path) => kept[path].unsent), [true, true, true], 'they waited for their turn');
+    assert.equal(kept['turn.0'].cancelled, true);
+    const played = await run(t, home, ['test', file]);
+    assert.equal(played.code, 0, played.out + played.err);
+    const out = await changed(t, { home, file }, { steps: { race: { ...race, join: 'all' }, turn }, output: 'x' });
+    assert.match(out, /the recording does not tell the answer/);
+});
+
+test('deadlines, sleeps and expressions end in the order in which they did, however slow each is now', limit, async (t) => {
+    const slow = { reduce: '${ [range(400000)] | map(. * 2) | add }' };
+    const quick = { reduce: '${ 1 + 1 }' };
+    const steps = {
+        // whatever wins here: the recording is played back, not decided anew
+        short: { join: { policy: 'settled', deadline: '30ms' }, parallel: { branches: { slow, quick } }, on_error: 'continue' },
+        race: { join: 'any', parallel: { branches: { slow, sleep: { sleep: '30ms' } } } },
+        step: { ...slow, deadline: '30ms', on_error: { default: 'late' } },
+        call: { llm: { model: 'sim/echo?latency=15ms', prompt: '${ [range(100000)] | length }' }, deadline: '30ms', on_error: 'continue' },
+    };
+    const output = Object.fromEntries(Object.keys(steps).map((id) => [id, [`\${ .steps.${id}.output }`, `\${ .steps.${id}.status }`, `\${ .steps.${id}.join }`]]));
+    const { kept, home, file } = await both(t, { steps, output });
+    const words = kept.timeline.map((line) => line.split(' ')[1]);
+    assert.ok(words.includes('time') && words.includes('jq'), kept.timeline.join('\n'));
+    for (const first of ['jq', 'time']) { // and where the file says that one of them was first, it was
+        const turns = kept.timeline.filter((line) => line.includes('jq call race.slow'));
+        assert.equal(turns.length, 1);
+        const line = first === 'jq' ? '1 jq call race.slow' : '- jq call race.slow';
+        const timeline = [...(first === 'jq' ? ['1 jq call race.slow', '2 done race.slow'] : []), '30 time', ...(first === 'time' ? [line] : [])];
+        home.file('one.json', { steps: { race: steps.race }, output: '${ .steps.race.join.winner }' });
+        home.file('one.recording.json', { ...kept, calls: [], timeline, output: first === 'jq' ? 'slow' : 'sleep' });
+        const played = await run(t, home, ['test', home.path('one.json')]);
+        assert.equal(played.code, 0, `${first}: ${played.out}${played.err}`);
+    }
+    assert.equal((await run(t, home, ['test', file])).code, 0);
+});
+
+test('a recording of before there were timelines is played by the order of its answers', limit, async (t) => {
+    const model = await startModel(t);
+    const race = { join: 'any', parallel: { branches: { slow: ask('mock-5000ms', 's'), quick: ask('mock-50ms', 'q'), fails: ask('mock-s500', 'f') } } };
+    const { kept, home, file } = await both(t, { defaults: { retry: { attempts: 1 } }, steps: { race, after: { needs: ['race'], sleep: '10ms' } } }, { env: model.env });
+    assert.ok(kept.timeline.length);
+    home.file('w.recording.json', { ...kept, timeline: undefined });
+    const played = await run(t, home, ['test', file]);
+    assert.equal(played.code, 0, played.out + played.err);
+});
+
 test('people\'s answers are recorded, and given when it is played back', limit, async (t) => {
     const steps = {
         ok: { human: { ask: 'Go on?', schema: { type: 'boolean' } } },

@@ -24,6 +24,16 @@ test('each step that failed has its line, but for those that were handled', limi
     assert.match(result.err, /^plait: the run failed at step a: auth_failed: .+\nplait: step b failed too: bad_request: .+\n$/);
 });
 
+test('the error of a handler whose handler failed too holds each one once', limit, async (t) => {
+    const home = place(t);
+    const inner = { ...sim('fail=bad_request'), on_error: { step: sim('fail=content_filtered') } };
+    const file = home.file('w.json', { defaults: { retry: { attempts: 1 } }, join: 'settled', steps: { a: { ...sim('fail=auth_failed'), on_error: { step: inner } } } });
+    const result = await run(t, home, ['run', '-q', '--json', file]);
+    const { error } = JSON.parse(result.out).steps.find(({ path }) => path === 'a');
+    assert.deepEqual([error.code, error.after.code, error.after.after.code], ['content_filtered', 'bad_request', 'auth_failed']);
+    assert.equal(result.out.match(/"after":/g).length, 2 + 2 + 1, 'of the run, of the step, of its handler');
+});
+
 test('of many failed branches a few are told, and how many more there are', limit, async (t) => {
     const home = place(t);
     const branches = {};

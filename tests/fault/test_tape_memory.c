@@ -15,6 +15,18 @@ static enum pl_code no_memory(void)
     return PL_ERR_NO_MEMORY;
 }
 
+/* That it came, after a time and something that jq never worked out. */
+static bool record_marks(struct tape *tape, const struct tape_call *call)
+{
+    const struct tape_word came = {TAPE_RESULT, NULL, call->path, call->number};
+    const struct tape_word time = {
+        TAPE_TIME, NULL, {0}, tape_count_one(tape, TAPE_TIME, NULL, call->path)};
+    const struct tape_word asked = {TAPE_JQ, "call", call->path, time.number};
+
+    return time.number && tape_log(tape, &time, 7) && tape_log_asked(tape, &asked) &&
+           tape_log(tape, &came, 8);
+}
+
 static enum pl_code record_call(struct tape *tape, const char *path, const char *request)
 {
     struct step_result result;
@@ -29,7 +41,7 @@ static enum pl_code record_call(struct tape *tape, const char *path, const char 
     ended = call && result.output && result.upstream && !pl_buf_failed(&result.facts) &&
             tape_end(tape, call, &result);
     step_result_finish(&result);
-    return ended ? PL_OK : no_memory();
+    return ended && record_marks(tape, call) ? PL_OK : no_memory();
 }
 
 static enum pl_code record(struct tape *tape)
@@ -75,6 +87,8 @@ static enum pl_code ask(struct tape *tape, struct pl_buf *out)
     (void)tape_match(tape, PL_STR("new"), PL_STR("new"), "llm", PL_STR("{\"p\":3}"), &failed);
     if (failed)
         return no_memory();
+    if (!call->mark || call->mark->at != 7) /* with the time, in one turn */
+        return PL_ERR_INTERNAL;
     for (const struct tape_change *change = tape_changes(tape); change; change = change->next)
         pl_buf_printf(out, "%d %.*s\n", (int)change->kind, PL_STR_ARG(change->path));
     return PL_OK;

@@ -49,6 +49,19 @@ static void compare(const struct tape *tape, uint8_t which)
     pl_buf_finish(&out);
 }
 
+/* A call and when it came know each other, and no turn begins in the middle of one. */
+static void walk(const struct tape *tape)
+{
+    const struct tape_mark *mark = tape_log_first(tape);
+
+    must(!mark || (!mark->joined && !mark->never));
+    for (; mark; mark = mark->next) {
+        must(!mark->joined || !mark->then);
+        must(!mark->call || (mark->kind == TAPE_RESULT && mark->call->mark == mark));
+        must(mark->path.len || mark->kind == TAPE_TIME || mark->kind == TAPE_JQ);
+    }
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct tape *tape = tape_create(false);
@@ -58,6 +71,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         tape_read(tape, pl_str_n((const char *)data + 1, size - 1), &err) == PL_OK) {
         for (size_t i = 0; i < tape_count(tape) && i < 64; i++)
             answer(tape, tape_at(tape, i), PL_STR("{\"model\":\"x\",\"messages\":[1]}"));
+        walk(tape);
         if (tape_count(tape))
             compare(tape, data[0]);
     }

@@ -121,10 +121,8 @@ static void show_sight(struct play *play, const struct run_node *node)
 static void show_effect(struct play *play, const struct run_effect *effect)
 {
     static const char *const names[] = {
-        [RUN_FX_EVAL] = "eval",
-        [RUN_FX_CALL] = "call",
-        [RUN_FX_ABORT] = "abort",
-        [RUN_FX_LEAVE] = "leave",
+        [RUN_FX_EVAL] = "eval",   [RUN_FX_CALL] = "call",       [RUN_FX_ABORT] = "abort",
+        [RUN_FX_LEAVE] = "leave", [RUN_FX_REFUSED] = "refused",
     };
     struct pl_buf *out = &play->out;
 

@@ -17,10 +17,8 @@ static const char *const eval_names[] = {
     [RUN_EVAL_UNTIL] = "until",
 };
 static const char *const effect_names[] = {
-    [RUN_FX_EVAL] = "eval",
-    [RUN_FX_CALL] = "call",
-    [RUN_FX_ABORT] = "abort",
-    [RUN_FX_LEAVE] = "leave",
+    [RUN_FX_EVAL] = "eval",   [RUN_FX_CALL] = "call",       [RUN_FX_ABORT] = "abort",
+    [RUN_FX_LEAVE] = "leave", [RUN_FX_REFUSED] = "refused",
 };
 
 static const char *path_of(const struct run_node *node)

@@ -461,6 +461,33 @@ START_TEST(a_call_that_ends_may_abort_its_siblings)
 }
 END_TEST
 
+/* The timers of both fire in one turn: the mail that the second one is stopped with must find it.
+ */
+START_TEST(a_call_that_is_stopped_as_its_time_is_over_ends_once)
+{
+    static const struct raw_step stalls[] = {{.action = RAW_READ}, {.action = RAW_STALL}};
+    static const struct raw_script script = {stalls, PL_ARRAY_LEN(stalls)};
+    struct http_probe probes[2];
+
+    server = raw_server_start(&script, 1);
+    for (unsigned i = 0; i < 20; i++) {
+        for (unsigned j = 0; j < 2; j++) {
+            http_probe_init(&probes[j], loop_0(), raw_server_port(server), "/");
+            probes[j].request.total_timeout = 20;
+            probes[j].abort_with = &probes[1 - j];
+        }
+        for (unsigned j = 0; j < 2; j++)
+            http_probe_start(&probes[j]);
+        for (unsigned j = 0; j < 2; j++)
+            http_probe_wait(&probes[j]);
+        for (unsigned j = 0; j < 2; j++) {
+            ck_assert_uint_eq(probes[j].dones, 1);
+            http_probe_finish(&probes[j]);
+        }
+    }
+}
+END_TEST
+
 START_TEST(aborting_before_the_connection_stands_also_ends_the_call)
 {
     unsigned port = SERVE({.action = RAW_READ}, {.action = RAW_STALL});
@@ -629,6 +656,7 @@ static TCase *time_and_abort(void)
     tcase_add_test(tcase, an_aborted_call_closes_its_connection_within_100_ms);
     tcase_add_test(tcase, a_call_may_be_aborted_from_inside_its_own_callbacks);
     tcase_add_test(tcase, a_call_that_ends_may_abort_its_siblings);
+    tcase_add_test(tcase, a_call_that_is_stopped_as_its_time_is_over_ends_once);
     tcase_add_test(tcase, aborting_before_the_connection_stands_also_ends_the_call);
     tcase_add_test(tcase, calls_that_are_aborted_in_line_end_once_each_and_are_never_sent);
     tcase_add_test(tcase, what_the_receiver_refuses_is_how_the_call_ends);
