@@ -211,7 +211,7 @@ static void add_pack(struct sqlite_query *query, int64_t after, size_t limit, st
     struct store_event event;
 
     row->noun = "the events up to";
-    row->name = pl_str(last_seq ? last_seq : "");
+    row->name = pl_str(last_seq);
     store_pack_reader_init(&reader, sqlite_row_array(row), row->arena);
     while (!row->damaged && events->count < limit && store_pack_next(&reader, &event))
         if (event.seq > after && !add_event(events, &event))
