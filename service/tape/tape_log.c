@@ -209,13 +209,15 @@ void tape_log_write(const struct tape *tape, struct pl_buf *out)
 /* Up to the next space, which is taken away too. */
 static struct pl_str take_word(struct pl_str *text)
 {
-    struct pl_str word = *text;
     const char *space = text->len ? memchr(text->ptr, ' ', text->len) : NULL;
+    struct pl_str word = *text;
 
-    if (space)
-        word.len = (size_t)(space - text->ptr);
-    *text =
-        pl_str_n(text->ptr + word.len + (space != NULL), text->len - word.len - (space != NULL));
+    if (!space) {
+        *text = (struct pl_str){0};
+        return word;
+    }
+    word.len = (size_t)(space - word.ptr);
+    *text = pl_str_n(space + 1, text->len - word.len - 1);
     return word;
 }
 
