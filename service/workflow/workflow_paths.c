@@ -115,6 +115,7 @@ static const char *of_our_own(const struct wf_shape *shape, struct pl_str name,
         {"data", "body"},
         {"json", "body"},
         {"code", "status"},
+        {"succeeded", "counted"},
         {"statusCode", "status"},
         {"status_code", "status"},
     };

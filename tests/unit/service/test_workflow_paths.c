@@ -137,6 +137,8 @@ START_TEST(what_the_parts_of_a_step_have_is_known)
         {".steps.a.error.cause.kode",
          ".steps.a.error.cause has no member 'kode'; did you mean 'code'?"},
         {".steps.v.join.taly", ".steps.v.join has no member 'taly'; did you mean 'tally'?"},
+        {".steps.v.join.succeeded",
+         ".steps.v.join has no member 'succeeded'; did you mean 'counted'?"},
         {".steps.h.output.status", ""},
         {".steps.h.output.body.anything", ""},
         {".steps.h.output.headers.etag", ""},
