@@ -118,8 +118,9 @@ static int run_and_report(struct run_session *session)
         run_follow_others(session);
     if (session->interrupts || prompt_is_stuck(session->prompt))
         run_follow_interrupt(session);
-    if (!session->special && !session->interrupts)
-        prompt_tell_unused(session->prompt);
+    /* of `plait test` the recorded answers stand behind these */
+    if (!session->interrupts)
+        prompt_tell_unused(session->prompt, cli_get_all(session->args, "answer")->count);
     return report(session);
 }
 

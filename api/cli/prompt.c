@@ -487,11 +487,11 @@ static void check_stuck(struct prompt *prompt)
                     PL_STR_ARG(prompt->path), PL_STR_ARG(prompt->path));
 }
 
-void prompt_tell_unused(const struct prompt *prompt)
+void prompt_tell_unused(const struct prompt *prompt, unsigned given)
 {
     const struct cli_values *answers = prompt->options.answers;
 
-    for (unsigned i = 0; i < answers->count; i++)
+    for (unsigned i = 0; i < given && i < answers->count; i++)
         if (!prompt->used[i])
             cli_usage_error("--answer '%.*s': no step at this path has asked",
                             (int)strcspn(answers->values[i], "="), answers->values[i]);

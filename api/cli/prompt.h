@@ -42,7 +42,7 @@ bool prompt_asks(const struct prompt *prompt);
 void prompt_work(struct prompt *prompt);
 /* Input has ended, and the run waits for an answer and for nothing else. Said on stderr once. */
 bool prompt_is_stuck(const struct prompt *prompt);
-/* Says on stderr which of --answer nobody asked for: a misspelt path. */
-void prompt_tell_unused(const struct prompt *prompt);
+/* Says on stderr which of the first `given` answers nobody asked for: a misspelt path. */
+void prompt_tell_unused(const struct prompt *prompt, unsigned given);
 
 #endif

@@ -201,13 +201,14 @@ static const char *nearest_within(struct pl_str word, const char *const *names, 
 
 const char *doc_nearest(struct pl_str word, const char *const *names)
 {
-    unsigned allowed = (unsigned)(word.len / 3 + 1);
+    unsigned allowed = (unsigned)(word.len / 3 + 1), fewer;
 
     if (word.len == 0 || word.len > NEAREST_MAX)
         return NULL;
-    /* Of a word of one letter nothing but its case can be wrong. */
-    return nearest_within(word, names, allowed,
-                          allowed >= word.len ? (unsigned)word.len : allowed + 1);
+    /* A slip leaves more than half of the letters as they were: `body` is none of `code`. Of a word
+     * of one letter nothing but its case can be wrong, of two letters one. */
+    fewer = word.len < 3 ? (unsigned)word.len - 1 : (unsigned)(word.len - 1) / 2;
+    return nearest_within(word, names, allowed, (fewer < allowed ? fewer : allowed) + 1);
 }
 
 /* `line1` and `line2` are two names, no slip. */

@@ -25,6 +25,7 @@ struct paths {
     struct wf_parser *p;
     struct wf_ctx ctx; /* for messages */
     const struct step_body *body;
+    size_t refused; /* problems that were found before */
     size_t followed;
     uint64_t work; /* left */
 };
@@ -113,6 +114,8 @@ static const char *of_our_own(const struct wf_shape *shape, struct pl_str name,
         {"text", "body"},
         {"data", "body"},
         {"json", "body"},
+        {"code", "status"},
+        {"succeeded", "counted"},
         {"statusCode", "status"},
         {"status_code", "status"},
     };
@@ -126,11 +129,38 @@ static const char *of_our_own(const struct wf_shape *shape, struct pl_str name,
 
 /* ---- findings ---- */
 
+static bool is_below(const char *pointer, const char *above)
+{
+    size_t len = strlen(above);
+
+    return strncmp(pointer, above, len) == 0 && (pointer[len] == '/' || pointer[len] == '\0');
+}
+
+/* Whether something in the step (or in the schemas) was refused: its output is then not what the
+ * document says, and a warning would be of what is said there, but was not taken. */
+static bool is_of_refused(const struct walk *walk)
+{
+    const struct expr_ref *ref = &walk->expr->refs[0];
+    const struct doc_problems *problems = walk->c->p->problems;
+    const char *step;
+
+    if (ref->root != EXPR_ROOT_STEP || walk->c->refused == 0)
+        return false;
+    step = doc_pointer(walk->c->p->scratch, ref->step->node);
+    for (size_t i = 0; step && i < walk->c->refused; i++)
+        if (is_below(problems->items[i].pointer, step) ||
+            is_below(problems->items[i].pointer, "/schemas"))
+            return true;
+    return false;
+}
+
 static void add(const struct walk *walk, bool error, const char *what, const char *hint)
 {
     struct wf_parser *p = walk->c->p;
     char shown[DOC_EXCERPT];
 
+    if (!error && is_of_refused(walk))
+        return;
     doc_problem_at(error ? p->problems : &p->workflow->warnings, walk->expr->node, false,
                    "in expression '%s', %s%s", excerpt(walk, shown), what, hint);
 }
@@ -282,7 +312,7 @@ static void check_exprs(struct paths *c, const struct expr *first)
 
 void wf_check_paths(struct wf_parser *p)
 {
-    struct paths c = {.p = p, .ctx = {.p = p}, .work = SCHEMA_WORK};
+    struct paths c = {.p = p, .ctx = {.p = p}, .refused = p->problems->count, .work = SCHEMA_WORK};
 
     for (size_t i = 0; i < p->n_steps; i++) {
         c.body = p->steps[i].def->body;

@@ -156,7 +156,7 @@ static const struct wf_field step_fields[] = {
      .parse = step_budget},
 };
 
-/* What other languages of workflows call a key of a step. */
+/* What other languages of workflows call a key of a step, and keys that stand elsewhere. */
 static const struct {
     const char *said, *here;
 } other_words[] = {
@@ -172,6 +172,22 @@ static const struct {
     {"catch", "it is 'on_error'"},
     {"input", "a step reads what it needs by expressions, such as ${ .input.name }"},
     {"output", "what the run gives stands at the top; a step's value is made by a 'reduce'"},
+    /* and what is ours, a level too far out */
+    {"mcp", "it belongs inside 'agent'"},
+    {"tools", "it belongs inside 'agent'"},
+    {"max_turns", "it belongs inside 'agent'"},
+    {"branches", "it belongs inside 'parallel'"},
+    {"over", "it belongs inside 'map'"},
+    {"do", "it belongs inside 'map'"},
+    {"warm_up", "it belongs inside 'map' or 'parallel'"},
+    {"samples", "it belongs inside 'vote'"},
+    {"among", "it belongs inside 'vote'"},
+    {"judge", "it belongs inside 'vote'"},
+    {"until", "it belongs inside 'repeat' or 'sleep'"},
+    {"accept", "it belongs inside 'join'"},
+    {"losers", "it belongs inside 'join'"},
+    {"quorum", "it belongs inside 'join'"},
+    {"fraction", "it belongs inside 'join'"},
 };
 
 static const char *step_elsewhere(struct pl_str key)
@@ -180,14 +196,6 @@ static const char *step_elsewhere(struct pl_str key)
         return "it belongs inside 'llm'";
     if (wf_is_http_key(key))
         return "it belongs inside 'http'";
-    if (pl_str_is(key, "mcp"))
-        return "it belongs inside 'agent'";
-    if (pl_str_is(key, "branches"))
-        return "it belongs inside 'parallel'";
-    if (pl_str_is(key, "over") || pl_str_is(key, "do"))
-        return "it belongs inside 'map'";
-    if (pl_str_is(key, "warm_up"))
-        return "it belongs inside 'map' or 'parallel'";
     if (pl_str_is(key, "steps"))
         return "steps go inside 'workflow' or 'repeat'";
     for (size_t i = 0; i < PL_ARRAY_LEN(other_words); i++)

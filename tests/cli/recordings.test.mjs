@@ -203,6 +203,11 @@ test('people\'s answers are recorded, and given when it is played back', limit, 
     const other = await run(t, home, ['test', file, '--answer', 'name=Bob']);
     assert.equal(other.code, 1);
     assert.match(other.out, /Bob nobody/);
+    assert.doesNotMatch(other.err, /has asked/);
+    const misspelt = await run(t, home, ['test', file, '--answer', 'nam=Bob']);
+    assert.equal(misspelt.code, 0, misspelt.out);
+    assert.match(misspelt.err, /^plait: --answer 'nam': no step at this path has asked$/m);
+    assert.equal(misspelt.err.split('has asked').length, 2, 'nothing is said of recorded answers');
 });
 
 test('http steps play back without network, policy or secrets, and nothing secret is kept', limit, async (t) => {

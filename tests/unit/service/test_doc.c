@@ -481,7 +481,8 @@ END_TEST
 
 START_TEST(the_nearest_name_is_near)
 {
-    static const char *const names[] = {"steps", "input", "output", "description", "id", NULL};
+    static const char *const names[] = {"steps", "input", "output", "description",
+                                        "id",    "code",  NULL};
     static const struct {
         const char *word, *nearest;
     } cases[] = {
@@ -489,6 +490,7 @@ START_TEST(the_nearest_name_is_near)
         {"inptu", "input"}, {"outputs", "output"}, {"descripton", "description"},
         {"ID", "id"},       {"x", NULL},           {"banana", NULL},
         {"", NULL},         {"ip", "id"},          {"steps", "steps"},
+        {"kode", "code"},   {"body", NULL},        {"inside", NULL},
     };
     char *long_word = repeat("steps", 100, "");
 

@@ -137,10 +137,13 @@ START_TEST(what_the_parts_of_a_step_have_is_known)
         {".steps.a.error.cause.kode",
          ".steps.a.error.cause has no member 'kode'; did you mean 'code'?"},
         {".steps.v.join.taly", ".steps.v.join has no member 'taly'; did you mean 'tally'?"},
+        {".steps.v.join.succeeded",
+         ".steps.v.join has no member 'succeeded'; did you mean 'counted'?"},
         {".steps.h.output.status", ""},
         {".steps.h.output.body.anything", ""},
         {".steps.h.output.headers.etag", ""},
         {".steps.h.output.json", ".steps.h.output has no member 'json'; did you mean 'body'?"},
+        {".steps.h.output.code", ".steps.h.output has no member 'code'; did you mean 'status'?"},
         {".steps.a.status.code", "~.steps.a.status is text and has no members"},
     };
 
@@ -327,6 +330,31 @@ START_TEST(what_was_accepted_before_is_not_looked_at_again)
 }
 END_TEST
 
+START_TEST(of_a_step_that_is_refused_no_more_is_said)
+{
+    static const char *const steps[] = {
+        "  a: {llm: {prompt: x, schema: {type: objct}}}",
+        "  a: {llm: {prompt: x, schema: nosuch}}",
+        "  a: {workflow: {steps: {x: {reduce: {y: 1}}}, output: {k: \"${ .nope }\"}}}",
+        "  a: {repeat: {max: 1, steps: {x: {reduce: {y: 1}}}, output: {k: \"${ .nope }\"}}}",
+    };
+    const char *said;
+
+    for (size_t i = 0; i < PL_ARRAY_LEN(steps); i++) {
+        said = said_of(around("", steps[i], ".steps.a.output.k"), true);
+        ck_assert_msg(strstr(said, "/steps/a/") && !strstr(said, "warning"), "%s", said);
+    }
+    said = said_of(around("schemas: {s: {type: objct}}", "  a: {llm: {prompt: x, schema: s}}",
+                          ".steps.a.output.k"),
+                   true);
+    ck_assert_msg(strstr(said, "/schemas/s") && !strstr(said, "warning"), "%s", said);
+    /* `ab` is another step */
+    said =
+        said_of(around("", "  a: {llm: {prompt: x}}\n  ab: {lm: {}}", ".steps.a.output.k"), true);
+    ck_assert_msg(strstr(said, "/steps/ab") && strstr(said, "warning"), "%s", said);
+}
+END_TEST
+
 START_TEST(a_workflow_full_of_them_is_told_of_the_first_ones)
 {
     struct pl_buf text;
@@ -448,6 +476,7 @@ int main(void)
     tcase_add_test(tcase, inside_bodies_the_input_and_the_arguments_are_those_around);
     tcase_add_test(tcase, an_item_is_an_element_of_the_list_that_a_path_finds);
     tcase_add_test(tcase, what_was_accepted_before_is_not_looked_at_again);
+    tcase_add_test(tcase, of_a_step_that_is_refused_no_more_is_said);
     tcase_add_test(tcase, a_workflow_full_of_them_is_told_of_the_first_ones);
     tcase_add_test(tcase, double_braces_around_a_name_are_warned_of);
     tcase_add_test(tcase, other_braces_are_nobodys_mistake);
