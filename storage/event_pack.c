@@ -23,10 +23,10 @@ void store_pack_end(struct pl_buf *pack)
     pl_buf_char(pack, ']');
 }
 
-void store_pack_reader_init(struct store_pack_reader *reader, struct pl_str pack,
+void store_pack_reader_init(struct store_pack_reader *reader, struct pl_str pack, int64_t above,
                             struct pl_arena *arena)
 {
-    *reader = (struct store_pack_reader){.arena = arena};
+    *reader = (struct store_pack_reader){.arena = arena, .above = above};
     reader->damaged = json_type(pack) != JSON_ARRAY;
     json_iter_init(&reader->events, pack);
 }
@@ -73,6 +73,9 @@ bool store_pack_next(struct store_pack_reader *reader, struct store_event *ret_e
                       !take_string(&fields, reader->arena, &ret_event->type) ||
                       !take_string(&fields, reader->arena, &ret_event->path) ||
                       !take_int(&fields, &ret_event->attempt) ||
-                      !take_data(&fields, &ret_event->data) || json_iter_next(&fields);
+                      !take_data(&fields, &ret_event->data) || json_iter_next(&fields) ||
+                      ret_event->seq <= reader->above;
+    if (!reader->damaged)
+        reader->above = ret_event->seq;
     return !reader->damaged;
 }

@@ -24,11 +24,14 @@ void store_pack_end(struct pl_buf *pack);
 struct store_pack_reader {
     struct json_iter events;
     struct pl_arena *arena;
-    bool damaged; /* it is valid JSON, but no pack */
+    int64_t above; /* the number of the next must be: that of the one before */
+    bool damaged;  /* it is valid JSON, but no pack */
 };
 
-/* `pack` is valid JSON. Memory that runs out shows in the arena. */
-void store_pack_reader_init(struct store_pack_reader *reader, struct pl_str pack,
+/* `pack` is valid JSON; the events of it must have numbers above `above`, each above the one
+ * before: whoever reads on behind a number would else get some twice, without end. Memory that runs
+ * out shows in the arena. */
+void store_pack_reader_init(struct store_pack_reader *reader, struct pl_str pack, int64_t above,
                             struct pl_arena *arena);
 /* The next event. False at the end, and where it is damaged. */
 bool store_pack_next(struct store_pack_reader *reader, struct store_event *ret_event);

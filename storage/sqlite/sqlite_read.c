@@ -181,6 +181,7 @@ enum pl_code sqlite_read_steps(struct store_driver *driver, struct pl_arena *are
 struct events {
     struct store_event *items;
     size_t count, capacity;
+    int64_t last_seq; /* of the pack before */
 };
 
 /* False when out of memory. */
@@ -206,18 +207,21 @@ static bool add_event(struct events *events, const struct store_event *event)
 static void add_pack(struct sqlite_query *query, int64_t after, size_t limit, struct events *events)
 {
     struct sqlite_row *row = &query->row;
-    const char *last_seq = pl_arena_printf(row->arena, "%" PRId64, sqlite_row_int(row));
+    const int64_t last_seq = sqlite_row_int(row);
     struct store_pack_reader reader;
     struct store_event event;
 
     row->noun = "the events up to";
-    row->name = pl_str(last_seq);
-    store_pack_reader_init(&reader, sqlite_row_array(row), row->arena);
+    row->name = pl_str(pl_arena_printf(row->arena, "%" PRId64, last_seq));
+    store_pack_reader_init(&reader, sqlite_row_array(row), events->last_seq, row->arena);
     while (!row->damaged && events->count < limit && store_pack_next(&reader, &event))
         if (event.seq > after && !add_event(events, &event))
             row->failed = true;
+    if (events->count < limit ? reader.above != last_seq : reader.above > last_seq)
+        reader.damaged = true;
     if (reader.damaged && !row->damaged && !pl_arena_failed(row->arena))
         row->damaged = "pack";
+    events->last_seq = last_seq;
     (void)sqlite_query_row_ok(query);
 }
 
